@@ -1,0 +1,1 @@
+"""The subcommands of `memory-survival`, one file each."""

@@ -1,0 +1,1 @@
+"""Which voxels moved the risk: occlusion plans, their execution, heatmaps."""

@@ -1,0 +1,1 @@
+"""From image files to a case: PET and CT as typed volumes on one grid."""

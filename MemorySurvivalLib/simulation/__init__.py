@@ -1,0 +1,1 @@
+"""Digital phantoms with known truth. Simulated data tests software, never myeloma."""

@@ -1,0 +1,1 @@
+"""Fitting backbones and heads; needs the extra 'train'."""
