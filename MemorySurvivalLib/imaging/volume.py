@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ import SimpleITK as sitk
 from MemorySurvivalLib.errors import InputError
 
 FloatMatrix = npt.NDArray[np.float64]
-Voxels = npt.NDArray[np.generic]
+Voxels = npt.NDArray[Any]
 
 CANONICAL_ORIENTATION = "LPS"
 """Axis x runs to the patient's left, y to posterior, z to superior."""
@@ -46,9 +47,7 @@ class Affine:
         object.__setattr__(self, "matrix", matrix)
 
     @classmethod
-    def from_parts(
-        cls, spacing_mm: npt.ArrayLike, direction: npt.ArrayLike, origin_mm: npt.ArrayLike
-    ) -> Affine:
+    def from_parts(cls, spacing_mm: npt.ArrayLike, direction: npt.ArrayLike, origin_mm: npt.ArrayLike) -> Affine:
         """Build from spacing (x, y, z), a 3 x 3 (or flat 9) direction matrix, and the first voxel's centre."""
         matrix = np.eye(4)
         matrix[:3, :3] = np.asarray(direction, dtype=np.float64).reshape(3, 3) * np.asarray(spacing_mm)
@@ -76,9 +75,7 @@ class Affine:
     @property
     def orientation(self) -> str:
         """Three letters naming where each axis runs, such as "LPS"."""
-        return str(
-            sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(self.direction.ravel().tolist())
-        )
+        return str(sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(self.direction.ravel().tolist()))
 
     def points_mm(self, index_xyz: npt.ArrayLike) -> FloatMatrix:
         """Map indices (..., 3) in x, y, z order to LPS points (..., 3)."""
@@ -173,9 +170,7 @@ class Volume:
         """Whether both volumes have the same voxels at the same places."""
         if self.shape != other.shape:
             return False
-        corners = [
-            (x, y, z) for z in (0, self.shape[0]) for y in (0, self.shape[1]) for x in (0, self.shape[2])
-        ]
+        corners = [(x, y, z) for z in (0, self.shape[0]) for y in (0, self.shape[1]) for x in (0, self.shape[2])]
         difference = self.affine.points_mm(corners) - other.affine.points_mm(corners)
         return bool(np.abs(difference).max() <= tolerance_mm)
 

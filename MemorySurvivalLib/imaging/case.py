@@ -1,0 +1,127 @@
+"""A case: one patient's CT and PET on one grid, with what is known about where they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.imaging.reading import read_volume
+from MemorySurvivalLib.imaging.volume import Volume, resample_onto
+from MemorySurvivalLib.imaging.window import Modality
+
+SIMULATED_ATTRIBUTE = "memory_survival_simulated"
+"""Attribute that the simulator writes into its files; a case counts as simulated only if both images carry it."""
+
+BODY_THRESHOLD_HU = -300.0
+PLAUSIBLE_BODY_MEAN_SUV = (0.02, 25.0)
+"""Whole-body mean SUVbw is near 1 by definition; crops around a hot tumour stay well below the upper end."""
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Where an image came from: its file, the hash of its voxels and place, its orientation and size."""
+
+    path: str
+    sha256: str
+    orientation: str
+    shape_zyx: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """CT (HU) and PET (SUVbw, g/mL) on the CT's grid with axes running to LPS; frozen, valid or refused.
+
+    `simulated` is true only for images made by this project's simulator.
+    """
+
+    ct: Volume
+    pet: Volume
+    orientation: str
+    simulated: bool
+    sources: Mapping[Modality, ImageSource]
+    notes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not self.ct.same_grid(self.pet):
+            raise InputError("A case needs CT and PET on one grid.")
+
+    def image(self, modality: Modality) -> Volume:
+        """The volume of one modality."""
+        return self.ct if modality == "CT" else self.pet
+
+
+def load_case(ct_path: Path, pet_path: Path) -> Case:
+    """Read CT and PET and bring the PET onto the CT's grid (paper section 2.2)."""
+    return make_case(read_volume(ct_path, "CT"), read_volume(pet_path, "PET"), str(ct_path), str(pet_path))
+
+
+def make_case(ct: Volume, pet: Volume, ct_path: str = "CT", pet_path: str = "PET") -> Case:
+    """Check two volumes and put them on one grid.
+
+    Axes are permuted and flipped to LPS (exact, nothing is resampled for that), so the same patient stored another
+    way gives the same case. Raises InputError when the images do not overlap or their values cannot be HU and SUV.
+    """
+    notes = []
+    overlap = _overlap_share(ct, pet)
+    if overlap == 0:
+        raise InputError(
+            f"The PET {pet_path} and the CT {ct_path} do not overlap in space; "
+            "choose images of the same patient and study."
+        )
+    if overlap < 0.9:
+        notes.append(f"The PET covers only {overlap:.0%} of the CT; the rest is read as no uptake.")
+    _check_hu(ct, ct_path)
+    canonical = ct.reoriented()
+    on_grid = resample_onto(pet.reoriented(), canonical, linear=True)
+    _check_suv(canonical, on_grid, pet_path)
+    sources: dict[Modality, ImageSource] = {"CT": _source(ct, ct_path), "PET": _source(pet, pet_path)}
+    simulated = all(SIMULATED_ATTRIBUTE in volume.attributes for volume in (ct, pet))
+    return Case(
+        ct=canonical.with_voxels(canonical.voxels.astype(np.float32)),
+        pet=on_grid.with_voxels(on_grid.voxels.astype(np.float32)),
+        orientation=ct.affine.orientation,
+        simulated=simulated,
+        sources=sources,
+        notes=tuple(notes),
+    )
+
+
+def _source(volume: Volume, path: str) -> ImageSource:
+    return ImageSource(path, volume.sha256(), volume.affine.orientation, volume.shape, volume.spacing_mm)
+
+
+def _overlap_share(ct: Volume, pet: Volume) -> float:
+    """Share of a coarse lattice of CT voxels whose centres lie inside the PET's field of view."""
+    axes = [np.linspace(0, n - 1, 12) for n in reversed(ct.shape)]
+    lattice = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    index = pet.affine.indices(ct.affine.points_mm(lattice))
+    size = np.asarray(pet.shape[::-1])
+    inside = ((index > -0.5) & (index < size - 0.5)).all(axis=1)
+    return float(inside.mean())
+
+
+def _check_hu(ct: Volume, path: str) -> None:
+    low, high = float(ct.voxels.min()), float(ct.voxels.max())
+    if low == high:
+        raise InputError(f"The CT {path} has the same value everywhere; choose the CT itself.")
+    if low > -200 or high < 100:
+        raise InputError(
+            f"The CT {path} does not look like Hounsfield units (values {low:g} to {high:g}, expected air near -1000 "
+            "and bone above 100); choose the CT, or export it with its rescale applied."
+        )
+
+
+def _check_suv(ct: Volume, pet: Volume, path: str) -> None:
+    low, high = float(pet.voxels.min()), float(pet.voxels.max())
+    body = ct.voxels > BODY_THRESHOLD_HU
+    mean = float(pet.voxels[body].mean(dtype=np.float64)) if body.any() else 0.0
+    if low < -5 or mean > PLAUSIBLE_BODY_MEAN_SUV[1] or mean < PLAUSIBLE_BODY_MEAN_SUV[0]:
+        raise InputError(
+            f"The PET {path} is not in SUV units (values {low:g} to {high:g}, body mean {mean:g}; a body-weight SUV "
+            "has a body mean near 1 g/mL); convert it to SUVbw first."
+        )

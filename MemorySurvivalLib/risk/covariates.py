@@ -1,0 +1,145 @@
+"""Clinical covariates: reading one patient's values, checking units and ranges, and encoding them for a head."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from MemorySurvivalLib.errors import InputError
+
+Covariates = Mapping[str, str]
+"""One patient's values as written, by column name; blank means missing."""
+
+_MISSING = {"", "na", "n/a", "nan", "none", "null", "unknown", "missing"}
+
+
+class ContinuousCovariate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A number: its unit, the range that is taken as plausible, and the training cohort's mean and SD."""
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    mean: float
+    sd: float
+
+
+class CategoricalCovariate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A category: its levels and their shares in the training cohort."""
+
+    name: str
+    levels: tuple[str, ...]
+    shares: tuple[float, ...]
+
+
+class CovariateSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a head expects, with the preprocessing state that was fitted on its training cohort.
+
+    Continuous values are z-scored, categories one-hot; missing values take the training mean (0 after scaling) or
+    the training shares (paper section 2.4.2).
+    """
+
+    continuous: tuple[ContinuousCovariate, ...]
+    categorical: tuple[CategoricalCovariate, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names in the order of encoding."""
+        return tuple(c.name for c in (*self.continuous, *self.categorical))
+
+    @property
+    def width(self) -> int:
+        """Length of the encoded vector."""
+        return len(self.continuous) + sum(len(c.levels) for c in self.categorical)
+
+
+@dataclass(frozen=True)
+class EncodedCovariates:
+    """The vector for the head, the values it was made from, and what was missing and therefore imputed."""
+
+    vector: tuple[float, ...]
+    used: Mapping[str, str]
+    missing: tuple[str, ...]
+    ignored: tuple[str, ...]
+
+
+def read_covariates(path: Path) -> dict[str, str]:
+    """Read one patient's covariates from a CSV file (a header row and one row of values) or a JSON object.
+
+    Raises InputError for a missing or unreadable file and for a table that does not hold exactly one patient.
+    """
+    if not path.is_file():
+        raise InputError(f"The covariates file {path} does not exist; check the path.")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (UnicodeDecodeError, OSError) as error:
+        raise InputError(f"The covariates file {path} cannot be read as UTF-8 text; save it as CSV or JSON.") from error
+    if path.suffix.lower() == ".json":
+        try:
+            values = msgspec.json.decode(text, type=dict[str, str | float | int | None])
+        except msgspec.DecodeError as error:
+            raise InputError(
+                f"The covariates file {path} is not a JSON object of names and values ({error}); correct it."
+            ) from error
+        return {name: "" if value is None else str(value) for name, value in values.items()}
+    rows = [row for row in csv.reader(text.splitlines()) if any(cell.strip() for cell in row)]
+    if len(rows) != 2 or len(rows[0]) != len(rows[1]):
+        raise InputError(
+            f"The covariates file {path} must hold a header row and one row of as many values; it has {len(rows)} rows."
+        )
+    return {name.strip(): cell.strip() for name, cell in zip(*rows, strict=True)}
+
+
+def encode_covariates(schema: CovariateSchema, values: Covariates) -> EncodedCovariates:
+    """Turn one patient's values into the head's input vector.
+
+    Raises InputError for text where a number belongs, values outside the plausible range (the usual cause is another
+    unit), and unknown categories.
+    """
+    vector: list[float] = []
+    used: dict[str, str] = {}
+    missing: list[str] = []
+    for number in schema.continuous:
+        text = values.get(number.name, "").strip()
+        if text.lower() in _MISSING:
+            missing.append(number.name)
+            vector.append(0.0)
+            continue
+        vector.append((_parse(text, number) - number.mean) / number.sd)
+        used[number.name] = text
+    for category in schema.categorical:
+        text = values.get(category.name, "").strip()
+        if text.lower() in _MISSING:
+            missing.append(category.name)
+            vector.extend(category.shares)
+            continue
+        matches = [level.lower() == text.lower() for level in category.levels]
+        if not any(matches):
+            raise InputError(
+                f"The covariate {category.name} has the unknown value {text!r}; "
+                f"use one of {', '.join(category.levels)} or leave it blank."
+            )
+        vector.extend(float(match) for match in matches)
+        used[category.name] = text
+    ignored = tuple(name for name in values if name not in schema.names)
+    return EncodedCovariates(tuple(vector), used, tuple(missing), ignored)
+
+
+def _parse(text: str, covariate: ContinuousCovariate) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(
+            f"The covariate {covariate.name} is {text!r}, which is not a number; give it in {covariate.unit}."
+        ) from None
+    if not math.isfinite(value) or not covariate.low <= value <= covariate.high:
+        raise InputError(
+            f"The covariate {covariate.name} is {value:g}, outside {covariate.low:g} to {covariate.high:g} "
+            f"{covariate.unit}; check the value and its unit."
+        )
+    return value
