@@ -16,13 +16,9 @@ from MemorySurvivalLib.errors import OutputError
 def explain_os_error(error: OSError, target: Path) -> OutputError:
     """Turn an operating-system error about writing `target` into one clear sentence."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputError(
-            f"No space is left to write {target}; free some disk space or choose another folder."
-        )
+        return OutputError(f"No space is left to write {target}; free some disk space or choose another folder.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return OutputError(
-            f"There is no permission to write {target}; choose a folder that you may write to."
-        )
+        return OutputError(f"There is no permission to write {target}; choose a folder that you may write to.")
     if error.errno == errno.ENOTDIR:
         return OutputError(f"Part of the path {target} is a file, not a folder; choose another place.")
     return OutputError(f"{target} cannot be written: {error.strerror or error}.")

@@ -28,16 +28,28 @@ def ignore_progress(event: ProgressEvent) -> None:
     """The callback for callers that do not watch."""
 
 
+class Meter:
+    """Counts steps of one stage and reports each with the time left, extrapolated from the steps so far."""
+
+    def __init__(self, stage: str, total: int, progress: ProgressCallback = ignore_progress) -> None:
+        self._stage, self._total, self._progress = stage, total, progress
+        self._done = 0
+        self._start = time.monotonic()
+        progress(ProgressEvent(stage, 0, total, None))
+
+    def step(self) -> None:
+        """One more step is finished."""
+        self._done += 1
+        each_s = (time.monotonic() - self._start) / self._done
+        left = max(self._total - self._done, 0)
+        self._progress(ProgressEvent(self._stage, self._done, self._total, each_s * left))
+
+
 def track(
     items: Iterable[Item], stage: str, total: int, progress: ProgressCallback = ignore_progress
 ) -> Iterator[Item]:
-    """Yield `items`, reporting before the first and after each one.
-
-    The time left is extrapolated from the mean duration of the steps so far.
-    """
-    start = time.monotonic()
-    progress(ProgressEvent(stage, 0, total, None))
-    for done, item in enumerate(items, start=1):
+    """Yield `items`, reporting before the first and after each one."""
+    meter = Meter(stage, total, progress)
+    for item in items:
         yield item
-        elapsed_s = time.monotonic() - start
-        progress(ProgressEvent(stage, done, total, elapsed_s / done * max(total - done, 0)))
+        meter.step()

@@ -50,7 +50,7 @@ class CovariateSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def names(self) -> tuple[str, ...]:
         """Column names in the order of encoding."""
-        return tuple(c.name for c in (*self.continuous, *self.categorical))
+        return (*(c.name for c in self.continuous), *(c.name for c in self.categorical))
 
     @property
     def width(self) -> int:

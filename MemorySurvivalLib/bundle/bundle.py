@@ -1,0 +1,133 @@
+"""A loaded model bundle: the backbone and heads ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import safetensors
+import safetensors.torch
+import torch
+
+from MemorySurvivalLib.bundle.archive import BACKBONE, CARD, HEADS, Archive, read_archive, write_archive
+from MemorySurvivalLib.bundle.manifest import HeadEntry, Manifest
+from MemorySurvivalLib.errors import BundleError
+from MemorySurvivalLib.memory.backbone import BackboneSpec, build_backbone, load_weights, weights_sha256
+from MemorySurvivalLib.memory.weights import find_weights, load_state_dict
+from MemorySurvivalLib.risk.head import RiskHead
+
+if TYPE_CHECKING:
+    from sam2.modeling.sam2_base import SAM2Base
+
+
+@dataclass(frozen=True, eq=False)
+class ModelBundle:
+    """A verified bundle with its heads built; the backbone is built on demand, because it is large."""
+
+    archive: Archive
+    heads: Mapping[str, RiskHead]
+
+    @property
+    def manifest(self) -> Manifest:
+        """The bundle's manifest."""
+        return self.archive.manifest
+
+    @property
+    def card(self) -> str:
+        """The model card as Markdown."""
+        return self.archive.members[CARD].decode()
+
+    def backbone(self) -> SAM2Base:
+        """Build the backbone with the weights that the manifest names, loaded strictly and verified by hash.
+
+        Raises WeightsError when external weights are not in the store, BundleError when bundled ones do not match.
+        """
+        entry = self.manifest.backbone
+        model = build_backbone(BackboneSpec(entry.architecture, entry.image_size))
+        if entry.weights == "external":
+            load_weights(model, load_state_dict(find_weights(entry.sha256)))
+            return model
+        load_weights(model, _tensors(self.archive, BACKBONE))
+        found = weights_sha256(model)
+        if found != entry.sha256:
+            raise BundleError(
+                f"The model bundle {self.archive.path} was made for another backbone (its heads name "
+                f"{entry.sha256[:12]}, its weights are {found[:12]}); use a bundle that belongs together."
+            )
+        return model
+
+    def head_entry(self, with_covariates: bool) -> HeadEntry:
+        """The head for a case with or without covariates; falls back to the only kind the bundle has.
+
+        Raises BundleError when covariates are needed and there are none.
+        """
+        entries = self.manifest.heads
+        for entry in entries:
+            if (entry.covariates is not None) == with_covariates:
+                return entry
+        if not with_covariates:
+            names = entries[0].covariates.names if entries[0].covariates else ()
+            raise BundleError(
+                f"The model bundle {self.manifest.name} has no image-only head; give covariates ({', '.join(names)})."
+            )
+        return entries[0]
+
+
+def load_bundle(path: Path) -> ModelBundle:
+    """Read, verify and build a bundle. Raises BundleError with one sentence for anything wrong in it."""
+    archive = read_archive(path)
+    tensors = _tensors(archive, HEADS)
+    heads = {}
+    used: set[str] = set()
+    for entry in archive.manifest.heads:
+        prefix = f"{entry.name}."
+        state = {key.removeprefix(prefix): t.float() for key, t in tensors.items() if key.startswith(prefix)}
+        used |= {key for key in tensors if key.startswith(prefix)}
+        head = RiskHead(entry.spec)
+        expected = head.state_dict()
+        wrong = sorted(
+            key
+            for key in expected.keys() | state.keys()
+            if key not in state or key not in expected or state[key].shape != expected[key].shape
+        )
+        if wrong:
+            raise BundleError(f"The model bundle {path} does not fit its own head {entry.name!r}: {wrong[0]}.")
+        head.load_state_dict({key: state[key].to(expected[key].dtype) for key in expected})
+        heads[entry.name] = head.eval().requires_grad_(False)
+    if set(tensors) - used:
+        raise BundleError(f"The model bundle {path} holds weights of no head: {min(set(tensors) - used)}.")
+    return ModelBundle(archive, heads)
+
+
+def save_bundle(
+    path: Path, manifest: Manifest, heads: Mapping[str, RiskHead], card: str, backbone: SAM2Base | None
+) -> ModelBundle:
+    """Write a bundle with float16 weights and load it back; `backbone` None where the manifest names external weights.
+
+    Pass models whose weights already went through `as_float16`, so that the manifest's hash and risks are theirs.
+    """
+    tensors = {f"{name}.{key}": _half(t) for name, head in heads.items() for key, t in head.state_dict().items()}
+    members = {HEADS: safetensors.torch.save(tensors), CARD: card.encode()}
+    if backbone is not None:
+        members[BACKBONE] = safetensors.torch.save({k: _half(t) for k, t in backbone.state_dict().items()})
+    write_archive(path, manifest, members)
+    return load_bundle(path)
+
+
+def as_float16(model: torch.nn.Module) -> torch.nn.Module:
+    """Round all floating parameters and buffers to what float16 can hold, in place; they stay float32."""
+    model.load_state_dict({key: _half(t).to(t.dtype) for key, t in model.state_dict().items()})
+    return model
+
+
+def _half(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().cpu().half().contiguous() if tensor.is_floating_point() else tensor.detach().cpu()
+
+
+def _tensors(archive: Archive, member: str) -> dict[str, torch.Tensor]:
+    try:
+        return safetensors.torch.load(archive.members[member])
+    except safetensors.SafetensorError as error:
+        raise BundleError(f"The model bundle {archive.path} is damaged: {member} is not readable ({error}).") from error

@@ -1,0 +1,177 @@
+"""What a model bundle says about itself: the typed content of its manifest.json."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from MemorySurvivalLib.imaging.window import Window
+from MemorySurvivalLib.memory.backbone import Architecture
+from MemorySurvivalLib.memory.propagation import PropagationConfig
+from MemorySurvivalLib.risk.covariates import CovariateSchema
+from MemorySurvivalLib.risk.head import HeadSpec
+from MemorySurvivalLib.roi.roi import RoiKind
+
+FORMAT = "msbundle"
+FORMAT_VERSION = 1
+
+Status = Literal["demonstration", "local-research", "validated"]
+
+
+class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A part of the manifest: unknown and missing fields are refused when it is read."""
+
+
+class Member(_Part, frozen=True):
+    """Size and hash of another file in the archive."""
+
+    sha256: str
+    bytes: int
+
+
+class BackboneEntry(_Part, frozen=True):
+    """The frozen network the heads were trained on.
+
+    `weights` "bundled": backbone.safetensors inside the archive, `sha256` over its parameters in float32.
+    `weights` "external": a checkpoint file in the user's weights store, `sha256` over that file; `release` names it.
+    """
+
+    architecture: Architecture
+    image_size: int
+    weights: Literal["bundled", "external"]
+    sha256: str
+    release: str
+
+
+class Windows(_Part, frozen=True):
+    """Fixed intensity windows: HU for CT, SUVbw for PET."""
+
+    CT: Window
+    PET: Window
+
+
+class Reference(_Part, frozen=True):
+    """Log-risks that a new one is placed among. Only cases the head never saw may be here."""
+
+    origin: str
+    description: str
+    log_risks: tuple[float, ...]
+
+
+class RiskGroups(_Part, frozen=True):
+    """Thresholds between the groups, frozen on the training cohort; one more name than thresholds."""
+
+    thresholds: tuple[float, ...]
+    names: tuple[str, ...]
+    origin: Literal["training"]
+
+
+class BaselineHazard(_Part, frozen=True):
+    """Breslow's cumulative baseline hazard for log-risk 0 at rising times in months."""
+
+    times_months: tuple[float, ...]
+    cumulative_hazard: tuple[float, ...]
+
+
+class Calibration(_Part, frozen=True):
+    """Out-of-fold calibration at one horizon: what entitles a bundle to show survival."""
+
+    horizon_months: float
+    out_of_fold: bool
+    slope: float
+    slope_interval: tuple[float, float]
+
+
+class HeadEntry(_Part, frozen=True):
+    """One trained head and the evidence that belongs to it."""
+
+    name: str
+    spec: HeadSpec
+    covariates: CovariateSchema | None
+    reference: Reference | None
+    groups: RiskGroups | None
+    baseline: BaselineHazard | None
+    calibration: Calibration | None
+    metrics: dict[str, float]
+
+
+class ExplainDefaults(_Part, frozen=True):
+    """Occlusion patches used unless the user asks otherwise, and the fixed colour scale in log-risk."""
+
+    patch_mm: float
+    stride_mm: float
+    fill: Literal["roi_median", "volume_mean"]
+    display_limit: float
+
+
+class Provenance(_Part, frozen=True):
+    """Who made the bundle, from what, with which software and seeds."""
+
+    created: str
+    population: str
+    simulated: bool
+    cases: int
+    events: int
+    seed: int
+    software: dict[str, str]
+    how: str
+
+
+class Manifest(_Part, frozen=True):
+    """Everything about a bundle except the tensors; format version 1."""
+
+    format: str
+    format_version: int
+    name: str
+    title: str
+    version: str
+    status: Status
+    licence: str
+    backbone: BackboneEntry
+    windows: Windows
+    roi: RoiKind
+    propagation: PropagationConfig
+    heads: tuple[HeadEntry, ...]
+    explain: ExplainDefaults
+    provenance: Provenance
+    members: dict[str, Member]
+
+
+def check_manifest(manifest: Manifest) -> str | None:
+    """The first contradiction inside a well-formed manifest as a clause, or None."""
+    if not manifest.heads:
+        return "it has no head"
+    names = [head.name for head in manifest.heads]
+    if len(set(names)) != len(names):
+        return "two heads have the same name"
+    if ("backbone.safetensors" in manifest.members) != (manifest.backbone.weights == "bundled"):
+        return "its backbone entry and its members disagree on bundled weights"
+    for head in manifest.heads:
+        problem = _check_head(head)
+        if problem:
+            return f"head {head.name!r}: {problem}"
+    return None
+
+
+def _check_head(head: HeadEntry) -> str | None:
+    width = head.covariates.width if head.covariates else 0
+    if width != head.spec.covariate_width:
+        return f"its covariate schema has {width} values, its network expects {head.spec.covariate_width}"
+    if head.reference is not None:
+        if head.reference.origin != "held-out":
+            return (
+                f"its reference risks are {head.reference.origin!r}; only held-out cases can be a reference "
+                "(a model's risks of its own training cases flatter it)"
+            )
+        if len(head.reference.log_risks) < 20:
+            return f"its reference has only {len(head.reference.log_risks)} cases, at least 20 are needed"
+    if head.groups is not None:
+        thresholds = head.groups.thresholds
+        if len(head.groups.names) != len(thresholds) + 1 or list(thresholds) != sorted(thresholds):
+            return "its risk groups need rising thresholds and one name more than thresholds"
+    if head.baseline is not None:
+        times, hazard = head.baseline.times_months, head.baseline.cumulative_hazard
+        if len(times) != len(hazard) or list(times) != sorted(times) or list(hazard) != sorted(hazard):
+            return "its baseline hazard needs as many rising values as rising times"
+    return None

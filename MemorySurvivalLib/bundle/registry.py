@@ -1,0 +1,40 @@
+"""Which bundles there are: those that ship with the project and the user's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+from MemorySurvivalLib.errors import BundleError
+from MemorySurvivalLib.resources import resource_root
+
+SUFFIX = ".msbundle"
+
+
+def user_data_folder() -> Path:
+    """Where the user's own bundles and weights live; MEMORYSURVIVAL_DATA overrides the platform's place."""
+    override = os.environ.get("MEMORYSURVIVAL_DATA")
+    return Path(override) if override else Path(platformdirs.user_data_dir("MemorySurvival", appauthor=False))
+
+
+def list_bundles() -> dict[str, Path]:
+    """Bundle files by name (file name without suffix); shipped ones first and never replaced by the user's."""
+    found: dict[str, Path] = {}
+    for folder in (resource_root() / "Bundles", user_data_folder() / "bundles"):
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
+            found.setdefault(path.stem, path)
+    return found
+
+
+def find_bundle(name_or_path: str) -> Path:
+    """The file of a bundle given by name or by path. Raises BundleError that lists the known names."""
+    path = Path(name_or_path)
+    if path.suffix == SUFFIX or path.exists():
+        return path
+    bundles = list_bundles()
+    if name_or_path not in bundles:
+        known = ", ".join(bundles) or "none installed"
+        raise BundleError(f"There is no model bundle named {name_or_path!r} (known: {known}); give a name or a file.")
+    return bundles[name_or_path]

@@ -1,0 +1,38 @@
+"""Where the model runs: choosing a device and stepping back to the CPU when a GPU has no memory left."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+
+from MemorySurvivalLib.errors import DeviceError
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+DEVICES: tuple[DeviceName, ...] = get_args(DeviceName)
+
+OUT_OF_MEMORY_NOTE = "The GPU ran out of memory; the work was done on the CPU instead."
+
+
+def choose_device(name: DeviceName) -> torch.device:
+    """The device `name`, or the best one there is for "auto". Raises DeviceError when it is not there."""
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda" if cuda else "mps" if mps else "cpu")
+    if (name == "cuda" and not cuda) or (name == "mps" and not mps):
+        raise DeviceError(f"No {name} device is available on this computer; use --device auto or --device cpu.")
+    return torch.device(name)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a GPU had no memory left (MPS reports it as a plain RuntimeError)."""
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()
+
+
+def describe_device(device: torch.device) -> str:
+    """The device in words, for results and reports."""
+    if device.type == "cuda":
+        return f"cuda: {torch.cuda.get_device_name(device)}"
+    if device.type == "cpu":
+        return f"cpu, {torch.get_num_threads()} threads"
+    return device.type

@@ -1,0 +1,141 @@
+"""The complete record of one scored case: what result.json holds and every report format is made from."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from MemorySurvivalLib import RESEARCH_USE, __version__
+from MemorySurvivalLib.bundle.manifest import BackboneEntry, Provenance, Windows
+from MemorySurvivalLib.files import atomic_file
+from MemorySurvivalLib.imaging.case import ImageSource
+from MemorySurvivalLib.memory.propagation import PropagationConfig
+from MemorySurvivalLib.risk.head import HeadSpec
+from MemorySurvivalLib.risk.result import RiskResult
+
+SCHEMA = "memory-survival-result"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class RoiRecord:
+    """The mask that prompted the model: kind, origin, hash, size, and how many slices it put a box on."""
+
+    kind: str
+    made_by: str
+    sha256: str
+    volume_ml: float
+    slices_with_roi: int
+    slices_used: int
+
+
+@dataclass(frozen=True)
+class BundleRecord:
+    """The model bundle that scored the case."""
+
+    name: str
+    title: str
+    version: str
+    status: str
+    sha256: str
+    licence: str
+    backbone: BackboneEntry
+    windows: Windows
+    propagation: PropagationConfig
+    head: str
+    head_spec: HeadSpec
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class MemoryRecord:
+    """One modality's memory state: its shape (layers, channels, height, width) and hash."""
+
+    modality: str
+    readout: str
+    shape: tuple[int, ...]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class HotspotRecord:
+    """A patch with a large effect: its centre (LPS and RAS millimetres) and the change of log-risk it causes."""
+
+    position_lps_mm: tuple[float, float, float]
+    position_ras_mm: tuple[float, float, float]
+    effect: float
+
+
+@dataclass(frozen=True)
+class HeatmapRecord:
+    """The occlusion heatmap in numbers; the voxels are in `file`."""
+
+    file: str
+    unit: str
+    meaning: str
+    patch_mm: float
+    stride_mm: float
+    fill: str
+    fill_values: Mapping[str, float]
+    patches: int
+    covered: float
+    encoded_slices: int
+    minimum: float
+    maximum: float
+    limit: float
+    hotspots: tuple[HotspotRecord, ...]
+
+
+@dataclass(frozen=True)
+class CaseRecord:
+    """Everything about one run: inputs with hashes, model, parameters, numbers, notes, versions, times."""
+
+    created: str
+    request: Mapping[str, Any]
+    inputs: Mapping[str, ImageSource]
+    simulated_case: bool
+    roi: RoiRecord
+    bundle: BundleRecord
+    memory: tuple[MemoryRecord, ...]
+    risk: RiskResult
+    heatmap: HeatmapRecord | None
+    notes: tuple[str, ...]
+    device: str
+    threads: int
+    seconds: Mapping[str, float]
+    seed: int
+    software: Mapping[str, str] = field(default_factory=dict)
+    research_use: str = RESEARCH_USE
+    schema: str = SCHEMA
+    schema_version: int = SCHEMA_VERSION
+
+    def as_json(self) -> bytes:
+        """The record as indented UTF-8 JSON."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=1)
+
+    def as_builtins(self) -> dict[str, Any]:
+        """The record as plain dictionaries and lists."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
+
+    def write(self, path: Path) -> None:
+        """Write result.json whole or not at all."""
+        with atomic_file(path) as temporary:
+            temporary.write_bytes(self.as_json())
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of everything that can change a number."""
+    versions = {"memory-survival": __version__, "python": platform.python_version(), "system": platform.platform()}
+    for package in ("torch", "sam2", "numpy", "SimpleITK", "safetensors", "matplotlib"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
