@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from MemorySurvivalLib.errors import WeightsError
 
-_LARGEST_BYTES = 4 * 2**30  # hiera-tiny with a whole optimizer state is half a gigabyte
+_LARGEST_BYTES = 2 * 2**30  # hiera-tiny with a whole optimizer state is half a gigabyte
 
 
 def load_state_dict(path: Path) -> dict[str, torch.Tensor]:

@@ -126,7 +126,7 @@ class WeightsStore:
     """The weights below one folder, judged by one table of releases."""
 
     folder: Path = field(default_factory=lambda: data_folder() / "weights")
-    releases: tuple[Release, ...] = RELEASES
+    releases: tuple[Release, ...] = field(default_factory=lambda: RELEASES)
 
     def records(self) -> list[WeightsRecord]:
         """The readable records, in the order of their names."""
