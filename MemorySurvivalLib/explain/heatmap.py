@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from MemorySurvivalLib.explain.plan import ExplainConfig, Patch
 from MemorySurvivalLib.imaging.volume import Volume
+from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.roi.roi import Roi
 
 UNIT = "change of log-risk"
@@ -32,7 +34,7 @@ class Heatmap:
 
     effect: Volume
     config: ExplainConfig
-    fills: dict[str, float]
+    fills: Mapping[Modality, float]
     patches: int
     covered: float
     hotspots: tuple[Hotspot, ...]
@@ -42,7 +44,7 @@ class Heatmap:
 def make_heatmap(
     roi: Roi,
     config: ExplainConfig,
-    fills: dict[str, float],
+    fills: Mapping[Modality, float],
     patches: tuple[Patch, ...],
     effects: npt.NDArray[np.float64],
     display_limit: float,

@@ -15,6 +15,7 @@ from MemorySurvivalLib import RESEARCH_USE, __version__
 from MemorySurvivalLib.bundle.manifest import BackboneEntry, Provenance, Windows
 from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.imaging.case import ImageSource
+from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.memory.propagation import PropagationConfig
 from MemorySurvivalLib.risk.head import HeadSpec
 from MemorySurvivalLib.risk.result import RiskResult
@@ -82,7 +83,7 @@ class HeatmapRecord:
     patch_mm: float
     stride_mm: float
     fill: str
-    fill_values: Mapping[str, float]
+    fill_values: Mapping[Modality, float]
     patches: int
     covered: float
     encoded_slices: int
@@ -98,7 +99,7 @@ class CaseRecord:
 
     created: str
     request: Mapping[str, Any]
-    inputs: Mapping[str, ImageSource]
+    inputs: Mapping[Modality, ImageSource]
     simulated_case: bool
     roi: RoiRecord
     bundle: BundleRecord

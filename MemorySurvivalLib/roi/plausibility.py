@@ -46,7 +46,7 @@ def accept_roi(
     """Turn a mask (any grid, any integer labels) into a ROI on the CT's grid, or refuse it.
 
     `required` is the kind the bundle was trained on, `declared` what the user says the mask is (None: taken to be
-    what the bundle needs, and checked). Raises InputError for an empty mask, a mask of another declared kind, and a mask
+    what the bundle needs, and checked). Raises InputError for an empty mask, one of another declared kind, and one
     that does not look like its kind on the CT; `allow_other` turns the last two into a ROI of kind "other" with a note.
     """
     notes: list[str] = []

@@ -1,0 +1,56 @@
+"""`memory-survival score`: one case from files to a scored, explained, reported folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from MemorySurvivalLib import RESEARCH_USE
+from MemorySurvivalLib.commands.terminal import ProgressBars
+from MemorySurvivalLib.devices import DEVICES
+from MemorySurvivalLib.roi.roi import ROI_KINDS
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand and its options."""
+    parser = subparsers.add_parser(
+        "score", help="score one PET/CT", description=f"Score one PET/CT and write a report. {RESEARCH_USE}."
+    )
+    parser.add_argument("--ct", type=Path, required=True, help="CT in HU (NIfTI, NRRD or MHA)")
+    parser.add_argument("--pet", type=Path, required=True, help="PET in SUVbw g/mL (NIfTI, NRRD or MHA)")
+    parser.add_argument("--roi", type=Path, help="mask of the bundle's region; without it one is made from the CT")
+    parser.add_argument("--roi-kind", choices=ROI_KINDS, help="what the mask is (default: what the bundle needs)")
+    parser.add_argument("--covariates", type=Path, help="one patient's covariates (CSV with a header, or JSON)")
+    parser.add_argument("--bundle", default="demonstration", help="model bundle, by name or file (%(default)s)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for report and results; made anew")
+    parser.add_argument("--overwrite", action="store_true", help="replace the folder if it already holds something")
+    parser.add_argument("--explain", action="store_true", help="compute the occlusion heatmap")
+    parser.add_argument("--patch-mm", type=float, help="edge of the occluded cubes (default: the bundle's)")
+    parser.add_argument("--stride-mm", type=float, help="distance between cube centres (default: the bundle's)")
+    parser.add_argument("--fill", choices=("roi_median", "volume_mean"), help="what occluded voxels become")
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="where to run the model (%(default)s)")
+    parser.add_argument(
+        "--allow-other-roi",
+        action="store_true",
+        help="engineering use: accept a mask of another kind; only the log-risk is shown then",
+    )
+    parser.add_argument("--json", action="store_true", help="print result.json instead of a summary")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Score and print a summary (or the whole record with --json)."""
+    # Importing torch and sam2 takes seconds, so help and mistyped options do not wait for it.
+    from MemorySurvivalLib.commands.summary import summarise
+    from MemorySurvivalLib.pipeline import ScoreRequest, score_case
+
+    fields = ScoreRequest.__dataclass_fields__
+    request = ScoreRequest(**{name: value for name, value in vars(options).items() if name in fields})
+    with ProgressBars() as bars:
+        output = score_case(request, progress=bars, tell=lambda text: bars.say(f"note: {text}"))
+    if options.json:
+        sys.stdout.write(output.record.as_json().decode() + "\n")
+    else:
+        sys.stdout.write(summarise(output.record, output.files))
+    return 0
