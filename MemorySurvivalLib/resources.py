@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+import platformdirs
 
 from MemorySurvivalLib.errors import MemorySurvivalError
 
@@ -28,3 +31,9 @@ def locate_resource(name: str) -> Path:
     if not path.exists():
         raise MemorySurvivalError(f"{path} is missing; reinstall MemorySurvival so that it is complete.")
     return path
+
+
+def data_folder() -> Path:
+    """Where the user's own weights and bundles live: $MEMORYSURVIVAL_DATA, else the platform's data folder."""
+    chosen = os.environ.get("MEMORYSURVIVAL_DATA", "").strip()
+    return Path(chosen).expanduser() if chosen else platformdirs.user_data_path("MemorySurvival", appauthor=False)

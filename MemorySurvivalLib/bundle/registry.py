@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-import platformdirs
-
 from MemorySurvivalLib.errors import BundleError
-from MemorySurvivalLib.resources import resource_root
+from MemorySurvivalLib.resources import data_folder, resource_root
 
 SUFFIX = ".msbundle"
-
-
-def user_data_folder() -> Path:
-    """Where the user's own bundles and weights live; MEMORYSURVIVAL_DATA overrides the platform's place."""
-    override = os.environ.get("MEMORYSURVIVAL_DATA")
-    return Path(override) if override else Path(platformdirs.user_data_dir("MemorySurvival", appauthor=False))
 
 
 def list_bundles() -> dict[str, Path]:
     """Bundle files by name (file name without suffix); shipped ones first and never replaced by the user's."""
     found: dict[str, Path] = {}
-    for folder in (resource_root() / "Bundles", user_data_folder() / "bundles"):
+    for folder in (resource_root() / "Bundles", data_folder() / "bundles"):
         for path in sorted(folder.glob(f"*{SUFFIX}")):
             found.setdefault(path.stem, path)
     return found

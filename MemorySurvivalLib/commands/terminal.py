@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Any
 
 from tqdm import tqdm
 
@@ -13,7 +14,7 @@ class ProgressBars:
     """One bar with time left for each stage, on stderr; use as a context manager and pass as a callback."""
 
     def __init__(self) -> None:
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[Any] | None = None
         self._stage = ""
 
     def __enter__(self) -> ProgressBars:
@@ -26,15 +27,16 @@ class ProgressBars:
 
     def __call__(self, event: ProgressEvent) -> None:
         """Draw where the work stands."""
-        if self._bar is None or event.stage != self._stage:
+        bar = self._bar
+        if bar is None or event.stage != self._stage:
             self._close()
             self._stage = event.stage
-            self._bar = tqdm(
+            self._bar = bar = tqdm(
                 total=event.total,
                 desc=event.stage,
                 bar_format="{desc:<14} {percentage:3.0f}% |{bar:30}| {n_fmt}/{total_fmt}  {remaining} left",
             )
-        self._bar.update(event.done - self._bar.n)
+        bar.update(event.done - bar.n)
 
     def say(self, text: str) -> None:
         """Print a line to stderr without breaking the bar."""

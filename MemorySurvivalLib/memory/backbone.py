@@ -47,6 +47,7 @@ _COMPACT = (
     "++model.memory_attention.layer.self_attention.embedding_dim=128",
     "++model.memory_attention.layer.cross_attention.embedding_dim=128",
     "++model.memory_encoder.in_dim=128",
+    "++model.memory_encoder.mask_downsampler.embed_dim=128",
     "++model.memory_encoder.fuser.layer.dim=128",
 )
 

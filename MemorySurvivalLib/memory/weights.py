@@ -19,11 +19,11 @@ from MemorySurvivalLib.memory.weights_store import (
     WeightsRecord,
     WeightsStore,
     check_name,
-    data_folder,
     hash_file,
     timestamp,
 )
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
+from MemorySurvivalLib.resources import data_folder
 
 __all__ = [
     "RELEASES",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,15 +11,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-import platformdirs
 
 from MemorySurvivalLib.errors import OutputError, WeightsError
 from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.memory.weights_releases import RELEASES, Release, find_release
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress, track
-
-DATA_VARIABLE = "MEMORYSURVIVAL_DATA"
-"""Environment variable that moves the user's data (weights below it) to another folder."""
+from MemorySurvivalLib.resources import data_folder
 
 SUFFIXES = (".pt", ".pth", ".safetensors")
 """How checkpoint files end."""
@@ -86,12 +82,6 @@ class StoreEntry:
     release: Release | None
     record: WeightsRecord | None
     detail: str = ""
-
-
-def data_folder() -> Path:
-    """Where the user's own files of this project live: $MEMORYSURVIVAL_DATA, else the platform's data folder."""
-    chosen = os.environ.get(DATA_VARIABLE, "").strip()
-    return Path(chosen).expanduser() if chosen else platformdirs.user_data_path("MemorySurvival", appauthor=False)
 
 
 def check_name(name: str) -> None:

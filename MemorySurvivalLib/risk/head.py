@@ -64,6 +64,13 @@ class RiskHead(nn.Module):
         log_risk = self.deepsurv(torch.cat([fused, covariates], dim=1))[:, 0] - self.offset
         return HeadOutput(log_risk, gate)
 
+    def standardise(self, modality: Modality, maps: torch.Tensor) -> None:
+        """Take the mean and SD of training maps (n, 1, 64, 64) as this modality's preprocessing."""
+        downsampler = self.downsamplers[modality]
+        assert isinstance(downsampler, AverageDownsampler)
+        downsampler.mean.copy_(maps.mean())
+        downsampler.sd.copy_(maps.std())
+
     @torch.inference_mode()
     def score(self, states: Mapping[Modality, torch.Tensor], covariates: tuple[float, ...]) -> HeadOutput:
         """One case: memory states (layers, channels, h, w) by modality, encoded covariates (empty for image-only)."""

@@ -68,7 +68,7 @@ def train_backbone(
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()
-        _LOG.info("step %d loss %.4f Dice of prompted, tracked slices %s", step, float(loss), dice)
+        _LOG.info("step %d loss %.4f Dice of prompted, tracked slices %s", step, loss.detach().item(), dice)
         meter.step()
         if (step + 1) % 50 == 0 or step + 1 == config.steps:
             _save(checkpoint, model, optimiser, schedule, step + 1)

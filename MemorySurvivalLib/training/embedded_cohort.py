@@ -76,7 +76,7 @@ def embed_cohort(
             continue
         case = simulate_case(seed, spacing_mm=spacing_mm)
         states = _embed(engine, case, windows, config)
-        outcome = CaseOutcome(seed, case.outcome.time_months, case.outcome.event, dict(case.covariates))
+        outcome = CaseOutcome(seed, case.truth.time_months, case.truth.event, case.covariates.row())
         metadata = {"outcome": msgspec.json.encode(outcome).decode()}
         with atomic_file(target) as temporary:
             temporary.write_bytes(safetensors.torch.save({m: s.half() for m, s in states.items()}, metadata))
@@ -89,7 +89,7 @@ def read_cohort(folder: Path, seeds: range) -> EmbeddedCohort:
     outcomes = []
     for seed in seeds:
         path = folder / f"case-{seed:06d}.safetensors"
-        with safetensors.safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+        with safetensors.safe_open(path, framework="pt") as file:
             outcomes.append(msgspec.json.decode(file.metadata()["outcome"], type=CaseOutcome))
             for modality in MODALITIES:
                 maps[modality].append(AverageDownsampler.average(file.get_tensor(modality).float()[None]))

@@ -75,8 +75,7 @@ def fit_head(spec: HeadSpec, cohort: EmbeddedCohort, covariates: torch.Tensor, c
     head = RiskHead(spec)
     for modality in spec.modalities:
         maps = cohort.maps[modality][torch.from_numpy(fitting)]
-        head.downsamplers[modality].mean.copy_(maps.mean())
-        head.downsamplers[modality].sd.copy_(maps.std())
+        head.standardise(modality, maps)
     optimiser = torch.optim.AdamW(head.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.epochs)
     best_loss, best_state, best_epoch = float("inf"), copy.deepcopy(head.state_dict()), 0
@@ -91,7 +90,7 @@ def fit_head(spec: HeadSpec, cohort: EmbeddedCohort, covariates: torch.Tensor, c
         head.eval()
         with torch.inference_mode():
             watched = float(_loss(head, cohort, covariates, watching))
-        _LOG.info("epoch %d fitting loss %.4f watching loss %.4f", epoch, float(loss), watched)
+        _LOG.info("epoch %d fitting loss %.4f watching loss %.4f", epoch, loss.detach().item(), watched)
         if watched < best_loss:
             best_loss, best_state, best_epoch = watched, copy.deepcopy(head.state_dict()), epoch
         if epoch - best_epoch >= config.patience:
