@@ -1,0 +1,122 @@
+"""The report as one HTML file: self-contained, without scripts, made to be printed on A4."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from MemorySurvivalLib.explain.heatmap import Heatmap
+from MemorySurvivalLib.files import atomic_file
+from MemorySurvivalLib.imaging.case import Case
+from MemorySurvivalLib.report import wording
+from MemorySurvivalLib.report.charts import draw_reference, draw_survival
+from MemorySurvivalLib.report.pictures import Scene, draw_close_ups, draw_overview
+from MemorySurvivalLib.report.record import CaseRecord
+from MemorySurvivalLib.report.sheet import Picture
+from MemorySurvivalLib.resources import locate_resource
+from MemorySurvivalLib.roi.roi import Roi
+
+NOTES_ON_PAGE_ONE = 4
+
+
+@dataclass(frozen=True, eq=False)
+class ReportPictures:
+    """All pictures of one report; the charts are None where the bundle may not show them."""
+
+    overview: tuple[Picture, ...]
+    close_ups: tuple[Picture, ...]
+    reference: Picture | None
+    survival: Picture | None
+
+    @property
+    def all(self) -> tuple[Picture, ...]:
+        """In the order of the page."""
+        charts = tuple(picture for picture in (self.reference, self.survival) if picture is not None)
+        return (*charts, *self.overview, *self.close_ups)
+
+
+def write_report(record: CaseRecord, case: Case, roi: Roi, heatmap: Heatmap | None, folder: Path) -> Path:
+    """Write `folder`/report.html and the same pictures as PNG files in `folder`/pictures; return the page's path.
+
+    Every number on the page comes from `record`; the volumes only give the pictures. Equal input gives equal bytes.
+    Raises OutputError when the folder cannot be written and ValueError when record and heatmap do not belong
+    together.
+    """
+    pictures = draw_pictures(record, case, roi, heatmap)
+    page = render_page(record, pictures)
+    for picture in pictures.all:
+        with atomic_file(folder / "pictures" / f"{picture.name}.png") as temporary:
+            temporary.write_bytes(picture.png)
+    target = folder / "report.html"
+    with atomic_file(target) as temporary:
+        temporary.write_text(page, encoding="utf-8", newline="\n")
+    return target
+
+
+def draw_pictures(record: CaseRecord, case: Case, roi: Roi, heatmap: Heatmap | None) -> ReportPictures:
+    """All pictures that this record may show."""
+    scene = Scene.of(record, case, roi, heatmap)
+    risk = record.risk
+    return ReportPictures(
+        overview=draw_overview(scene),
+        close_ups=draw_close_ups(scene),
+        reference=draw_reference(risk) if risk.position is not None and risk.reference_log_risks else None,
+        survival=draw_survival(risk.survival, risk.labels) if risk.survival is not None else None,
+    )
+
+
+def render_page(record: CaseRecord, pictures: ReportPictures) -> str:
+    """The HTML text."""
+    template_folder = locate_resource("Report")
+    environment = Environment(
+        loader=FileSystemLoader(template_folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(
+        signed=wording.say_signed,
+        fixed=wording.say_fixed,
+        plain=wording.say_plain,
+        percent=wording.say_percent,
+        say=wording.say_value,
+        file_name=wording.file_name,
+        data_uri=_data_uri,
+    )
+    style = Markup((template_folder / "report.css").read_text(encoding="utf-8"))  # a shipped file
+    return environment.get_template("report.html.j2").render(style=style, **_context(record, pictures))
+
+
+def _context(record: CaseRecord, pictures: ReportPictures) -> dict[str, Any]:
+    paths = wording.known_paths(record)
+    notes = wording.collect_notes(record)
+    return {
+        "record": record,
+        "risk": record.risk,
+        "pictures": pictures,
+        "request": {key: _hide(value, paths) for key, value in record.request.items()},
+        "position": wording.say_position(record),
+        "roi_title": wording.roi_title(record),
+        "roi_made_by": wording.hide_folders(record.roi.made_by, paths),
+        "status_words": wording.STATUS_WORDS.get(record.bundle.status, ""),
+        "readout_words": wording.READOUT_WORDS.get(record.bundle.propagation.readout, ""),
+        "fill_words": wording.FILL_WORDS.get(record.heatmap.fill, record.heatmap.fill) if record.heatmap else "",
+        "heatmap_is_zero": record.heatmap is not None and record.heatmap.minimum == 0 == record.heatmap.maximum,
+        "notes": notes[:NOTES_ON_PAGE_ONE],
+        "more_notes": notes[NOTES_ON_PAGE_ONE:],
+    }
+
+
+def _hide(value: Any, paths: tuple[str, ...]) -> Any:
+    return wording.hide_folders(value, paths) if isinstance(value, str) else value
+
+
+def _data_uri(picture: Picture) -> str:
+    return "data:image/png;base64," + base64.b64encode(picture.png).decode("ascii")

@@ -1,0 +1,107 @@
+"""How the report says things: numbers as text, plain words for parameters, file names without their folders."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from MemorySurvivalLib.report.record import CaseRecord
+from MemorySurvivalLib.roi.roi import ROI_TITLES
+
+MINUS = "−"
+
+STATUS_WORDS = {
+    "demonstration": "It learned from simulated patients only and shows how the method works; "
+    "its numbers say nothing about a real patient.",
+    "local-research": "It was trained on a local cohort and has not been validated elsewhere.",
+    "validated": "Its evidence is stated in its manifest; it is still for research use only.",
+}
+
+READOUT_WORDS = {
+    "last": "the memory after the last slices of the pass (it hardly depends on the slices before them)",
+    "mean": "the mean of the memories over all slices used",
+    "max": "the maximum of the memories over all slices used",
+}
+
+FILL_WORDS = {
+    "roi_median": "the median inside the region of interest",
+    "volume_mean": "the mean of the whole volume",
+}
+
+
+def say_signed(value: float, digits: int = 3) -> str:
+    """A number with its sign and so many significant digits: "+0.0123"."""
+    return "0" if value == 0 else f"{value:+.{digits}g}".replace("-", MINUS)
+
+
+def say_fixed(value: float, places: int = 2) -> str:
+    """A number with its sign and so many decimals: "+0.53"."""
+    return f"{value:+.{places}f}".replace("-", MINUS)
+
+
+def say_plain(value: float, digits: int = 6) -> str:
+    """A number without needless zeros; minus as a real minus sign."""
+    return f"{value:.{digits}g}".replace("-", MINUS)
+
+
+def say_percent(share: float) -> str:
+    """A share 0 to 1 as whole percent."""
+    return f"{100 * share:.0f} %"
+
+
+def file_name(path: str) -> str:
+    """The last part of a path of any system."""
+    return re.split(r"[\\/]", path.rstrip("\\/"))[-1] or path
+
+
+def known_paths(record: CaseRecord) -> tuple[str, ...]:
+    """Every path the record holds, longest first; the folders in them may name a patient or a hospital."""
+    texts = [source.path for source in record.inputs.values()]
+    texts += [value for value in record.request.values() if isinstance(value, str)]
+    return tuple(sorted({text for text in texts if _is_path(text)}, key=lambda text: (-len(text), text)))
+
+
+def hide_folders(text: str, paths: tuple[str, ...]) -> str:
+    """Replace each known path in a sentence by its file name."""
+    for path in paths:
+        text = text.replace(path, file_name(path))
+    return text
+
+
+def _is_path(text: str) -> bool:
+    absolute = re.match(r"(~|\.{0,2})[\\/]|[A-Za-z]:[\\/]|\\\\", text) is not None
+    return absolute or re.search(r"[\\/].*\.\w+$", text) is not None
+
+
+def say_position(record: CaseRecord) -> str | None:
+    """The place among the reference cases in words, or None when it may not be shown."""
+    if record.risk.position is None:
+        return None
+    return f"Higher than {say_percent(record.risk.position)} of {len(record.risk.reference_log_risks)} reference cases"
+
+
+def roi_title(record: CaseRecord) -> str:
+    """The kind of region in words."""
+    return next((title for kind, title in ROI_TITLES.items() if kind == record.roi.kind), record.roi.kind)
+
+
+def collect_notes(record: CaseRecord) -> tuple[str, ...]:
+    """Everything the user should know about this run, once each, with file names instead of paths."""
+    paths = known_paths(record)
+    return tuple(dict.fromkeys(hide_folders(note, paths) for note in (*record.notes, *record.risk.notes)))
+
+
+def say_value(value: Any) -> str:
+    """A parameter of any plain type as text."""
+    if value is None:
+        return "not given"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return say_plain(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {say_value(item)}" for key, item in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(say_value(item) for item in value) or "none"
+    return str(value)
