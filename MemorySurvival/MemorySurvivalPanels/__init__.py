@@ -1,0 +1,1 @@
+"""The parts of the MemorySurvival panel inside Slicer, one concern a file; nothing here computes."""

@@ -1,0 +1,136 @@
+"""The choices that a .ui property cannot bind by itself: segment, covariates file and model bundle."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.util import VTKObservationMixin
+
+from MemorySurvivalPanels.parameters import ScoreParameters
+from MemorySurvivalPanels.worker_protocol import Progress
+
+_SEGMENT_EVENTS = ("SegmentAdded", "SegmentRemoved", "SegmentModified")
+
+
+class CasePanel(VTKObservationMixin):
+    """Keeps three widgets and the parameter node in step; the others are bound by SlicerParameterName.
+
+    It is also the listener of the job that lists the bundles; where that fails, the shipped ones remain.
+    """
+
+    def __init__(self, ui: Any) -> None:
+        super().__init__()
+        self._ui = ui
+        self._parameters: ScoreParameters | None = None
+        self._updating = False
+        ui.segmentCombo.currentIndexChanged.connect(self._choose_segment)
+        ui.covariatesPath.currentPathChanged.connect(self._choose_covariates)
+        ui.bundleCombo.currentIndexChanged.connect(self._choose_bundle)
+
+    def bind(self, parameters: ScoreParameters | None) -> None:
+        """Show and change `parameters` from now on."""
+        self.removeObservers(self._fill_segments)
+        self._parameters = parameters
+        if parameters is not None:
+            self.update()
+
+    def update(self) -> None:
+        """Show what the parameter node says."""
+        if self._parameters is None or self._updating:
+            return
+        self._updating = True
+        try:
+            self._observe_segmentation()
+            self._fill_segments()
+            if self._ui.covariatesPath.currentPath != self._parameters.covariates:
+                self._ui.covariatesPath.currentPath = self._parameters.covariates
+            self._select(self._ui.bundleCombo, self._parameters.bundle)
+        finally:
+            self._updating = False
+
+    def set_bundles(self, names: list[str], statuses: Mapping[str, str] | None = None) -> None:
+        """Offer these model bundles; each shows its status where that is known."""
+        combo = self._ui.bundleCombo
+        was_updating, self._updating = self._updating, True
+        try:
+            combo.clear()
+            for name in names:
+                status = (statuses or {}).get(name)
+                combo.addItem(f"{name} ({status})" if status and status != name else name, name)
+            chosen = self._parameters.bundle if self._parameters is not None else ""
+            if chosen and chosen not in names:  # a saved scene may name a bundle that is not here
+                combo.addItem(_("{name} (not installed)").format(name=chosen), chosen)
+            self._select(combo, chosen)
+        finally:
+            self._updating = was_updating
+
+    def job_progressed(self, progress: Progress) -> None:
+        """Listing bundles takes no time worth showing."""
+
+    def job_noted(self, text: str) -> None:
+        """Nothing to add to the list."""
+
+    def job_finished(self, result: Mapping[str, Any], files: Mapping[str, str | None]) -> None:
+        """Offer what the library's registry found."""
+        found = [each for each in result.get("bundles", []) if each.get("name")]
+        if found:
+            self.set_bundles(
+                [str(each["name"]) for each in found],
+                {str(each["name"]): str(each.get("status") or "") for each in found},
+            )
+
+    def job_failed(self, sentence: str) -> None:
+        """The shipped bundles stay on offer; Score will say what is wrong."""
+
+    def job_cancelled(self) -> None:
+        """The shipped bundles stay on offer."""
+
+    def _segmentation(self) -> slicer.vtkMRMLSegmentationNode | None:
+        roi = self._parameters.roi if self._parameters is not None else None
+        return roi if roi is not None and roi.IsA("vtkMRMLSegmentationNode") else None
+
+    def _observe_segmentation(self) -> None:
+        node = self._segmentation()
+        self.removeObservers(self._fill_segments)
+        if node is not None:
+            for event in _SEGMENT_EVENTS:
+                self.addObserver(node.GetSegmentation(), getattr(slicer.vtkSegmentation, event), self._fill_segments)
+
+    def _fill_segments(self, caller: Any = None, event: Any = None) -> None:
+        was_updating, self._updating = self._updating, True
+        try:
+            node = self._segmentation()
+            combo = self._ui.segmentCombo
+            combo.clear()
+            identifiers = []
+            if node is not None:
+                segmentation = node.GetSegmentation()
+                for index in range(segmentation.GetNumberOfSegments()):
+                    identifiers.append(segmentation.GetNthSegmentID(index))
+                    combo.addItem(segmentation.GetNthSegment(index).GetName(), identifiers[-1])
+                if self._parameters.segment_id not in identifiers:
+                    self._parameters.segment_id = identifiers[0] if len(identifiers) == 1 else ""
+                self._select(combo, self._parameters.segment_id)
+            combo.enabled = bool(identifiers)
+            self._ui.segmentLabel.enabled = bool(identifiers)
+        finally:
+            self._updating = was_updating
+
+    def _select(self, combo: Any, data: str) -> None:
+        combo.currentIndex = combo.findData(data)
+
+    def _choose(self, change: Callable[[ScoreParameters], None]) -> None:
+        if self._parameters is not None and not self._updating:
+            change(self._parameters)
+
+    def _choose_segment(self, index: int) -> None:
+        chosen = self._ui.segmentCombo.itemData(index) or ""
+        self._choose(lambda parameters: setattr(parameters, "segment_id", chosen))
+
+    def _choose_covariates(self, path: str) -> None:
+        self._choose(lambda parameters: setattr(parameters, "covariates", path.strip()))
+
+    def _choose_bundle(self, index: int) -> None:
+        chosen = self._ui.bundleCombo.itemData(index) or ""
+        self._choose(lambda parameters: setattr(parameters, "bundle", chosen))

@@ -1,0 +1,97 @@
+"""Score, Cancel, and what happens in between: the stage, the bar, the time left, and the sentence that ends it."""
+
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from MemorySurvivalPanels.worker_protocol import Progress
+
+
+class RunPanel:
+    """Shows one of three states: idle, running, or idle with a message. Every path out of running leads to idle."""
+
+    def __init__(self, ui: Any) -> None:
+        self._ui = ui
+        self._running = False
+        self._missing: str | None = None
+        self.show_idle()
+
+    @property
+    def running(self) -> bool:
+        """Whether a score job is under way."""
+        return self._running
+
+    def set_missing_choice(self, sentence: str | None) -> None:
+        """Score is possible when nothing is missing; else its tool tip says what is."""
+        self._missing = sentence
+        self._show_buttons()
+
+    def show_running(self) -> None:
+        """A job has been asked for."""
+        self._running = True
+        self._say("")
+        self._ui.stageLabel.text = _("Starting…")
+        self._ui.progressBar.maximum = 0
+        self._ui.progressBar.value = 0
+        self._show_buttons()
+
+    def show_progress(self, progress: Progress) -> None:
+        """One step further."""
+        self._ui.progressBar.maximum = max(progress.total, 0)
+        self._ui.progressBar.value = progress.done
+        self._ui.stageLabel.text = describe_progress(progress)
+
+    def show_note(self, text: str) -> None:
+        """Something the user should know while the job runs."""
+        self._say(text, problem=False)
+
+    def show_idle(self, sentence: str = "", problem: bool = False) -> None:
+        """The job is over, with a sentence or without."""
+        self._running = False
+        self._say(sentence, problem)
+        self._show_buttons()
+
+    def _show_buttons(self) -> None:
+        self._ui.scoreButton.enabled = not self._running and self._missing is None
+        self._ui.scoreButton.toolTip = self._missing or _("Score this case with the chosen model")
+        self._ui.cancelButton.enabled = self._running
+        self._ui.progressBar.visible = self._running
+        self._ui.stageLabel.visible = self._running or self._missing is not None
+        if not self._running:
+            self._ui.stageLabel.text = self._missing or ""
+
+    def _say(self, sentence: str, problem: bool = False) -> None:
+        self._ui.messageLabel.text = sentence
+        self._ui.messageLabel.visible = bool(sentence)
+        colour = "#c0392b" if problem else "#5b7083"
+        self._ui.messageLabel.styleSheet = f"border-left: 3px solid {colour}; padding: 4px 8px;"
+
+
+def describe_progress(progress: Progress) -> str:
+    """Such as "Reading the slices (41 of 150), about 12 s left"."""
+    stage = _stage_title(progress.stage)
+    counted = f"{stage} ({progress.done} / {progress.total})" if progress.total > 1 else stage
+    if progress.eta_s is None:
+        return counted
+    return _("{stage}, about {time} left").format(stage=counted, time=describe_duration(progress.eta_s))
+
+
+def describe_duration(seconds: float) -> str:
+    """Such as "12 s", "3 min" or "1 h 5 min", rounded up so that it never promises too much."""
+    whole = max(int(-(-seconds // 1)), 0)
+    if whole < 90:
+        return _("{n} s").format(n=whole)
+    minutes = -(-whole // 60)
+    if minutes < 60:
+        return _("{n} min").format(n=minutes)
+    return _("{h} h {m} min").format(h=minutes // 60, m=minutes % 60)
+
+
+def _stage_title(stage: str) -> str:
+    titles = {
+        "segmentation": _("Finding the region"),
+        "memory PET": _("Reading the PET slices"),
+        "memory CT": _("Reading the CT slices"),
+        "occlusion": _("Explaining"),
+    }
+    return titles.get(stage, stage[:1].upper() + stage[1:])

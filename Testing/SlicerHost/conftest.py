@@ -1,0 +1,115 @@
+"""Fixtures of the tests that run the Slicer module without Slicer."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+ROOT = Path(__file__).resolve().parents[2]
+FAKE_WORKER = Path(__file__).with_name("fake_worker.py")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real test images; without it the test is left out, but in CI it fails."""
+    folder = Path(os.environ.get("MEMORYSURVIVAL_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        leave_out(f"real test data is not at {folder}; set MEMORYSURVIVAL_TEST_DATA")
+    return folder
+
+
+def leave_out(reason: str) -> None:
+    """Skip a test and say why; in CI nothing may be left out."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def application() -> Any:
+    """The running host. Where slicer-core, PySide6 or their GL libraries are missing, its tests are left out."""
+    try:
+        importlib.import_module("PySide6.QtUiTools")
+        importlib.import_module("slicer")
+    except ImportError as error:
+        leave_out(f"the Slicer host needs slicer-core, PySide6 and the GL libraries they load: {error}")
+    return importlib.import_module("slicer_host.application").start()
+
+
+@dataclass
+class Panel:
+    """The module as a user has it before them."""
+
+    python: Any
+    widget: Any
+    representation: Any
+    application: Any
+
+    @property
+    def ui(self) -> Any:
+        return self.widget.ui
+
+    def use_worker(self, scenario: str) -> None:
+        """Let a fake worker do the jobs."""
+        client = importlib.import_module("MemorySurvivalPanels.worker_client")
+        protocol = importlib.import_module("MemorySurvivalPanels.worker_protocol")
+        command = protocol.WorkerCommand(sys.executable, (str(FAKE_WORKER), scenario))
+        self.widget.logic.worker.close()
+        self.widget.logic.worker = client.WorkerClient(lambda: command, "0.1.0")
+
+    def wait_until(self, reached: Callable[[], bool], seconds: float = 30.0) -> None:
+        """Let the event loop run until something is so."""
+        end = time.monotonic() + seconds
+        while not reached():
+            if time.monotonic() > end:
+                raise AssertionError(f"waited {seconds:g} s in vain; the panel says {self.ui.messageLabel.text!r}")
+            self.application.processEvents()
+            time.sleep(0.005)
+
+    def score(self, seconds: float = 30.0) -> None:
+        """Click Score and wait for the end of the job."""
+        assert self.ui.scoreButton.enabled, self.ui.scoreButton.toolTip
+        self.ui.scoreButton.click()
+        self.wait_until(lambda: not self.widget.run_panel.running, seconds)
+
+    def scratch_files(self) -> list[Path]:
+        """What lies in Slicer's temporary folder because of the module."""
+        slicer = importlib.import_module("slicer")
+        return [path for path in Path(slicer.app.temporaryPath).glob("memory-survival-*/**/*") if path.is_file()]
+
+
+@pytest.fixture
+def slot_errors(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[BaseException]]:
+    """Exceptions in slots and observers: Qt and VTK only print them, so the test has to fail for them."""
+    errors: list[BaseException] = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: errors.append(error))
+    yield errors
+    if errors:
+        raise errors[0]
+
+
+@pytest.fixture
+def panel(application: Any, slot_errors: list[BaseException]) -> Iterator[Panel]:
+    """The module's panel over an empty scene; ended the way Slicer ends it."""
+    slicer = importlib.import_module("slicer")
+    loading = importlib.import_module("slicer_host.loading")
+    slicer.mrmlScene.Clear()
+    python, widget, representation = loading.load_module(ROOT / "MemorySurvival" / "MemorySurvival.py")
+    # Laid out and drawn like any window, but never mapped: the offscreen platform has no window manager.
+    representation.setAttribute(sys.modules["qt"].Qt.WA_DontShowOnScreen)
+    representation.resize(460, 900)
+    representation.show()
+    yield Panel(python, widget, representation, application)
+    loading.unload_module("MemorySurvival")
+    representation.close()
+    slicer.mrmlScene.Clear()

@@ -1,0 +1,94 @@
+"""A worker that does as it is told: each scenario is one way that a job can go. Standard library only."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+LOCK = threading.Lock()
+
+
+def send(**event: Any) -> None:
+    """Write one event line."""
+    with LOCK:
+        print(json.dumps(event), flush=True)
+
+
+def beat() -> None:
+    """Say every tenth of a second that the process lives."""
+    while True:
+        send(event="heartbeat")
+        time.sleep(0.1)
+
+
+def finish(job: dict[str, Any], heatmap: bool) -> None:
+    """Leave a report, and the ROI file as heatmap, and say so."""
+    out = Path(job["parameters"]["out"])
+    out.mkdir()
+    (out / "report.html").write_text("<p>report</p>", encoding="utf-8")
+    files: dict[str, str | None] = {"report": str(out / "report.html"), "result": None, "heatmap": None}
+    result: dict[str, Any] = {
+        "log_risk": 0.4213,
+        "position": 0.62,
+        "position_reference": "400 simulated reference cases",
+        "risk_group": None,
+        "label": "SIMULATED MODEL",
+        "notes": [f"The PET {job['parameters']['pet']} was resampled onto the CT grid."],
+        "gate_pet": 0.63,
+        "heatmap": None,
+        "request": job["parameters"],
+    }
+    if heatmap:
+        files["heatmap"] = str(shutil.copy(job["parameters"]["roi"], out / "heatmap.nrrd"))
+        result["heatmap"] = {"unit": "change of log-risk", "limit": 0.25}
+    send(event="finished", id=job["id"], result=result, files=files)
+
+
+def run(scenario: str, job: dict[str, Any]) -> None:
+    """One job."""
+    send(event="started", id=job["id"])
+    send(event="progress", id=job["id"], stage="memory PET", done=41, total=150, eta_s=12.3)
+    if job["job"] == "bundles":
+        found = [{"name": name, "status": status, "path": "x"} for name, status in BUNDLES]
+        send(event="finished", id=job["id"], result={"bundles": found}, files={})
+    elif scenario in ("success", "chatter"):
+        finish(job, heatmap=job["parameters"]["roi"] is not None)
+    elif scenario == "failure":
+        text = f"The PET {job['parameters']['pet']} is not in SUV units; convert it to SUVbw first."
+        send(event="failed", id=job["id"], kind="InputError", message=text)
+    elif scenario == "crash":
+        print("a long native traceback", file=sys.stderr, flush=True)
+        os._exit(139)
+    elif scenario == "endless":
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        send(event="note", id=job["id"], text=f"child {child.pid}")
+        time.sleep(600)
+
+
+BUNDLES = (("demonstration", "demonstration"), ("ward-7", "local-research"))
+
+
+def main() -> None:
+    """Serve until stdin closes."""
+    scenario = sys.argv[1]
+    if scenario == "no-torch":
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+    if scenario == "chatter":
+        print("this is not JSON")
+        print('["nor", "an", "event"]')
+    version = "9.9.9" if scenario == "wrong-version" else "0.1.0"
+    send(event="ready", protocol=1, version=version, pid=os.getpid())
+    threading.Thread(target=beat, daemon=True).start()
+    for line in sys.stdin:
+        run(scenario, json.loads(line))
+
+
+if __name__ == "__main__":
+    main()
