@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import gzip
 import logging
-import struct
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
-from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.files import atomic_file
+from MemorySurvivalLib.imaging.nifti import is_whole, read_nifti_header
 from MemorySurvivalLib.imaging.volume import Volume
 
 _LOG = logging.getLogger(__name__)
+
+WRITABLE = (".nrrd", ".nii.gz", ".nii", ".mha")
+"""Endings that volumes are written to."""
 
 
 def read_volume(path: Path, what: str) -> Volume:
     """Read one scalar 3D image (NIfTI, NRRD, MHA or any other format SimpleITK knows).
 
     `what` names the image in error messages ("CT", "PET", "mask"). Raises InputError with one sentence for a
-    missing file, a file that is no image, a series of volumes, a single slice, colour voxels, or a broken geometry.
+    missing file, a file that is no image or not whole, a series of volumes, a single slice, colour voxels, or a broken
+    geometry.
     """
-    if not path.exists():
-        raise InputError(f"The {what} file {path} does not exist; check the path.")
-    if path.is_dir():
-        raise InputError(f"The {what} {path} is a folder; give one image file (NIfTI, NRRD or MHA).")
+    _check_file(path, what)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -54,7 +54,12 @@ def read_volume(path: Path, what: str) -> Volume:
         image = reader.Execute()
     except RuntimeError as error:
         raise _unreadable(path, what, error) from error
-    volume = Volume.from_sitk(image)
+    if not is_whole(path):
+        raise InputError(f"The {what} {path} is cut short or damaged; copy or export it again.")
+    try:
+        volume = Volume.from_sitk(image)
+    except InputError as error:
+        raise InputError(_axes_sentence(path, what)) from error
     if np.issubdtype(volume.voxels.dtype, np.floating):
         bad = int(volume.voxels.size - np.isfinite(volume.voxels).sum())
         if bad:
@@ -68,38 +73,59 @@ def read_volume(path: Path, what: str) -> Volume:
 def write_volume(volume: Volume, path: Path) -> None:
     """Write a volume (compressed NRRD, NIfTI or MHA by its suffix); the file appears whole or not at all.
 
-    Raises OutputError where nothing can be written, InputError for a suffix that no image format has.
+    Raises OutputError where nothing can be written, InputError for another suffix.
     """
+    if not path.name.lower().endswith(WRITABLE):
+        raise InputError(f"{path} cannot be written as an image; use the ending .nrrd or .nii.gz.")
     with atomic_file(path) as temporary:
         try:
             sitk.WriteImage(volume.to_sitk(), str(temporary), useCompression=True)
+            whole = is_whole(temporary)  # ITK reports a NIfTI file that the disk had no room for as written
         except RuntimeError as error:
-            # SimpleITK hides the operating system's reason; a plain write to the same place brings it out.
-            temporary.write_bytes(b"\0" * min(volume.voxels.nbytes, 1 << 20))
-            raise InputError(f"{path} cannot be written as an image; use the ending .nrrd or .nii.gz.") from error
+            _LOG.debug("SimpleITK could not write %s: %s", path, error)
+            whole = False
+        if not whole:
+            _fill(temporary, volume.voxels.nbytes)
+            raise OutputError(f"{path} could not be written whole; choose another folder.")
+
+
+def _fill(path: Path, size: int) -> None:
+    """Append `size` zeros: SimpleITK hides the operating system's reason, a plain write brings it out as OSError."""
+    with path.open("ab") as file:
+        for start in range(0, size, 1 << 20):
+            file.write(bytes(min(1 << 20, size - start)))
+
+
+def _check_file(path: Path, what: str) -> None:
+    try:
+        if path.is_dir():
+            raise InputError(f"The {what} {path} is a folder; give one image file (NIfTI, NRRD or MHA).")
+        path.open("rb").close()
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"The {what} file {path} does not exist; check the path.") from None
+    except OSError as error:
+        raise InputError(
+            f"The {what} file {path} cannot be opened ({error.strerror}); check the path and its permissions."
+        ) from error
 
 
 def _check_header(reader: sitk.ImageFileReader, path: Path, what: str) -> None:
-    spacing = [*reader.GetSpacing()[:3], *_nifti_pixdim(path)]
+    nifti = read_nifti_header(path)
+    spacing = [*reader.GetSpacing()[:3], *(nifti.pixdim_mm if nifti else ())]
     if not all(np.isfinite(mm) and mm > 0 for mm in spacing):
         raise InputError(_spacing_sentence(path, what))
-
-
-def _nifti_pixdim(path: Path) -> tuple[float, ...]:
-    """The spacing as a NIfTI-1 header states it (ITK silently reads zero as 1); empty for other formats."""
-    if not path.name.lower().endswith((".nii", ".nii.gz")):
-        return ()
-    open_file = gzip.open if path.name.lower().endswith(".gz") else open
-    with open_file(path, "rb") as file:
-        header = file.read(348)
-    for order in "<>":
-        if len(header) == 348 and struct.unpack_from(f"{order}i", header, 0)[0] == 348:
-            return struct.unpack_from(f"{order}3f", header, 80)
-    return ()
+    if not np.isfinite(reader.GetOrigin()).all():
+        raise InputError(
+            f"The {what} {path} has an origin that is not a number; correct its header or export it again."
+        )
 
 
 def _spacing_sentence(path: Path, what: str) -> str:
     return f"The {what} {path} has a zero or negative voxel spacing; correct its header or export it again."
+
+
+def _axes_sentence(path: Path, what: str) -> str:
+    return f"The {what} {path} has voxel axes that are not at right angles; resample it to a regular grid."
 
 
 def _unreadable(path: Path, what: str, error: RuntimeError) -> InputError:
@@ -109,9 +135,7 @@ def _unreadable(path: Path, what: str, error: RuntimeError) -> InputError:
     if "spacing" in lowered or "space direction" in lowered:
         return InputError(_spacing_sentence(path, what))
     if "orthonormal" in lowered or "determinant" in lowered:
-        return InputError(
-            f"The {what} {path} has voxel axes that are not at right angles; resample it to a regular grid."
-        )
+        return InputError(_axes_sentence(path, what))
     return InputError(
         f"The {what} {path} is not an image that can be read; give a NIfTI, NRRD or MHA file that is complete."
     )
