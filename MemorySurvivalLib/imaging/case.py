@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.reading import read_volume
@@ -67,14 +68,14 @@ def make_case(ct: Volume, pet: Volume, ct_path: str = "CT", pet_path: str = "PET
     way gives the same case. Raises InputError when the images do not overlap or their values cannot be HU and SUV.
     """
     notes = []
-    overlap = _overlap_share(ct, pet)
-    if overlap == 0:
+    if not _overlap(ct, pet):
         raise InputError(
             f"The PET {pet_path} and the CT {ct_path} do not overlap in space; "
             "choose images of the same patient and study."
         )
-    if overlap < 0.9:
-        notes.append(f"The PET covers only {overlap:.0%} of the CT; the rest is read as no uptake.")
+    covered = _overlap_share(ct, pet)
+    if covered < 0.9:
+        notes.append(f"The PET covers only {covered:.0%} of the CT; the rest is read as no uptake.")
     _check_hu(ct, ct_path)
     canonical = ct.reoriented()
     on_grid = resample_onto(pet.reoriented(), canonical, linear=True)
@@ -97,12 +98,20 @@ def _source(volume: Volume, path: str) -> ImageSource:
 
 def _overlap_share(ct: Volume, pet: Volume) -> float:
     """Share of a coarse lattice of CT voxels whose centres lie inside the PET's field of view."""
-    axes = [np.linspace(0, n - 1, 12) for n in reversed(ct.shape)]
+    return float(_inside(ct, pet).mean())
+
+
+def _overlap(ct: Volume, pet: Volume) -> bool:
+    """Whether the two fields of view meet; asked both ways, because one may lie between the other's lattice points."""
+    return bool(_inside(ct, pet).any() or _inside(pet, ct).any())
+
+
+def _inside(lattice_of: Volume, field_of_view: Volume) -> npt.NDArray[np.bool_]:
+    axes = [np.linspace(0, n - 1, 12) for n in reversed(lattice_of.shape)]
     lattice = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    index = pet.affine.indices(ct.affine.points_mm(lattice))
-    size = np.asarray(pet.shape[::-1])
-    inside = ((index > -0.5) & (index < size - 0.5)).all(axis=1)
-    return float(inside.mean())
+    index = field_of_view.affine.indices(lattice_of.affine.points_mm(lattice))
+    size = np.asarray(field_of_view.shape[::-1])
+    return np.asarray(((index > -0.5) & (index < size - 0.5)).all(axis=1))
 
 
 def _check_hu(ct: Volume, path: str) -> None:

@@ -177,7 +177,7 @@ class Volume:
     def sha256(self) -> str:
         """Hash of voxels, type, shape and affine (rounded to 1e-6 mm)."""
         digest = hashlib.sha256(f"{self.voxels.dtype.str}{self.shape}".encode())
-        digest.update(np.round(self.affine.matrix, 6).tobytes())
+        digest.update((np.round(self.affine.matrix, 6) + 0.0).tobytes())  # -0.0 and 0.0 are one place
         digest.update(np.ascontiguousarray(self.voxels).tobytes())
         return digest.hexdigest()
 
