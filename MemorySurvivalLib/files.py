@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from MemorySurvivalLib.errors import OutputError
@@ -19,7 +19,7 @@ def explain_os_error(error: OSError, target: Path) -> OutputError:
         return OutputError(f"No space is left to write {target}; free some disk space or choose another folder.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError(f"There is no permission to write {target}; choose a folder that you may write to.")
-    if error.errno == errno.ENOTDIR:
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return OutputError(f"Part of the path {target} is a file, not a folder; choose another place.")
     return OutputError(f"{target} cannot be written: {error.strerror or error}.")
 
@@ -39,7 +39,8 @@ def atomic_file(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise explain_os_error(error, target) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing could be written there is nothing to clean, and unlink fails too
+            temporary.unlink()
 
 
 @contextmanager
@@ -49,7 +50,7 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
     A folder that already holds something is replaced only with `overwrite`. Raises OutputError otherwise, or when
     the place cannot be written.
     """
-    target = target.absolute()
+    target = target.resolve()  # a link to a folder stays, the folder it names is replaced
     try:
         occupied = target.exists() and (not target.is_dir() or any(target.iterdir()))
         if occupied and not overwrite:
