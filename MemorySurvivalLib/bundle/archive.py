@@ -46,6 +46,9 @@ class Archive:
 def read_archive(path: Path) -> Archive:
     """Read and verify a bundle. Raises BundleError with one sentence for anything that is not exactly as declared."""
     try:
+        size = path.stat().st_size
+        if size > sum(LIMITS_BYTES.values()):
+            raise BundleError(f"{path} is not a model bundle: it is {size / 1e6:.0f} MB large.")
         data = path.read_bytes()
     except FileNotFoundError:
         raise BundleError(f"The model bundle {path} does not exist; check the path.") from None

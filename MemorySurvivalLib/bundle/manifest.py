@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 import msgspec
@@ -15,6 +16,9 @@ from MemorySurvivalLib.roi.roi import RoiKind
 
 FORMAT = "msbundle"
 FORMAT_VERSION = 1
+
+MINIMUM_REFERENCE = 20
+"""Fewer reference cases say too little about where a new one stands."""
 
 Status = Literal["demonstration", "local-research", "validated"]
 
@@ -147,6 +151,13 @@ def check_manifest(manifest: Manifest) -> str | None:
         return "two heads have the same name"
     if ("backbone.safetensors" in manifest.members) != (manifest.backbone.weights == "bundled"):
         return "its backbone entry and its members disagree on bundled weights"
+    if manifest.provenance.simulated and manifest.status != "demonstration":
+        return f"it learned from simulated cases, so its status cannot be {manifest.status!r}"
+    if manifest.propagation.slice_step < 1 or manifest.propagation.batch_size < 1:
+        return "its slice step and batch size must be at least 1"
+    explain = manifest.explain
+    if not 0 < explain.stride_mm <= explain.patch_mm or not explain.display_limit > 0:
+        return "its occlusion patches need 0 < stride <= size and a colour limit above 0"
     for head in manifest.heads:
         problem = _check_head(head)
         if problem:
@@ -155,6 +166,9 @@ def check_manifest(manifest: Manifest) -> str | None:
 
 
 def _check_head(head: HeadEntry) -> str | None:
+    problem = head.covariates.find_problem() if head.covariates else None
+    if problem:
+        return f"its covariate schema cannot be used: {problem}"
     width = head.covariates.width if head.covariates else 0
     if width != head.spec.covariate_width:
         return f"its covariate schema has {width} values, its network expects {head.spec.covariate_width}"
@@ -164,14 +178,33 @@ def _check_head(head: HeadEntry) -> str | None:
                 f"its reference risks are {head.reference.origin!r}; only held-out cases can be a reference "
                 "(a model's risks of its own training cases flatter it)"
             )
-        if len(head.reference.log_risks) < 20:
-            return f"its reference has only {len(head.reference.log_risks)} cases, at least 20 are needed"
+        if len(head.reference.log_risks) < MINIMUM_REFERENCE:
+            return (
+                f"its reference has only {len(head.reference.log_risks)} cases, at least {MINIMUM_REFERENCE} are needed"
+            )
     if head.groups is not None:
-        thresholds = head.groups.thresholds
-        if len(head.groups.names) != len(thresholds) + 1 or list(thresholds) != sorted(thresholds):
+        thresholds, names = head.groups.thresholds, head.groups.names
+        if not _rises(thresholds) or len(set(names)) != len(names) or len(names) != len(thresholds) + 1:
             return "its risk groups need rising thresholds and one name more than thresholds"
     if head.baseline is not None:
         times, hazard = head.baseline.times_months, head.baseline.cumulative_hazard
-        if len(times) != len(hazard) or list(times) != sorted(times) or list(hazard) != sorted(hazard):
+        if not times or len(times) != len(hazard) or list(times) != sorted(times) or list(hazard) != sorted(hazard):
             return "its baseline hazard needs as many rising values as rising times"
+        if times[0] < 0 or hazard[0] < 0:
+            return "its baseline hazard has a negative time or value"
+    if head.calibration is not None:
+        return _check_calibration(head.calibration, head.baseline)
     return None
+
+
+def _check_calibration(calibration: Calibration, baseline: BaselineHazard | None) -> str | None:
+    if baseline is None or not baseline.times_months[0] <= calibration.horizon_months <= baseline.times_months[-1]:
+        return f"it is calibrated at {calibration.horizon_months:g} months, where it has no baseline hazard"
+    low, high = calibration.slope_interval
+    if not low <= calibration.slope <= high:
+        return "its calibration slope lies outside its own interval"
+    return None
+
+
+def _rises(values: tuple[float, ...]) -> bool:
+    return all(before < after for before, after in pairwise(values))

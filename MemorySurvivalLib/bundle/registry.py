@@ -22,7 +22,7 @@ def list_bundles() -> dict[str, Path]:
 def find_bundle(name_or_path: str) -> Path:
     """The file of a bundle given by name or by path. Raises BundleError that lists the known names."""
     path = Path(name_or_path)
-    if path.suffix == SUFFIX or path.exists():
+    if path.suffix == SUFFIX or path.is_file():  # a folder that happens to have a bundle's name is not one
         return path
     bundles = list_bundles()
     if name_or_path not in bundles:

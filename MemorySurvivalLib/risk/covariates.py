@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,6 +58,20 @@ class CovariateSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Length of the encoded vector."""
         return len(self.continuous) + sum(len(c.levels) for c in self.categorical)
 
+    def find_problem(self) -> str | None:
+        """What makes this schema unusable for encoding, as a clause; None when it is fitted and consistent."""
+        if not self.names or len(set(self.names)) != len(self.names):
+            return "it needs one or more covariates, each named once"
+        for number in self.continuous:
+            if not number.low < number.high or not number.sd > 0:
+                return f"{number.name} needs low < high and an SD above 0"
+        for category in self.categorical:
+            if len(category.shares) != len(category.levels) or min(category.shares, default=-1) < 0:
+                return f"{category.name} needs a share of at least 0 for each level"
+            if len({level.lower() for level in category.levels}) != len(category.levels):
+                return f"{category.name} names a level twice"
+        return None
+
 
 @dataclass(frozen=True)
 class EncodedCovariates:
@@ -73,26 +88,41 @@ def read_covariates(path: Path) -> dict[str, str]:
 
     Raises InputError for a missing or unreadable file and for a table that does not hold exactly one patient.
     """
-    if not path.is_file():
-        raise InputError(f"The covariates file {path} does not exist; check the path.")
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (UnicodeDecodeError, OSError) as error:
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"The covariates file {path} does not exist; check the path.") from None
+    except UnicodeDecodeError as error:
         raise InputError(f"The covariates file {path} cannot be read as UTF-8 text; save it as CSV or JSON.") from error
+    except OSError as error:
+        raise InputError(
+            f"The covariates file {path} cannot be opened ({error.strerror}); check the path and its permissions."
+        ) from error
     if path.suffix.lower() == ".json":
         try:
-            values = msgspec.json.decode(text, type=dict[str, str | float | int | None])
+            decoded = msgspec.json.decode(text, type=dict[str, str | float | int | None])
         except msgspec.DecodeError as error:
             raise InputError(
                 f"The covariates file {path} is not a JSON object of names and values ({error}); correct it."
             ) from error
-        return {name: "" if value is None else str(value) for name, value in values.items()}
-    rows = [row for row in csv.reader(text.splitlines()) if any(cell.strip() for cell in row)]
-    if len(rows) != 2 or len(rows[0]) != len(rows[1]):
+        return {name: "" if value is None else str(value) for name, value in decoded.items()}
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text)) if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise InputError(f"The covariates file {path} is not a CSV table ({error}); save it as CSV or JSON.") from error
+    if len(rows) != 2:
         raise InputError(
-            f"The covariates file {path} must hold a header row and one row of as many values; it has {len(rows)} rows."
+            f"The covariates file {path} must hold one patient (a header row and one row of values); "
+            f"it has {len(rows)} rows."
         )
-    return {name.strip(): cell.strip() for name, cell in zip(*rows, strict=True)}
+    if len(rows[0]) != len(rows[1]):
+        raise InputError(
+            f"The covariates file {path} has {len(rows[0])} column names and {len(rows[1])} values; make them match."
+        )
+    values = {name.strip(): cell.strip() for name, cell in zip(*rows, strict=True)}
+    if len(values) != len(rows[0]):
+        raise InputError(f"The covariates file {path} names a column twice; keep one of them.")
+    return values
 
 
 def encode_covariates(schema: CovariateSchema, values: Covariates) -> EncodedCovariates:

@@ -14,6 +14,9 @@ from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.risk.downsamplers import EMBEDDING_SIZE, AverageDownsampler
 from MemorySurvivalLib.risk.fusion import FusionName, build_fusion
 
+MAXIMUM_WIDTH = 4096
+"""Wider layers are a damaged or hostile bundle, not a survival network."""
+
 
 class HeadSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Shape of a head: which modalities enter, how they are fused, how wide the survival layers are."""
@@ -24,6 +27,16 @@ class HeadSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     downsampler_width: int = 32
     hidden: tuple[int, ...] = (64,)
     dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not self.modalities or len(set(self.modalities)) != len(self.modalities):
+            raise ValueError(f"a head needs one or both modalities once each, got {list(self.modalities)}")
+        if self.fusion == "gated" and len(self.modalities) != 2:
+            raise ValueError(f"gated fusion mixes two modalities, got {list(self.modalities)}")
+        if not all(1 <= width <= MAXIMUM_WIDTH for width in (self.downsampler_width, *self.hidden)):
+            raise ValueError(f"layers must be 1 to {MAXIMUM_WIDTH} wide, got {[self.downsampler_width, *self.hidden]}")
+        if not 0 <= self.covariate_width <= MAXIMUM_WIDTH or not 0 <= self.dropout < 1:
+            raise ValueError(f"a head cannot have {self.covariate_width} covariates with dropout {self.dropout}")
 
 
 @dataclass(frozen=True)
