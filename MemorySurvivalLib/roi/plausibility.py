@@ -75,14 +75,15 @@ def accept_roi(
 def _problem(check: RoiCheck, required: RoiKind, declared: RoiKind | None) -> str | None:
     if declared is not None and declared != required:
         return f"is declared as {ROI_TITLES[declared]}"
+    name = required.split("_")[0]
     if check.bone_share < MINIMUM_BONE_SHARE[required]:
         return (
-            f"does not look like a {required.split('_')[0]}: {check.bone_share:.1%} of it is bone on the CT "
+            f"does not look like a {name}: {check.bone_share:.1%} of it is bone on the CT "
             f"(at least {MINIMUM_BONE_SHARE[required]:.0%} expected)"
         )
     if check.bone_covered < MINIMUM_BONE_COVERED[required]:
         return (
-            f"does not look like a {required}: it holds {check.bone_covered:.0%} of the bone on its slices "
+            f"does not look like a {name}: it holds {check.bone_covered:.0%} of the bone on its slices "
             f"(at least {MINIMUM_BONE_COVERED[required]:.0%} expected)"
         )
     return None
