@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
-import torch
+from typing import TYPE_CHECKING, Literal, get_args
 
 from MemorySurvivalLib.errors import DeviceError
+
+if TYPE_CHECKING:  # torch takes seconds to import; the command's help must not wait for it
+    import torch
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 DEVICES: tuple[DeviceName, ...] = get_args(DeviceName)
@@ -16,6 +17,8 @@ OUT_OF_MEMORY_NOTE = "The GPU ran out of memory; the work was done on the CPU in
 
 def choose_device(name: DeviceName) -> torch.device:
     """The device `name`, or the best one there is for "auto". Raises DeviceError when it is not there."""
+    import torch
+
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
@@ -26,11 +29,15 @@ def choose_device(name: DeviceName) -> torch.device:
 
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether a GPU had no memory left (MPS reports it as a plain RuntimeError)."""
+    import torch
+
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()
 
 
 def describe_device(device: torch.device) -> str:
     """The device in words, for results and reports."""
+    import torch
+
     if device.type == "cuda":
         return f"cuda: {torch.cuda.get_device_name(device)}"
     if device.type == "cpu":

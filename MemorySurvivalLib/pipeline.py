@@ -41,7 +41,6 @@ from MemorySurvivalLib.report.record import (
 )
 from MemorySurvivalLib.risk.covariates import Covariates, read_covariates
 from MemorySurvivalLib.risk.result import RiskResult, score_states
-from MemorySurvivalLib.roi.automatic import segment_roi
 from MemorySurvivalLib.roi.boxes import prompt_boxes
 from MemorySurvivalLib.roi.plausibility import accept_roi
 from MemorySurvivalLib.roi.roi import Roi, RoiKind
@@ -209,6 +208,9 @@ def _segment(run: _Run, case: Case) -> Roi:
     required = run.bundle.manifest.roi
     path = run.request.roi
     if path is None:
+        # The segmenter's morphology packages load only when it runs.
+        from MemorySurvivalLib.roi.automatic import segment_roi
+
         return segment_roi(case.ct, required, run.progress)
     return accept_roi(
         read_volume(path, "mask"),

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
 
 _LOG = logging.getLogger(__name__)
-_FOCAL_WEIGHT, _GAMMA, _ALPHA = 20.0, 2.0, 0.25  # SAM 2's weights for its mask losses
 
 
 @dataclass(frozen=True)
@@ -104,16 +103,18 @@ def clip_loss(model: SAM2Base, clips: list[Clip]) -> tuple[torch.Tensor, list[fl
 
 
 def _frame_loss(many: torch.Tensor, ious: torch.Tensor, presence: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """SAM 2's loss: focal + Dice of the best of the offered masks, its predicted IoU, and object presence."""
+    """Balanced cross-entropy + Dice of the best of the offered masks, its predicted IoU, and object presence."""
     target = truth.expand(-1, many.shape[1], -1, -1)
     raw = binary_cross_entropy_with_logits(many, target, reduction="none")
     probability = many.sigmoid()
-    right = probability * target + (1 - probability) * (1 - target)
-    weight = _ALPHA * target + (1 - _ALPHA) * (1 - target)
-    focal = (weight * (1 - right) ** _GAMMA * raw).mean(dim=(2, 3))
+    # Structures fill a few percent of a slice: unless both sides count alike, the empty mask is a trap from which a
+    # network without pre-training does not come out (SAM 2's focal loss starts from a trained encoder).
+    inside = (raw * target).sum(dim=(2, 3)) / target.sum(dim=(2, 3)).clamp(min=1)
+    outside = (raw * (1 - target)).sum(dim=(2, 3)) / (1 - target).sum(dim=(2, 3)).clamp(min=1)
+    balanced = (inside + outside) / 2
     overlap = (probability * target).sum(dim=(2, 3))
     dice = 1 - (2 * overlap + 1) / (probability.sum(dim=(2, 3)) + target.sum(dim=(2, 3)) + 1)
-    mask_loss = _FOCAL_WEIGHT * focal + dice
+    mask_loss = balanced + dice
     best = mask_loss.argmin(dim=1)
     rows = torch.arange(len(best))
     hard = many.detach() > 0

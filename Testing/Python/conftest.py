@@ -117,7 +117,7 @@ SCHEMA = CovariateSchema(
 )
 
 
-def make_manifest(heads: tuple[HeadEntry, ...], backbone: BackboneEntry, **changes: object) -> Manifest:
+def make_manifest(heads: tuple[HeadEntry, ...], entry: BackboneEntry, **changes: object) -> Manifest:
     """A valid manifest for tests; `changes` replace fields."""
     fields: dict[str, object] = {
         "format": FORMAT,
@@ -127,7 +127,7 @@ def make_manifest(heads: tuple[HeadEntry, ...], backbone: BackboneEntry, **chang
         "version": "0",
         "status": "demonstration",
         "licence": "Apache-2.0",
-        "backbone": backbone,
+        "backbone": entry,
         "windows": Windows(CT=Window(-200, 1000), PET=Window(0, 10)),
         "roi": "spine_dilated",
         "propagation": PropagationConfig(readout="mean"),
@@ -149,6 +149,8 @@ def make_head(name: str, schema: CovariateSchema | None, seed: int) -> tuple[Ris
     for module in head.modules():
         if isinstance(module, torch.nn.Linear):
             torch.nn.init.normal_(module.weight, std=0.3)  # so that small image changes are visible in the log-risk
+    for downsampler in head.downsamplers.values():
+        downsampler.sd.fill_(0.02)  # random memories vary little; this makes the head feel it
     as_float16(head)
     risks = tuple(np.linspace(-2, 2, 41).tolist())
     entry = HeadEntry(

@@ -1,0 +1,116 @@
+"""The score of one case: log-risk, its place among the reference cases, and what else the bundle may say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from MemorySurvivalLib.bundle.bundle import ModelBundle
+from MemorySurvivalLib.bundle.manifest import BaselineHazard
+from MemorySurvivalLib.bundle.rights import decide_rights
+from MemorySurvivalLib.errors import MemorySurvivalError
+from MemorySurvivalLib.imaging.window import Modality
+from MemorySurvivalLib.risk.covariates import Covariates, EncodedCovariates, encode_covariates
+
+
+@dataclass(frozen=True)
+class SurvivalCurve:
+    """Probability of progression-free survival at rising times, up to the horizon it is calibrated for."""
+
+    times_months: tuple[float, ...]
+    probability: tuple[float, ...]
+    horizon_months: float
+
+
+@dataclass(frozen=True)
+class RiskResult:
+    """What the model says about one case; absent values are those the bundle may not show.
+
+    `log_risk` is relative to the mean of the training cohort. `position` is the share of reference cases with a lower
+    log-risk, 0 to 1.
+    """
+
+    log_risk: float
+    head: str
+    labels: tuple[str, ...]
+    position: float | None
+    reference: str | None
+    reference_log_risks: tuple[float, ...]
+    risk_group: str | None
+    survival: SurvivalCurve | None
+    gate_pet: float | None
+    covariates: EncodedCovariates | None
+    notes: tuple[str, ...]
+
+
+def choose_covariates(
+    bundle: ModelBundle, values: Covariates | None
+) -> tuple[EncodedCovariates | None, str, list[str]]:
+    """Which head scores this case: (encoded covariates or None, head name, notes for the user).
+
+    Without any usable covariate the image-only head is used, never an imputed average patient.
+    """
+    notes: list[str] = []
+    entry = bundle.head_entry(with_covariates=values is not None)
+    if values is None or entry.covariates is None:
+        if values is not None:
+            notes.append("This bundle takes no covariates; those given were not used.")
+        elif any(head.covariates for head in bundle.manifest.heads):
+            notes.append("No covariates were given; the image-only head was used.")
+        return None, entry.name, notes
+    encoded = encode_covariates(entry.covariates, values)
+    if encoded.ignored:
+        notes.append(f"Columns the model does not know were ignored: {', '.join(encoded.ignored)}.")
+    if not encoded.used:
+        notes.append("Every covariate is missing; the image-only head was used.")
+        return None, bundle.head_entry(with_covariates=False).name, notes
+    if encoded.missing:
+        notes.append(f"Missing covariates took the training cohort's average: {', '.join(encoded.missing)}.")
+    return encoded, entry.name, notes
+
+
+def score_states(
+    bundle: ModelBundle,
+    states: Mapping[Modality, torch.Tensor],
+    values: Covariates | None,
+    *,
+    simulated_case: bool,
+    other_roi: bool,
+) -> RiskResult:
+    """Score one case's memory states (layers, channels, h, w) by modality and apply the bundle's rights."""
+    encoded, head_name, notes = choose_covariates(bundle, values)
+    entry = next(head for head in bundle.manifest.heads if head.name == head_name)
+    output = bundle.heads[head_name].score(states, encoded.vector if encoded else ())
+    log_risk = float(output.log_risk[0])
+    if not math.isfinite(log_risk):
+        raise MemorySurvivalError(
+            "The model gave no finite log-risk for this case; check the images, or report the case with its result."
+        )
+    rights = decide_rights(bundle.manifest, entry, simulated_case=simulated_case, other_roi=other_roi)
+    position = reference = group = survival = None
+    risks: tuple[float, ...] = ()
+    if rights.position and entry.reference:
+        risks = entry.reference.log_risks
+        position = float(np.mean(np.asarray(risks) < log_risk))
+        reference = entry.reference.description
+    if rights.group and entry.groups:
+        group = entry.groups.names[int(np.searchsorted(entry.groups.thresholds, log_risk, side="right"))]
+    if rights.survival and entry.baseline:
+        horizon = entry.calibration.horizon_months if entry.calibration else entry.baseline.times_months[-1]
+        survival = predict_survival(entry.baseline, log_risk, horizon)
+    gate = float(output.gate_pet[0]) if output.gate_pet is not None else None
+    return RiskResult(
+        log_risk, head_name, rights.labels, position, reference, risks, group, survival, gate, encoded, tuple(notes)
+    )
+
+
+def predict_survival(baseline: BaselineHazard, log_risk: float, horizon_months: float) -> SurvivalCurve:
+    """S(t) = exp(-H0(t) exp(log-risk)), the proportional-hazards survival, up to the horizon."""
+    times = np.asarray(baseline.times_months)
+    kept = times <= horizon_months
+    probability = np.exp(-np.asarray(baseline.cumulative_hazard)[kept] * np.exp(log_risk))
+    return SurvivalCurve(tuple(times[kept].tolist()), tuple(probability.tolist()), horizon_months)
