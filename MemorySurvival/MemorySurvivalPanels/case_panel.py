@@ -1,6 +1,7 @@
 """The choices that a .ui property cannot bind by itself: segment, covariates file and model bundle."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import slicer
@@ -45,7 +46,7 @@ class CasePanel(VTKObservationMixin):
             self._fill_segments()
             if self._ui.covariatesPath.currentPath != self._parameters.covariates:
                 self._ui.covariatesPath.currentPath = self._parameters.covariates
-            self._select(self._ui.bundleCombo, self._parameters.bundle)
+            self._show_bundle()
         finally:
             self._updating = False
 
@@ -58,10 +59,7 @@ class CasePanel(VTKObservationMixin):
             for name in names:
                 status = (statuses or {}).get(name)
                 combo.addItem(f"{name} ({status})" if status and status != name else name, name)
-            chosen = self._parameters.bundle if self._parameters is not None else ""
-            if chosen and chosen not in names:  # a saved scene may name a bundle that is not here
-                combo.addItem(_("{name} (not installed)").format(name=chosen), chosen)
-            self._select(combo, chosen)
+            self._show_bundle()
         finally:
             self._updating = was_updating
 
@@ -116,6 +114,15 @@ class CasePanel(VTKObservationMixin):
             self._ui.segmentLabel.enabled = bool(identifiers)
         finally:
             self._updating = was_updating
+
+    def _show_bundle(self) -> None:
+        """Select the chosen bundle; a saved scene or a script may name one that is not in the list."""
+        combo = self._ui.bundleCombo
+        chosen = self._parameters.bundle if self._parameters is not None else ""
+        if chosen and combo.findData(chosen) < 0:
+            there = Path(chosen).is_file()
+            combo.addItem(Path(chosen).name if there else _("{name} (not installed)").format(name=chosen), chosen)
+        self._select(combo, chosen)
 
     def _select(self, combo: Any, data: str) -> None:
         combo.currentIndex = combo.findData(data)

@@ -51,7 +51,6 @@ def show_heatmap(
     legend = slicer.modules.colors.logic().AddDefaultColorLegendDisplayNode(node)
     if legend is not None:
         legend.SetTitleText(title)
-        legend.SetLabelFormat("%+.2g")
         legend.SetNumberOfLabels(5)
         legend.SetMaxNumberOfColors(_COLOURS)
     background = ct if ct.GetScene() is not None else "keep-current"  # the user may have removed it meanwhile

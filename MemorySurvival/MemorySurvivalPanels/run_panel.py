@@ -64,7 +64,7 @@ class RunPanel:
         self._ui.messageLabel.text = sentence
         self._ui.messageLabel.visible = bool(sentence)
         colour = "#c0392b" if problem else "#5b7083"
-        self._ui.messageLabel.styleSheet = f"border-left: 3px solid {colour}; padding: 4px 8px;"
+        self._ui.messageLabel.styleSheet = f"border: 1px solid {colour}; border-radius: 3px; padding: 4px 8px;"
 
 
 def describe_progress(progress: Progress) -> str:

@@ -265,6 +265,8 @@ class _Process:
             )
 
     def _on_finished(self, *_ignored: Any) -> None:
+        if not self._open:  # killed: nobody wants to hear of its end
+            return
         self._read_output()
         self._read_complaints()
         missing = re.search(r"No module named '([\w.]+)'", "\n".join(self._complaints))

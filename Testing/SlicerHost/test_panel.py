@@ -326,3 +326,47 @@ def test_a_folder_left_by_a_crash_is_swept(application: Any, tmp_path: Path, pan
     assert stranger.exists()
     living.clear()
     assert not mine.exists()
+
+
+def test_the_job_says_what_the_user_chose(case: Any, tmp_path: Path) -> None:
+    """Every choice of the panel reaches the worker; a label map and no region at all are both possible."""
+    import SimpleITK as sitk
+    import slicer
+
+    sent: list[tuple[str, dict[str, Any]]] = []
+
+    class Recorder:
+        busy = False
+
+        def submit(self, job: str, parameters: dict[str, Any], listener: Any) -> None:
+            sent.append((job, parameters))
+
+        def cancel(self) -> None: ...
+
+        def close(self) -> None: ...
+
+    case.widget.logic.worker = Recorder()
+    parameters = case.widget._parameters
+    table = tmp_path / "covariates.csv"
+    case.ui.covariatesPath.currentPath = str(table)
+    case.ui.deviceCombo.currentIndex = 1
+    case.ui.explainCheckBox.checked = False
+    case.ui.allowOtherRoiCheckBox.checked = True
+    label_map = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "label map")
+    logic = slicer.modules.segmentations.logic()
+    assert logic.ExportAllSegmentsToLabelmapNode(
+        parameters.roi, label_map, slicer.vtkSegmentation.EXTENT_UNION_OF_SEGMENTS
+    )
+    parameters.roi = label_map
+    assert not case.ui.segmentCombo.enabled
+    case.ui.scoreButton.click()
+    kind, job = sent.pop()
+    assert kind == "score"
+    assert (job["device"], job["explain"], job["allow_other_roi"]) == ("cpu", False, True)
+    assert (job["covariates"], job["bundle"]) == (str(table), "demonstration")
+    assert sitk.GetArrayFromImage(sitk.ReadImage(job["roi"])).sum() == 4 * 8 * 7
+    assert not Path(job["out"]).exists()
+    case.widget.run_panel.show_idle()
+    parameters.roi = None
+    case.ui.scoreButton.click()
+    assert sent.pop()[1]["roi"] is None

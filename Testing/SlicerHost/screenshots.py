@@ -1,0 +1,107 @@
+"""Pictures of the panel and of a slice with the heatmap: `python Testing/SlicerHost/screenshots.py OUT [PATIENT]`.
+
+PATIENT is a folder with CT_image, PET_image and CT_mask (.nii.gz), scored by the real worker with the demonstration
+bundle. Without it a made-up case and a fake worker show the same panel.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path[:0] = [str(HERE), str(ROOT)]
+
+
+def main(out: Path, patient: Path | None) -> None:
+    """Draw every picture into `out`."""
+    from slicer_host.application import start
+    from slicer_host.loading import load_module, unload_module
+
+    out.mkdir(parents=True, exist_ok=True)
+    application = start()
+    _python, widget, panel = load_module(ROOT / "MemorySurvival" / "MemorySurvival.py")
+    panel.setAttribute(sys.modules["qt"].Qt.WA_DontShowOnScreen)
+    panel.resize(460, 860)
+    panel.show()
+
+    def wait(reached: Callable[[], bool]) -> None:
+        end = time.monotonic() + 600
+        while not reached() and time.monotonic() < end:
+            application.processEvents()
+            time.sleep(0.01)
+
+    def photograph(name: str) -> None:
+        application.processEvents()
+        panel.grab().save(str(out / name))
+
+    photograph("panel-empty.png")
+    ct, pet, region = _real_case(patient) if patient else _made_up_case(widget)
+    parameters = widget._parameters
+    parameters.ct, parameters.pet, parameters.roi, parameters.explain = ct, pet, region, True
+    parameters.allow_other_roi = patient is not None
+    parameters.bundle = os.environ.get("MEMORYSURVIVAL_HOST_BUNDLE", parameters.bundle)
+    widget.ui.scoreButton.click()
+    wait(lambda: widget.ui.progressBar.maximum > 1 or not widget.run_panel.running)
+    photograph("panel-running.png")
+    wait(lambda: not widget.run_panel.running)
+    photograph("panel-result.png")
+    if parameters.heatmap is not None:
+        _draw_slices(ct, pet, parameters.heatmap, out)
+    unload_module("MemorySurvival")
+
+
+def _draw_slices(ct: Any, pet: Any, heatmap: Any, out: Path) -> None:
+    import numpy as np
+    import slicer
+    from scenes import ijk_to_ras
+    from slicer_host.slice_view import SliceView
+
+    ct.GetDisplayNode().SetAutoWindowLevel(False)
+    ct.GetDisplayNode().SetWindowLevel(400, 40)
+    for region in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        region.GetDisplayNode().SetOpacity2DFill(0.0)  # the outline says enough; a fill would tint the heatmap
+    effect = slicer.util.arrayFromVolume(heatmap)
+    strongest = np.unravel_index(np.abs(effect).argmax(), effect.shape)
+    point = ijk_to_ras(heatmap) @ [*strongest[::-1], 1.0]
+    for name, orientation in (("Red", "Axial"), ("Green", "Coronal")):
+        view = SliceView(name, orientation, 640, 560)
+        slicer.util.setSliceViewerLayers(background=ct, foreground=heatmap, foregroundOpacity=0.7)
+        view.show(tuple(point[:3]))
+        view.save(out / f"slice-{orientation.lower()}.png")
+
+
+def _real_case(patient: Path) -> tuple[Any, Any, Any]:
+    import numpy as np
+    import slicer
+    from scenes import add_segmentation, load_volume
+
+    ct = load_volume(patient / "CT_image.nii.gz", f"{patient.name} CT")
+    pet = load_volume(patient / "PET_image.nii.gz", f"{patient.name} PET (SUVbw)")
+    mask = load_volume(patient / "CT_mask.nii.gz", "mask")
+    voxels = (slicer.util.arrayFromVolume(mask) > 0).astype(np.uint8)
+    region = add_segmentation(voxels, ct, f"{patient.name} regions", "tumour")
+    slicer.mrmlScene.RemoveNode(mask)
+    return ct, pet, region
+
+
+def _made_up_case(widget: Any) -> tuple[Any, Any, Any]:
+    from MemorySurvivalPanels.worker_client import WorkerClient
+    from MemorySurvivalPanels.worker_protocol import WorkerCommand
+    from scenes import add_small_case
+
+    command = WorkerCommand(sys.executable, (str(HERE / "fake_worker.py"), "success"))
+    widget.logic.worker.close()
+    widget.logic.worker = WorkerClient(lambda: command, "0.1.0")
+    return add_small_case()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
