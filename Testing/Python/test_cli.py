@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
+from made_up import ROOT, Patient
 
-from conftest import ROOT, Patient
 from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.cli import main
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from made_up import BundleMaker, Patient, make_patient
 
-from conftest import BundleMaker, Patient, make_patient
 from MemorySurvivalLib import RESEARCH_USE, files
 from MemorySurvivalLib.devices import OUT_OF_MEMORY_NOTE, choose_device
 from MemorySurvivalLib.errors import BundleError, DeviceError, InputError, OutputError

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_up import ROOT, Patient
 
-from conftest import ROOT, Patient
 from MemorySurvivalLib import __version__
 
 

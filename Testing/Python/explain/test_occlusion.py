@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL, make_head, make_patient
+from made_up import SMALL, make_head, make_patient
 
 from MemorySurvivalLib.explain.heatmap import make_heatmap
 from MemorySurvivalLib.explain.occlusion import fill_values, occluded_log_risks
