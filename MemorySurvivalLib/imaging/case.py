@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.reading import read_volume
-from MemorySurvivalLib.imaging.volume import Volume, resample_onto
+from MemorySurvivalLib.imaging.volume import Affine, Volume, resample_onto
 from MemorySurvivalLib.imaging.window import Modality
 
 SIMULATED_ATTRIBUTE = "memory_survival_simulated"
@@ -77,8 +77,8 @@ def make_case(ct: Volume, pet: Volume, ct_path: str = "CT", pet_path: str = "PET
     if covered < 0.9:
         notes.append(f"The PET covers only {covered:.0%} of the CT; the rest is read as no uptake.")
     _check_hu(ct, ct_path)
-    canonical = ct.reoriented()
-    on_grid = resample_onto(pet.reoriented(), canonical, linear=True)
+    canonical = _canonical(ct)
+    on_grid = resample_onto(_canonical(pet), canonical, linear=True)
     _check_suv(canonical, on_grid, pet_path)
     sources: dict[Modality, ImageSource] = {"CT": _source(ct, ct_path), "PET": _source(pet, pet_path)}
     simulated = all(SIMULATED_ATTRIBUTE in volume.attributes for volume in (ct, pet))
@@ -90,6 +90,18 @@ def make_case(ct: Volume, pet: Volume, ct_path: str = "CT", pet_path: str = "PET
         sources=sources,
         notes=tuple(notes),
     )
+
+
+def _canonical(volume: Volume) -> Volume:
+    """Axes run to LPS; the origin loses what lies below a nanometre.
+
+    Turning axes around computes the origin anew, and the last bit of it would decide whether a CT voxel on the PET's
+    very edge lies inside.
+    """
+    turned = volume.reoriented()
+    matrix = turned.affine.matrix.copy()
+    matrix[:3, 3] = np.round(matrix[:3, 3], 6)
+    return Volume(turned.voxels, Affine(matrix), turned.attributes)
 
 
 def _source(volume: Volume, path: str) -> ImageSource:

@@ -20,6 +20,8 @@ Voxels = npt.NDArray[Any]
 CANONICAL_ORIENTATION = "LPS"
 """Axis x runs to the patient's left, y to posterior, z to superior."""
 
+_OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "S": "I", "I": "S"}
+
 
 @dataclass(frozen=True, eq=False)
 class Affine:
@@ -152,10 +154,27 @@ class Volume:
         return Volume(voxels, self.affine, self.attributes)
 
     def reoriented(self, orientation: str = CANONICAL_ORIENTATION) -> Volume:
-        """The same voxels with axes permuted and flipped to run towards `orientation`; nothing is resampled."""
-        if self.affine.orientation == orientation:
+        """The same voxels with axes permuted and flipped to run towards `orientation`; nothing is resampled.
+
+        Only the origin is computed anew; the axes are the same numbers, so nothing drifts.
+        """
+        source = self.affine.orientation
+        if source == orientation:
             return self
-        return Volume.from_sitk(sitk.DICOMOrient(self.to_sitk(), orientation))
+        axes = [
+            next(i for i, letter in enumerate(source) if goal in (letter, _OPPOSITE[letter])) for goal in orientation
+        ]
+        signs = np.array([1 if source[i] == goal else -1 for i, goal in zip(axes, orientation, strict=True)])
+        first = np.zeros(3)
+        for axis, sign in zip(axes, signs, strict=True):
+            first[axis] = 0 if sign > 0 else self.shape[2 - axis] - 1
+        matrix = self.affine.matrix.copy()
+        matrix[:3, :3] = matrix[:3, axes] * signs
+        matrix[:3, 3] = self.affine.points_mm(first)
+        voxels = self.voxels.transpose([2 - axis for axis in reversed(axes)])[
+            tuple(slice(None, None, s) for s in signs[::-1])
+        ]
+        return Volume(np.ascontiguousarray(voxels), Affine(matrix), self.attributes)
 
     def cropped(self, start_zyx: tuple[int, int, int], stop_zyx: tuple[int, int, int]) -> Volume:
         """Voxels start <= index < stop along each axis, kept at their place."""
