@@ -1,0 +1,48 @@
+"""`memory-survival simulate case`: write one simulated patient."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from MemorySurvivalLib import RESEARCH_USE
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.simulation.case import DEMO_SPACING_MM, simulate_case, write_case
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def register(subparsers: Subparsers) -> None:
+    """Add `simulate` with its one kind of output, `case`."""
+    parser = subparsers.add_parser(
+        "simulate", help="make simulated patients", description=f"Simulated patients with known truth. {RESEARCH_USE}."
+    )
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="KIND")
+    case = kinds.add_parser("case", help="one patient: CT, PET, masks, covariates and the truth")
+    case.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    case.add_argument("--seed", type=int, default=7, metavar="N", help="which patient (default: %(default)s)")
+    case.add_argument(
+        "--spacing-mm",
+        type=float,
+        metavar="MM",
+        help="CT voxel size across; slices are 1.25 times as thick (default: 2 x 2 x 3 mm)",
+    )
+    case.add_argument("--overwrite", action="store_true", help="replace what the folder holds")
+    case.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Simulate, write, say what was written. Raises InputError and OutputError."""
+    if args.seed < 0:
+        raise InputError(f"The seed {args.seed} is negative; give a whole number of zero or more.")
+    spacing = DEMO_SPACING_MM
+    if args.spacing_mm is not None:
+        spacing = (args.spacing_mm, args.spacing_mm, 1.25 * args.spacing_mm)
+    case = simulate_case(args.seed, spacing_mm=spacing)
+    files = write_case(case, args.out, overwrite=args.overwrite)
+    print(f"A simulated patient (seed {args.seed}) is in {args.out}. {RESEARCH_USE}.")
+    for file in files:
+        print(f"  {file.name}")
+    return 0
