@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, l1_loss
 
 from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.imaging.window import Modality, Window
-from MemorySurvivalLib.memory.backbone import BackboneSpec, build_backbone
+from MemorySurvivalLib.memory.backbone import COMPACT, BackboneSpec, build_backbone, load_weights
 from MemorySurvivalLib.progress import Meter, ProgressCallback, ignore_progress
 from MemorySurvivalLib.training.clips import Clip, ClipSource, draw_clip
 
@@ -26,38 +26,43 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BackboneTraining:
-    """Length and rate of the training; `frames` 2 means a prompted slice and one tracked through its memory."""
+    """One stage: picture size, length and rate; `frames` 2 means a prompted slice and one tracked through memory."""
 
+    image_size: int
     steps: int
-    batch: int = 8
-    frames: int = 2
-    learning_rate: float = 6e-4
+    batch: int
+    frames: int
+    learning_rate: float
     seed: int = 20
 
 
 def train_backbone(
-    spec: BackboneSpec,
+    start: Mapping[str, torch.Tensor] | None,
     sources: list[ClipSource],
     windows: dict[Modality, Window],
     config: BackboneTraining,
     checkpoint: Path,
     progress: ProgressCallback = ignore_progress,
 ) -> SAM2Base:
-    """Train from seeded random weights; saved every 50 steps and resumed from `checkpoint` where it exists.
+    """Train one stage of the compact network; saved every 50 steps and resumed from `checkpoint` where it exists.
 
-    Every step draws its clips from a generator seeded by (seed, step), so an interrupted training continues with the
-    material it would have seen. Returns the model in evaluation mode.
+    Starts from the weights `start`, or from seeded random ones. No parameter depends on the picture size, so an early
+    stage can use small pictures. Every step draws its clips from a generator seeded by (seed, step), so an interrupted
+    training continues with the material it would have seen. Returns the model in evaluation mode.
     """
+    spec = BackboneSpec(COMPACT.architecture, config.image_size)
     model = build_backbone(spec, seed=config.seed)
+    if start is not None:
+        load_weights(model, start)
     model.requires_grad_(True)
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, max_lr=config.learning_rate, total_steps=config.steps + 1, pct_start=0.1
     )
-    start = _resume(checkpoint, model, optimiser, schedule)
+    first = _resume(checkpoint, model, optimiser, schedule)
     model.train()
-    meter = Meter("backbone", config.steps - start, progress)
-    for step in range(start, config.steps):
+    meter = Meter(f"backbone {config.image_size}", config.steps - first, progress)
+    for step in range(first, config.steps):
         torch.manual_seed(config.seed * 1_000_003 + step)
         rng = np.random.default_rng((config.seed, step))
         clips = [draw_clip(sources, windows, spec.image_size, config.frames, rng) for _ in range(config.batch)]
@@ -147,9 +152,3 @@ def _resume(path: Path, model: SAM2Base, optimiser: Any, schedule: Any) -> int:
     optimiser.load_state_dict(state["optimiser"])
     schedule.load_state_dict(state["schedule"])
     return int(state["step"])
-
-
-def read_backbone(path: Path, model: SAM2Base) -> SAM2Base:
-    """Load trained weights from a safetensors file into `model`."""
-    model.load_state_dict(safetensors.torch.load_file(path))
-    return model

@@ -71,7 +71,10 @@ class DemonstrationConfig:
     """Sizes and seeds of everything that is drawn; seed ranges of the three uses of simulated cases are disjoint."""
 
     version: str = "1"
-    backbone: BackboneTraining = field(default_factory=lambda: BackboneTraining(steps=1200))
+    backbone: tuple[BackboneTraining, ...] = (
+        BackboneTraining(image_size=128, steps=1100, batch=16, frames=1, learning_rate=1.5e-3),
+        BackboneTraining(image_size=256, steps=200, batch=8, frames=2, learning_rate=5e-4),
+    )
     backbone_seeds: range = range(900_000, 900_024)
     training_seeds: range = range(100_000, 100_180)
     reference_seeds: range = range(500_000, 500_080)
@@ -93,10 +96,13 @@ def train_demonstration_backbone(config: DemonstrationConfig, work: Path, progre
     if not target.exists():
         seeds = track(config.backbone_seeds, "phantoms", len(config.backbone_seeds), progress)
         sources = [_clip_source(seed) for seed in seeds]
-        checkpoint = work / "backbone-checkpoint.pt"
-        model = train_backbone(COMPACT, sources, config.window_map(), config.backbone, checkpoint, progress)
+        state = None
+        for number, stage in enumerate(config.backbone):
+            checkpoint = work / f"backbone-stage-{number}.pt"
+            model = train_backbone(state, sources, config.window_map(), stage, checkpoint, progress)
+            state = as_float16(model).state_dict()
         with atomic_file(target) as temporary:
-            temporary.write_bytes(safetensors.torch.save(dict(as_float16(model).state_dict())))
+            temporary.write_bytes(safetensors.torch.save(dict(state or {})))
     return target
 
 
@@ -205,6 +211,7 @@ def make_demonstration(config: DemonstrationConfig, work: Path, out: Path, progr
 
 def model_card(manifest: Manifest, config: DemonstrationConfig) -> str:
     """The model card that travels inside the bundle."""
+    steps = " + ".join(f"{stage.steps} (at {stage.image_size} px)" for stage in config.backbone)
     rows = "\n".join(
         f"| {head.name} | {head.metrics['training_c_index']:.3f} | {head.metrics['held_out_c_index']:.3f} |"
         for head in manifest.heads
@@ -214,7 +221,7 @@ def model_card(manifest: Manifest, config: DemonstrationConfig) -> str:
 {RESEARCH_USE}. This model learned from simulated patients only. It shows what the software does; it says nothing about
 any person.
 
-- Backbone: {manifest.backbone.release}, {config.backbone.steps} training steps on
+- Backbone: {manifest.backbone.release}, {steps} training steps on
   {len(config.backbone_seeds)} phantoms, float16 weights; a small network of SAM 2.1's classes, not MedSAM2.
 - Heads: average downsampler (paper section 2.3.1), gated PET/CT fusion, DeepSurv; trained on
   {manifest.provenance.cases} simulated patients with {manifest.provenance.events} events.
@@ -225,7 +232,7 @@ any person.
 | --- | --- | --- |
 {rows}
 
-Fixed seeds: backbone {config.backbone.seed}, heads {config.fit.seed}; cases {config.training_seeds},
+Fixed seeds: backbone {config.backbone[0].seed}, heads {config.fit.seed}; cases {config.training_seeds},
 {config.reference_seeds}. Not calibrated, not validated, not compared with any clinical score.
 """
 
