@@ -72,8 +72,8 @@ class DemonstrationConfig:
 
     version: str = "1"
     backbone: tuple[BackboneTraining, ...] = (
-        BackboneTraining(image_size=128, steps=1100, batch=16, frames=1, learning_rate=1.5e-3),
-        BackboneTraining(image_size=256, steps=200, batch=8, frames=2, learning_rate=5e-4),
+        BackboneTraining(image_size=128, steps=3500, batch=16, frames=1, learning_rate=1.5e-3),
+        BackboneTraining(image_size=256, steps=350, batch=8, frames=2, learning_rate=5e-4),
     )
     backbone_seeds: range = range(900_000, 900_024)
     training_seeds: range = range(100_000, 100_180)
