@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.files import atomic_file
-from MemorySurvivalLib.imaging.nifti import is_whole, read_nifti_header
+from MemorySurvivalLib.imaging.nifti import inspect_nifti_voxels, read_nifti_header
 from MemorySurvivalLib.imaging.volume import Volume
 
 _LOG = logging.getLogger(__name__)
@@ -54,19 +54,21 @@ def read_volume(path: Path, what: str) -> Volume:
         image = reader.Execute()
     except RuntimeError as error:
         raise _unreadable(path, what, error) from error
-    if not is_whole(path):
+    nifti = inspect_nifti_voxels(path)
+    if nifti and not nifti.whole:
         raise InputError(f"The {what} {path} is cut short or damaged; copy or export it again.")
     try:
         volume = Volume.from_sitk(image)
     except InputError as error:
         raise InputError(_axes_sentence(path, what)) from error
+    bad = nifti.not_finite if nifti else 0
     if np.issubdtype(volume.voxels.dtype, np.floating):
-        bad = int(volume.voxels.size - np.isfinite(volume.voxels).sum())
-        if bad:
-            raise InputError(
-                f"The {what} {path} contains {bad} voxels that are not finite numbers (NaN or infinity); "
-                "repair or export the image again."
-            )
+        bad = max(bad, int(volume.voxels.size - np.isfinite(volume.voxels).sum()))
+    if bad:
+        raise InputError(
+            f"The {what} {path} contains {bad} voxels that are not finite numbers (NaN or infinity); "
+            "repair or export the image again."
+        )
     return volume
 
 
@@ -80,7 +82,8 @@ def write_volume(volume: Volume, path: Path) -> None:
     with atomic_file(path) as temporary:
         try:
             sitk.WriteImage(volume.to_sitk(), str(temporary), useCompression=True)
-            whole = is_whole(temporary)  # ITK reports a NIfTI file that the disk had no room for as written
+            nifti = inspect_nifti_voxels(temporary)
+            whole = nifti is None or nifti.whole  # ITK reports a NIfTI file that the disk had no room for as written
         except RuntimeError as error:
             _LOG.debug("SimpleITK could not write %s: %s", path, error)
             whole = False
