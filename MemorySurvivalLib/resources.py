@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import platformdirs
-
 from MemorySurvivalLib.errors import MemorySurvivalError
 
 _LIBRARY = Path(__file__).resolve().parent
@@ -35,5 +33,7 @@ def locate_resource(name: str) -> Path:
 
 def data_folder() -> Path:
     """Where the user's own weights and bundles live: $MEMORYSURVIVAL_DATA, else the platform's data folder."""
+    import platformdirs  # Slicer's own Python opens the panel without it
+
     chosen = os.environ.get("MEMORYSURVIVAL_DATA", "").strip()
     return Path(chosen).expanduser() if chosen else platformdirs.user_data_path("MemorySurvival", appauthor=False)
