@@ -131,13 +131,14 @@ class CasePanel(VTKObservationMixin):
         if self._parameters is not None and not self._updating:
             change(self._parameters)
 
-    def _choose_segment(self, index: int) -> None:
-        chosen = self._ui.segmentCombo.itemData(index) or ""
+    # Under Qt 5 a combo box says that its choice changed with a number or with a text, so both are ignored.
+    def _choose_segment(self, *_ignored: Any) -> None:
+        chosen = self._ui.segmentCombo.itemData(self._ui.segmentCombo.currentIndex) or ""
         self._choose(lambda parameters: setattr(parameters, "segment_id", chosen))
 
     def _choose_covariates(self, path: str) -> None:
         self._choose(lambda parameters: setattr(parameters, "covariates", path.strip()))
 
-    def _choose_bundle(self, index: int) -> None:
-        chosen = self._ui.bundleCombo.itemData(index) or ""
+    def _choose_bundle(self, *_ignored: Any) -> None:
+        chosen = self._ui.bundleCombo.itemData(self._ui.bundleCombo.currentIndex) or ""
         self._choose(lambda parameters: setattr(parameters, "bundle", chosen))

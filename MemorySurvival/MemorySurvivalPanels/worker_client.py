@@ -81,7 +81,7 @@ class WorkerClient:
         """Do the job when those before it are done."""
         self._count += 1
         request = {"id": str(self._count), "job": job, "parameters": dict(parameters)}
-        line = json.dumps(request, ensure_ascii=False).encode() + b"\n"
+        line = json.dumps(request).encode() + b"\n"
         self._waiting.append(_Job(str(self._count), line, listener))
         if self._process is None:
             self._start()
@@ -213,7 +213,7 @@ class _Process:
         return sorted({number for number in known if number > 0})
 
     def write(self, line: bytes) -> None:
-        self._process.write(qt.QByteArray(line))
+        self._process.write(line)
 
     def kill(self) -> None:
         """End the process with everything it started and forget it."""
@@ -223,6 +223,9 @@ class _Process:
             for number in self.ids:
                 kill_tree(number)
             self._process.waitForFinished(5_000)
+        # This may run inside one of the process's own signals, and Qt must not lose an object that is speaking.
+        _RETIRED.append(self)
+        qt.QTimer.singleShot(0, _RETIRED.clear)
 
     def _read_output(self) -> None:
         self._pending += bytes(self._process.readAllStandardOutput().data())
@@ -290,3 +293,7 @@ class _Process:
         if self._open:
             self.kill()
             self._ended(how)
+
+
+_RETIRED: list[_Process] = []
+"""Processes that have ended, kept until the event loop has left their signals."""

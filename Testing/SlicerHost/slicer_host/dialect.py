@@ -44,7 +44,7 @@ def speak_pythonqt(cls: type) -> type:
             setattr(cls, name, _qt_property(name))
     cls.__setattr__ = _set_known_attribute
     cls.name = _qt_property("objectName")
-    cls.className = lambda self: self.metaObject().className()
+    cls.className = lambda self: type(self).__name__
     cls.delete = lambda self: self.deleteLater()
     original = vars(cls).get("__init__")
     if original is not None:
@@ -65,6 +65,15 @@ def adopt(instance: Any) -> Any:
     return instance
 
 
+def has_qt_property(cls: type, name: str) -> bool:
+    """Whether instances have this Qt property.
+
+    Asked of the Python class: PySide6's meta objects die with the first instance that was asked for its own.
+    """
+    known = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
+    return isinstance(known, property | QtCore.Property)
+
+
 def _keep_constants_alive() -> None:
     """Keep PySide6 6.12 from freeing None, True and False.
 
@@ -80,6 +89,8 @@ def _qt_property(name: str) -> property:
 
 
 def _set_qt_property(instance: Any, name: str, value: Any) -> None:
+    if isinstance(value, tuple):  # PythonQt takes any sequence for a list
+        value = list(value)
     if not instance.setProperty(name, value):
         raise AttributeError(f"{type(instance).__name__}.{name} cannot be set to {value!r}")
 
@@ -106,11 +117,14 @@ def _set_known_attribute(self: Any, name: str, value: Any) -> None:
 
 def _signal(sender: Any, signature: str) -> Any:
     name, _, arguments = signature.partition("(")
-    if sender.metaObject().indexOfSignal(QtCore.QMetaObject.normalizedSignature(signature).data().decode()) < 0:
-        raise AttributeError(f"{type(sender).__name__} has no signal {signature!r}")
-    signal = getattr(sender, name)
     types_named = tuple(part.strip() for part in arguments.rstrip(")").split(",") if part.strip())
-    return signal[types_named] if len(types_named) > 1 else signal
+    signal = getattr(sender, name, None)
+    try:
+        if not isinstance(signal, QtCore.SignalInstance):
+            raise KeyError(name)
+        return signal[types_named if len(types_named) > 1 else types_named[0]] if types_named else signal
+    except (KeyError, IndexError) as error:
+        raise AttributeError(f"{type(sender).__name__} has no signal {signature!r}") from error
 
 
 def _connect(sender: Any, signature: str, slot: Callable[..., Any]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import slicer
 from PySide6 import QtCore, QtUiTools, QtWidgets
 
-from slicer_host.dialect import adopt
+from slicer_host.dialect import adopt, has_qt_property
 
 
 class QUiLoader(QtUiTools.QUiLoader):
@@ -49,12 +49,11 @@ def widget_class(name: str) -> type:
 
 
 def _check_properties(element: ET.Element, cls: type) -> None:
-    meta = cls.staticMetaObject
     for each in element.findall("property"):
         name = each.get("name", "")
         if each.get("stdset") == "0":  # a dynamic property such as SlicerParameterName
             continue
-        if meta.indexOfProperty(name) < 0:
+        if not has_qt_property(cls, name):
             raise AttributeError(f"{element.get('name')}: {cls.__name__} has no property {name!r}")
         flags = each.find("set")
         if flags is not None and not cls.__module__.startswith("PySide6"):
