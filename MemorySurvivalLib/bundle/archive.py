@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -26,6 +27,18 @@ LIMITS_BYTES = {MANIFEST: 4 << 20, HEADS: 64 << 20, CARD: 1 << 20, BACKBONE: 512
 """More than any honest member needs; a member that claims or unpacks to more is refused unread."""
 
 _FIXED_TIME = (2020, 1, 1, 0, 0, 0)  # zip times would make the same content hash differently
+
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    OverflowError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+"""What zipfile raises, by experiment, for files with a few wrong bytes."""
 
 
 class _Version(msgspec.Struct):
@@ -58,7 +71,7 @@ def read_archive(path: Path) -> Archive:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = _member_names(archive, path)
             raw = {name: _read_member(archive, name, path) for name in names}
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
+    except _ZIP_ERRORS as error:
         raise BundleError(f"{path} is not a model bundle, or it is damaged ({error}); get it again.") from error
     manifest = _parse_manifest(raw.pop(MANIFEST), path)
     for name in sorted(set(raw) ^ set(manifest.members)):
@@ -71,11 +84,15 @@ def read_archive(path: Path) -> Archive:
 
 
 def write_archive(path: Path, manifest: Manifest, members: Mapping[str, bytes]) -> Archive:
-    """Write a bundle (atomically, the same bytes for the same content) and read it back verified."""
+    """Write a bundle (atomically, the same bytes for the same content) and read it back verified.
+
+    Raises BundleError for a manifest that contradicts itself, before anything is written.
+    """
     described = {
         name: Member(hashlib.sha256(content).hexdigest(), len(content)) for name, content in sorted(members.items())
     }
     manifest = msgspec.structs.replace(manifest, members=described)
+    manifest = _parse_manifest(msgspec.json.encode(manifest), path)  # 40 and 40.0 are the same content
     text = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
     with atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, content in {MANIFEST: text, **dict(sorted(members.items()))}.items():
@@ -95,6 +112,8 @@ def _member_names(archive: zipfile.ZipFile, path: Path) -> list[str]:
             raise BundleError(f"The model bundle {path} holds the unsafe path {name!r}; do not use it.")
         if name != MANIFEST and name not in ALLOWED:
             raise BundleError(f"The model bundle {path} holds the unexpected file {name!r}; do not use it.")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise BundleError(f"The model bundle {path} packs {name} in a way that bundles do not use; do not use it.")
         if info.file_size > LIMITS_BYTES[name]:
             raise BundleError(
                 f"The model bundle {path} is refused: {name} would unpack to {info.file_size / 1e6:.0f} MB, "

@@ -78,6 +78,10 @@ class ModelBundle:
 def load_bundle(path: Path) -> ModelBundle:
     """Read, verify and build a bundle. Raises BundleError with one sentence for anything wrong in it."""
     archive = read_archive(path)
+    try:
+        archive.members[CARD].decode()
+    except UnicodeDecodeError as error:
+        raise BundleError(f"The model bundle {path} is damaged: {CARD} is not UTF-8 text.") from error
     tensors = _tensors(archive, HEADS)
     heads = {}
     used: set[str] = set()
