@@ -1,10 +1,25 @@
-"""What every test run says at its end: which tests were left out and why; in CI none may be, except those for a GPU."""
+"""What every test run shares: the real data, and an end that names the tests left out (in CI only those for a GPU)."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real test images; without it the test is left out, but in CI it fails."""
+    folder = Path(os.environ.get("MEMORYSURVIVAL_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        message = f"real test data is not at {folder}; set MEMORYSURVIVAL_TEST_DATA"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder
 
 
 def _left_out(reporter: pytest.TerminalReporter) -> tuple[list[pytest.TestReport], list[pytest.TestReport]]:

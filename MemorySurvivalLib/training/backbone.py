@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
+SAVE_EVERY = 50
+
 
 @dataclass(frozen=True)
 class BackboneTraining:
@@ -44,7 +46,7 @@ def train_backbone(
     checkpoint: Path,
     progress: ProgressCallback = ignore_progress,
 ) -> SAM2Base:
-    """Train one stage of the compact network; saved every 50 steps and resumed from `checkpoint` where it exists.
+    """Train one stage of the compact network; saved every SAVE_EVERY steps, resumed where `checkpoint` exists.
 
     Starts from the weights `start`, or from seeded random ones. No parameter depends on the picture size, so an early
     stage can use small pictures. Every step draws its clips from a generator seeded by (seed, step), so an interrupted
@@ -74,7 +76,7 @@ def train_backbone(
         schedule.step()
         _LOG.info("step %d loss %.4f Dice of prompted, tracked slices %s", step, loss.detach().item(), dice)
         meter.step()
-        if (step + 1) % 50 == 0 or step + 1 == config.steps:
+        if (step + 1) % SAVE_EVERY == 0 or step + 1 == config.steps:
             _save(checkpoint, model, optimiser, schedule, step + 1)
     model.requires_grad_(False)
     return model.eval()

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
-from made_up import SCHEMA, SMALL, BundleMaker, Patient, make_head, make_manifest, make_patient, real_data_folder
+from made_up import SCHEMA, SMALL, BundleMaker, Patient, make_head, make_manifest, make_patient
 
 from MemorySurvivalLib.bundle.bundle import as_float16, save_bundle
 from MemorySurvivalLib.bundle.manifest import BackboneEntry
 from MemorySurvivalLib.memory.backbone import build_backbone, weights_sha256
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """The folder of real test images; without it the test is skipped, but in CI it fails."""
-    folder = real_data_folder()
-    if not folder.is_dir():
-        message = f"real test data is not at {folder}; set MEMORYSURVIVAL_TEST_DATA"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    return folder
 
 
 @pytest.fixture

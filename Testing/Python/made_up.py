@@ -5,7 +5,6 @@ A module of its own, because every folder's conftest is imported under the one n
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,11 +35,6 @@ from MemorySurvivalLib.risk.head import HeadSpec, RiskHead
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = BackboneSpec("sam2.1-compact", 64)
-
-
-def real_data_folder() -> Path:
-    """The folder of real test images, whether or not it exists."""
-    return Path(os.environ.get("MEMORYSURVIVAL_TEST_DATA", ROOT.parent / "shared" / "data"))
 
 
 @dataclass(frozen=True, eq=False)

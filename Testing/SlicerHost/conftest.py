@@ -19,15 +19,6 @@ ROOT = Path(__file__).resolve().parents[2]
 FAKE_WORKER = Path(__file__).with_name("fake_worker.py")
 
 
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """The folder of real test images; without it the test is left out, but in CI it fails."""
-    folder = Path(os.environ.get("MEMORYSURVIVAL_TEST_DATA", ROOT.parent / "shared" / "data"))
-    if not folder.is_dir():
-        leave_out(f"real test data is not at {folder}; set MEMORYSURVIVAL_TEST_DATA")
-    return folder
-
-
 def leave_out(reason: str) -> None:
     """Skip a test and say why; in CI nothing may be left out."""
     if os.environ.get("CI"):
