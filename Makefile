@@ -9,6 +9,7 @@ RUNTIME := $(VENV)/.runtime-$(STAMP)
 COMPLETE := $(VENV)/.complete-$(STAMP)
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 export PYTHONUTF8 := 1
+export OMP_WAIT_POLICY := PASSIVE
 
 .PHONY: help setup demo test lint wheels check-wheels figure bundle clean
 
