@@ -1,4 +1,4 @@
-"""Files that are not exactly the zip they should be are refused with one sentence; honest ones read back bit for bit."""
+"""Files that are not exactly the zip they should be are refused with one sentence; honest ones read back exactly."""
 
 from __future__ import annotations
 
