@@ -40,7 +40,7 @@ $(COMPLETE): $(RUNTIME)
 setup: $(COMPLETE)
 
 demo: $(RUNTIME)
-	@test -f $(DEMO)/case/truth.json || $(BIN)/memory-survival simulate case --seed 11 --spacing-mm 2.5 --out $(DEMO)/case
+	@test -f $(DEMO)/case/truth.json || $(BIN)/memory-survival simulate case --seed 2 --spacing-mm 2.5 --out $(DEMO)/case
 	@$(BIN)/memory-survival score --ct $(DEMO)/case/ct.nrrd --pet $(DEMO)/case/pet.nrrd \
 		--roi $(DEMO)/case/spine_dilated.nrrd --covariates $(DEMO)/case/covariates.csv \
 		--bundle demonstration --explain --overwrite --out $(DEMO)/report

@@ -44,11 +44,12 @@ def atomic_file(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
+def atomic_folder(target: Path, *, overwrite: bool = False, ours: str | None = None) -> Iterator[Path]:
     """Yield an empty folder beside `target`; it becomes `target` when the block ends without an exception.
 
-    A folder that already holds something is replaced only with `overwrite`. Raises OutputError otherwise, or when
-    the place cannot be written.
+    A folder that already holds something is replaced only with `overwrite`, and only if it holds the file `ours`
+    (where given), so that a mistyped folder of documents survives. Raises OutputError otherwise, or when the place
+    cannot be written.
     """
     target = target.resolve()  # a link to a folder stays, the folder it names is replaced
     try:
@@ -56,6 +57,11 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
         if occupied and not overwrite:
             raise OutputError(
                 f"{target} already holds something; choose another folder or allow overwriting with --overwrite."
+            )
+        if occupied and ours is not None and not (target / ours).is_file():
+            raise OutputError(
+                f"{target} holds something other than an earlier result (no {ours} in it), so nothing there was touched; "
+                "choose another folder."
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))

@@ -134,7 +134,7 @@ def score_case(
     MemorySurvivalError with one sentence for anything the user can put right.
     """
     models = models or Models()
-    with atomic_folder(request.out, overwrite=request.overwrite) as folder:
+    with atomic_folder(request.out, overwrite=request.overwrite, ours="result.json") as folder:
         bundle = models.bundle(request.bundle)
         run = _Run(request, models, bundle, choose_device(request.device), progress, tell)
         values = read_covariates(request.covariates) if request.covariates else None

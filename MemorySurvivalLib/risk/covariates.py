@@ -106,8 +106,11 @@ def read_covariates(path: Path) -> dict[str, str]:
                 f"The covariates file {path} is not a JSON object of names and values ({error}); correct it."
             ) from error
         return {name: "" if value is None else str(value) for name, value in decoded.items()}
+    # Spreadsheets in countries with a decimal comma separate columns by semicolons.
+    european = ";" in text and "," not in text.partition("\n")[0]
+    delimiter = ";" if european else ","
     try:
-        rows = [row for row in csv.reader(io.StringIO(text)) if any(cell.strip() for cell in row)]
+        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if any(cell.strip() for cell in row)]
     except csv.Error as error:
         raise InputError(f"The covariates file {path} is not a CSV table ({error}); save it as CSV or JSON.") from error
     if len(rows) != 2:
@@ -120,6 +123,8 @@ def read_covariates(path: Path) -> dict[str, str]:
             f"The covariates file {path} has {len(rows[0])} column names and {len(rows[1])} values; make them match."
         )
     values = {name.strip(): cell.strip() for name, cell in zip(*rows, strict=True)}
+    if european:
+        values = {name: cell.replace(",", ".") for name, cell in values.items()}
     if len(values) != len(rows[0]):
         raise InputError(f"The covariates file {path} names a column twice; keep one of them.")
     return values

@@ -104,7 +104,7 @@ def write_case(case: SimulatedCase, folder: Path, *, overwrite: bool = False) ->
         "skeleton": case.skeleton,
         "lesions": case.lesions,
     }
-    with atomic_folder(folder, overwrite=overwrite) as partial:
+    with atomic_folder(folder, overwrite=overwrite, ours="truth.json") as partial:
         for name, volume in volumes.items():
             sitk.WriteImage(volume.to_sitk(), str(partial / f"{name}.nrrd"), useCompression=True)
         with (partial / "covariates.csv").open("w", newline="", encoding="utf-8") as file:

@@ -11,7 +11,7 @@ from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.pipeline import ScoreRequest, score_case
 from MemorySurvivalLib.simulation.case import simulate_case, write_case
 
-SEED, SPACING_MM = 11, (2.5, 2.5, 3.125)
+SEED, SPACING_MM = 2, (2.5, 2.5, 3.125)
 
 
 def run() -> dict[str, Any]:

@@ -32,7 +32,7 @@ SPEC: BackboneSpec = MEDSAM2
 
 def measure(side: str) -> dict[str, Any]:
     """One side in this process: seconds of the embedding alone, peak memory before and after, hash of the result."""
-    simulated = simulate_case(11)
+    simulated = simulate_case(2)
     case = make_case(simulated.ct, simulated.pet)
     mask = simulated.spine_dilated
     boxes = prompt_boxes(mask.with_voxels(mask.voxels > 0), slice_step=2)[:SLICES]

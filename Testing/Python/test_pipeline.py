@@ -259,6 +259,19 @@ def test_results_are_never_overwritten_unasked(patient: Patient, small_bundle: P
     score(patient, small_bundle, models, overwrite=True)
 
 
+def test_overwriting_replaces_results_only(patient: Patient, small_bundle: Path, models: Models) -> None:
+    documents = patient.folder / "documents"
+    documents.mkdir()
+    (documents / "thesis.txt").write_text("ten years")
+    with pytest.raises(OutputError) as caught:
+        score(patient, small_bundle, models, "documents", overwrite=True)
+    assert str(caught.value) == (
+        f"{documents} holds something other than an earlier result (no result.json in it), so nothing there was touched; "
+        "choose another folder."
+    )
+    assert (documents / "thesis.txt").read_text() == "ten years"
+
+
 def test_inputs_are_untouched(patient: Patient, small_bundle: Path, models: Models) -> None:
     before = {path: path.read_bytes() for path in patient.folder.iterdir() if path.is_file()}
     score(patient, small_bundle, models, explain=True, patch_mm=40.0, stride_mm=40.0)

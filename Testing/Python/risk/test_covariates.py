@@ -194,3 +194,8 @@ def test_an_unknown_category() -> None:
     assert refusal_of_value("isotype", "IgM") == (
         "The covariate isotype has the unknown value 'IgM'; use one of IgG, IgA, light_chain or leave it blank."
     )
+
+
+def test_semicolons_and_decimal_commas_of_european_spreadsheets(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "age_years;sex\n62,5;female\n")
+    assert read_covariates(path) == {"age_years": "62.5", "sex": "female"}
