@@ -266,8 +266,8 @@ def test_overwriting_replaces_results_only(patient: Patient, small_bundle: Path,
     with pytest.raises(OutputError) as caught:
         score(patient, small_bundle, models, "documents", overwrite=True)
     assert str(caught.value) == (
-        f"{documents} holds something other than an earlier result (no result.json in it), so nothing there was touched; "
-        "choose another folder."
+        f"{documents} holds something other than an earlier result (no result.json in it), so nothing there was "
+        "touched; choose another folder."
     )
     assert (documents / "thesis.txt").read_text() == "ten years"
 
