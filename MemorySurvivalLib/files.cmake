@@ -62,9 +62,18 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/risk/result.py
   MemorySurvivalLib/roi/__init__.py
   MemorySurvivalLib/roi/automatic.py
+  MemorySurvivalLib/roi/body.py
+  MemorySurvivalLib/roi/bones.py
   MemorySurvivalLib/roi/boxes.py
+  MemorySurvivalLib/roi/builtin.py
+  MemorySurvivalLib/roi/canal.py
+  MemorySurvivalLib/roi/column.py
+  MemorySurvivalLib/roi/derive.py
+  MemorySurvivalLib/roi/levels.py
   MemorySurvivalLib/roi/plausibility.py
   MemorySurvivalLib/roi/roi.py
+  MemorySurvivalLib/roi/segmentation.py
+  MemorySurvivalLib/roi/working_grid.py
   MemorySurvivalLib/simulation/__init__.py
   MemorySurvivalLib/simulation/anatomy.py
   MemorySurvivalLib/simulation/body_plan.py

@@ -1,0 +1,191 @@
+"""The built-in CT segmenter: body, bones, spinal canal and vertebrae by geometry, without any download."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.imaging.volume import Volume
+from MemorySurvivalLib.progress import ProgressCallback, ignore_progress, track
+from MemorySurvivalLib.roi.body import find_body
+from MemorySurvivalLib.roi.bones import Bones, find_bones
+from MemorySurvivalLib.roi.canal import GRID_MM, CanalPath, draw_canal, find_canal
+from MemorySurvivalLib.roi.column import Column, is_vertebra, measure_column, measure_density, place_in_column
+from MemorySurvivalLib.roi.derive import derive_skeleton, derive_spine_dilated
+from MemorySurvivalLib.roi.levels import Levels, find_levels
+from MemorySurvivalLib.roi.segmentation import DEFAULT_CONFIG, BuiltinSegmentation, SegmenterConfig
+from MemorySurvivalLib.roi.working_grid import Mask, Spacing, isotropic_grid, refine_mask, shrink, spread_labels
+
+__all__ = ["BuiltinSegmentation", "SegmenterConfig", "derive_skeleton", "derive_spine_dilated", "segment_builtin"]
+
+NO_SPINE = "No spine was found in this image."
+NO_BONE = "No bone was found in this image."
+NO_BODY = "No patient was found in this image."
+
+STAGE = "segmenting the CT"
+
+
+@dataclass(frozen=True, eq=False)
+class _Spine:
+    """Canal (bool) and numbered vertebrae (uint8) on the working grid."""
+
+    canal: Mask
+    vertebrae: npt.NDArray[np.uint8]
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def segment_builtin(
+    ct: Volume, config: SegmenterConfig = DEFAULT_CONFIG, progress: ProgressCallback = ignore_progress
+) -> BuiltinSegmentation:
+    """Segment a CT (HU, any orientation, spacing and part of the body) on the CPU.
+
+    The work is done towards LPS on a grid of about `config.working_spacing_mm` and refined on the CT's own grid, so
+    that the same patient gives the same masks however the file's axes run. What was not found is empty and said in
+    `notes`. Raises InputError for voxels that are not finite numbers.
+    """
+    if not np.issubdtype(ct.voxels.dtype, np.number) or not np.isfinite(ct.voxels.sum(dtype=np.float64)):
+        raise InputError("The CT holds voxels that are not finite numbers; export it again in Hounsfield units.")
+    steps = iter(track(range(4), STAGE, 4, progress))
+    next(steps)
+    straight = ct.reoriented()
+    coarse = shrink(straight, config.working_spacing_mm)
+    hu, spacing = coarse.voxels.astype(np.float32, copy=False), _zyx(coarse)
+    body = find_body(hu, spacing)
+    next(steps)
+    bones = find_bones(hu, body, spacing, config) if body.any() else None
+    if bones is None or not bones.dense.any():
+        return _nothing_found(ct, straight, coarse, body)
+    next(steps)
+    spine = _find_spine(coarse, bones, config)
+    next(steps)
+    skeleton = (bones.dense | bones.enclosed) & ~spine.canal
+    result = _on_ct_grid(ct, straight, coarse, body, skeleton, spine, bones.threshold_hu)
+    next(steps, None)
+    return result
+
+
+def _zyx(volume: Volume) -> Spacing:
+    x, y, z = volume.spacing_mm
+    return z, y, x
+
+
+def _find_spine(coarse: Volume, bones: Bones, config: SegmenterConfig) -> _Spine:
+    """Follow the canal and cut the column around it into vertebrae, on a cubic grid; hand back on the working grid."""
+    cube = isotropic_grid(coarse, GRID_MM)
+    hu = cube.voxels.astype(np.float32, copy=False)
+
+    def on_cube(mask: Mask) -> Mask:
+        share: Mask = isotropic_grid(coarse.with_voxels(mask.astype(np.float32)), GRID_MM).voxels >= 0.5
+        return share
+
+    dense, sealed = on_cube(bones.dense), on_cube(bones.sealed)
+    path = find_canal(hu, dense, sealed, bones.tissue_hu, config.shortest_spine_mm)
+    if path is None:
+        empty = np.zeros(coarse.shape, dtype=np.bool_)
+        return _Spine(empty, empty.astype(np.uint8), (), (NO_SPINE,))
+    filled = on_cube(bones.dense | bones.enclosed)
+    canal = draw_canal(path, hu.shape)
+    column = measure_column(filled, canal, path)
+    density = np.clip((hu - bones.tissue_hu) / 250.0, 0, 1).astype(np.float32)
+    reach = _reach(column, hu.shape)
+    frame = place_in_column(column, reach)
+    inside, wings = measure_density(column, frame, density)
+    unit_mm = np.repeat(column.unit_height, 2)
+    levels = find_levels(inside, wings, unit_mm, _skull_above(path, sealed))
+    zone = np.zeros(hu.shape, dtype=np.uint8)
+    member = is_vertebra(column, frame)
+    zone[frame.index] = np.where(member, _number(levels, frame.along, frame.back, column), 0)
+    low = _lowest_slice(levels, path)
+    canal[:low] = False
+    canal_coarse = spread_labels(cube.with_voxels(canal.astype(np.uint8)), coarse).astype(np.bool_) & ~bones.dense
+    spread = spread_labels(cube.with_voxels(zone), coarse)
+    vertebrae = np.where((bones.dense | bones.enclosed) & ~canal_coarse, spread, 0).astype(np.uint8)
+    vertebrae = _drop_loose(vertebrae, _zyx(coarse))
+    return _Spine(canal_coarse, vertebrae, levels.names, (levels.note,))
+
+
+def _reach(column: Column, shape: tuple[int, ...]) -> Mask:
+    """A generous box around the column in every slice."""
+    mask = np.zeros(shape, dtype=np.bool_)
+    wide, ahead, behind = (round(v / GRID_MM) for v in (66.0, 66.0, 84.0))
+    last = column.first + len(column.canal_yx) - 1
+    for z in range(max(0, column.first - 4), min(shape[0], last + 5)):
+        cy, cx = column.canal_yx[int(np.clip(z - column.first, 0, len(column.canal_yx) - 1))]
+        mask[z, max(0, round(cy) - ahead) : round(cy) + behind, max(0, round(cx) - wide) : round(cx) + wide] = True
+    return mask
+
+
+def _skull_above(path: CanalPath, sealed: Mask) -> bool:
+    """Whether a large cavity opens above the canal's upper end."""
+    above = sealed[path.last + 1 : path.last + 1 + round(60 / GRID_MM)]
+    return bool(above.size) and float(above.sum(axis=(1, 2)).max()) * GRID_MM**2 > 6000.0
+
+
+def _lowest_slice(levels: Levels, path: CanalPath) -> int:
+    """The canal is kept down to the lower end of the lowest numbered piece."""
+    return path.first + int(levels.bottom / 2)
+
+
+def _number(
+    levels: Levels, along: npt.NDArray[np.float64], back: npt.NDArray[np.float64], column: Column
+) -> npt.NDArray[np.uint8]:
+    """The number of the vertebra (1 at the top) at every place; arches hang below their bodies by a quarter unit."""
+    unit = np.interp(along, np.arange(len(column.half_width)), column.unit_height)
+    hang = 0.25 * unit * np.clip(back / 10.0, 0, 1)
+    step = along * 2 + hang * 2 / GRID_MM
+    order = np.searchsorted(np.asarray(levels.cuts), step)
+    number = len(levels.names) - order
+    number[(step < levels.bottom) | (number < 1)] = 0
+    return number.astype(np.uint8)
+
+
+def _drop_loose(vertebrae: npt.NDArray[np.uint8], spacing_mm: Spacing) -> npt.NDArray[np.uint8]:
+    """Remove pieces below one millilitre: cut-off rib and iliac tips."""
+    labels, _ = ndimage.label(vertebrae > 0, np.ones((3, 3, 3)))
+    keep = np.bincount(labels.ravel()) * float(np.prod(spacing_mm)) / 1000.0 >= 1.0
+    keep[0] = False
+    return np.where(keep[labels], vertebrae, 0).astype(np.uint8)
+
+
+def _on_ct_grid(
+    ct: Volume, straight: Volume, coarse: Volume, body: Mask, skeleton: Mask, spine: _Spine, threshold_hu: float
+) -> BuiltinSegmentation:
+    """Refine every mask on the CT's own grid and turn it back to the CT's orientation."""
+
+    def refined(mask: Mask) -> npt.NDArray[np.uint8]:
+        return refine_mask(coarse.with_voxels(mask.astype(np.uint8)), straight, threshold_hu)
+
+    canal = spread_labels(coarse.with_voxels(spine.canal.astype(np.uint8)), straight)
+    bones = refined(skeleton)
+    bones[canal != 0] = 0
+    labels = spread_labels(coarse.with_voxels(_grow_labels(spine.vertebrae)), straight)
+    labels[refined(spine.vertebrae > 0) == 0] = 0
+    labels[bones == 0] = 0
+    body_fine = spread_labels(coarse.with_voxels(body.astype(np.uint8)), straight)
+    back = ct.affine.orientation
+
+    def volume(voxels: npt.NDArray[np.uint8]) -> Volume:
+        turned = Volume(voxels, straight.affine).reoriented(back)
+        return Volume(turned.voxels, ct.affine)
+
+    return BuiltinSegmentation(
+        volume(body_fine), volume(bones), volume(labels), volume(canal), spine.names, spine.notes
+    )
+
+
+def _grow_labels(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Labels one voxel larger, so that a refined edge finds the label of its vertebra."""
+    grown = ndimage.grey_dilation(labels, size=3)
+    return np.where(labels > 0, labels, grown).astype(np.uint8)
+
+
+def _nothing_found(ct: Volume, straight: Volume, coarse: Volume, body: Mask) -> BuiltinSegmentation:
+    empty = np.zeros(coarse.shape, dtype=np.bool_)
+    notes = (NO_BONE if body.any() else NO_BODY, NO_SPINE)
+    spine = _Spine(empty, empty.astype(np.uint8), (), notes)
+    return _on_ct_grid(ct, straight, coarse, body, empty, spine, 0.0)
