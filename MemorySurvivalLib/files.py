@@ -60,8 +60,8 @@ def atomic_folder(target: Path, *, overwrite: bool = False, ours: str | None = N
             )
         if occupied and ours is not None and not (target / ours).is_file():
             raise OutputError(
-                f"{target} holds something other than an earlier result (no {ours} in it), so nothing there was touched; "
-                "choose another folder."
+                f"{target} holds something other than an earlier result (no {ours} in it), so nothing there was "
+                "touched; choose another folder."
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
