@@ -76,8 +76,8 @@ class DemonstrationConfig:
         BackboneTraining(image_size=256, steps=350, batch=8, frames=2, learning_rate=5e-4),
     )
     backbone_seeds: range = range(900_000, 900_024)
-    training_seeds: range = range(100_000, 100_180)
-    reference_seeds: range = range(500_000, 500_080)
+    training_seeds: range = range(100_000, 100_150)
+    reference_seeds: range = range(500_000, 500_060)
     windows: Windows = field(default_factory=lambda: Windows(CT=Window(-200, 1000), PET=Window(0, 10)))
     propagation: PropagationConfig = field(default_factory=lambda: PropagationConfig(readout="mean"))
     explain: ExplainDefaults = field(
