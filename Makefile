@@ -16,7 +16,7 @@ export OMP_WAIT_POLICY := PASSIVE
 help:
 	@echo "make demo     run the main job on a generated case; the report lands in $(DEMO)/report"
 	@echo "make test     lint, types and tests"
-	@echo "make figure   list the figures; make figure NAME=<name> runs one"
+	@echo "make figure   list the figures; make figure NAME=<name> runs one, SAVE=1 keeps it in docs/benchmarks.md"
 	@echo "make wheels   build a folder of wheels for installing without a network"
 	@echo "make bundle   train the demonstration bundle again (long)"
 
@@ -55,7 +55,7 @@ test: lint
 	@QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(PYTEST)
 
 figure: $(COMPLETE)
-	@$(BIN)/python -m Testing.Benchmarks $(NAME)
+	@$(BIN)/python -m Testing.Benchmarks $(NAME) $(if $(SAVE),--save)
 
 wheels: $(RUNTIME)
 	@mkdir -p wheels

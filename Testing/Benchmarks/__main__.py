@@ -1,14 +1,20 @@
-"""`make figure NAME=<name>` runs one figure and prints one JSON object last; without a name it lists them."""
+"""`make figure NAME=<name>` runs one figure and prints one JSON object last; without a name it lists them.
+
+`SAVE=1` keeps the object in docs/figures and writes docs/benchmarks.md from all that are kept.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import platform
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from Testing.Benchmarks import demo, embed_vs_official, score_real
+from Testing.Benchmarks.document import save
 
 FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
     "demo": demo.run,
@@ -18,19 +24,26 @@ FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 def main() -> int:
-    names = sys.argv[1:]
-    if not names:
+    parser = argparse.ArgumentParser(prog="make figure", description=__doc__)
+    parser.add_argument("name", nargs="?", choices=FIGURES)
+    parser.add_argument("--save", action="store_true")
+    options = parser.parse_args()
+    if options.name is None:
         for name, figure in FIGURES.items():
-            summary = (sys.modules[figure.__module__].__doc__ or "").strip().splitlines()[0]
-            print(f"{name:<20} {summary}")
+            print(f"{name:<20} {summary(figure)}")
         return 0
-    if names[0] not in FIGURES:
-        print(f"There is no figure {names[0]!r}; known: {', '.join(FIGURES)}.", file=sys.stderr)
-        return 2
-    result = FIGURES[names[0]]()
-    machine = {"python": platform.python_version(), "machine": platform.machine()}
-    print(json.dumps({"figure": names[0], **result, **machine}))
+    figure = FIGURES[options.name]
+    machine = f"{platform.machine()}, {os.cpu_count()} CPU cores, Python {platform.python_version()}"
+    result = {"figure": options.name, **figure(), "machine": machine}
+    if options.save:
+        save(options.name, summary(figure), result)
+    print(json.dumps(result))
     return 0 if result["ok"] else 1
+
+
+def summary(figure: Callable[[], dict[str, Any]]) -> str:
+    """The first line of the docstring of the figure's file."""
+    return (sys.modules[figure.__module__].__doc__ or "").strip().splitlines()[0]
 
 
 if __name__ == "__main__":
