@@ -130,7 +130,7 @@ def _check_hu(ct: Volume, path: str) -> None:
     low, high = float(ct.voxels.min()), float(ct.voxels.max())
     if low == high:
         raise InputError(f"The CT {path} has the same value everywhere; choose the CT itself.")
-    if low > -200 or high < 100:
+    if low > -50 or high < 100:
         raise InputError(
             f"The CT {path} does not look like Hounsfield units (values {low:g} to {high:g}, expected air near -1000 "
             "and bone above 100); choose the CT, or export it with its rescale applied."

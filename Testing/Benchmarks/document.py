@@ -10,8 +10,8 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 HEAD = """# Benchmarks
 
-Written by `make figure NAME=<name> SAVE=1` from the objects in [figures](figures); do not edit by hand. Ratios come from
-paired runs on one machine. Anything about simulated cases says so. Research use only, not a medical device.
+Written by `make figure NAME=<name> SAVE=1` from the objects in [figures](figures); do not edit by hand. Ratios come
+from paired runs on one machine. Anything about simulated cases says so. Research use only, not a medical device.
 """
 
 
