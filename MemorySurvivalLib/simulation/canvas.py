@@ -25,7 +25,7 @@ class BoneStuff:
 
 def inside(distance: Array, voxel_mm: float) -> Array:
     """How much of a voxel lies inside a surface at this signed distance (0 to 1)."""
-    return np.clip(np.float32(0.5) - distance / np.float32(voxel_mm), 0, 1)
+    return np.asarray(np.clip(np.float32(0.5) - distance / np.float32(voxel_mm), 0, 1), dtype=np.float32)
 
 
 class Canvas:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 
 from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.files import atomic_folder
+from MemorySurvivalLib.imaging.reading import write_volume
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.simulation.anatomy import ATTRIBUTE, Phantom, build_phantom, simulated_by
 from MemorySurvivalLib.simulation.body_plan import PhantomSpec, draw_spec
@@ -65,7 +65,8 @@ def simulate_case(
     disease: Disease | None = None,
     spec: PhantomSpec | None = None,
 ) -> SimulatedCase:
-    """Draw one patient from `seed`; the same seed gives the same patient at any `spacing_mm`.
+    """Draw one patient from `seed`. The person, the disease, the blood values and the outcome are the same at any
+    `spacing_mm`; texture, noise and the exact places of lesions depend on the grid.
 
     `disease` and `spec` replace what would be drawn (`spec` brings its own spacing).
     """
@@ -106,7 +107,7 @@ def write_case(case: SimulatedCase, folder: Path, *, overwrite: bool = False) ->
     }
     with atomic_folder(folder, overwrite=overwrite, ours="truth.json") as partial:
         for name, volume in volumes.items():
-            sitk.WriteImage(volume.to_sitk(), str(partial / f"{name}.nrrd"), useCompression=True)
+            write_volume(volume, partial / f"{name}.nrrd")
         with (partial / "covariates.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()

@@ -54,7 +54,7 @@ def tumour_burden(disease: Disease) -> float:
 def draw_covariates(spec: PhantomSpec, disease: Disease, rng: np.random.Generator) -> Covariates:
     """Blood values that follow burden and genetics with the scatter of real ones.
 
-    R-ISS has the paper's marginals (I/II/III 49/95/25 of 169 known): cut points of a latent stage.
+    R-ISS comes from cut points of a latent stage; its known values are I/II/III in 37/46/17 % (paper: 29/56/15 %).
     """
     burden = tumour_burden(disease)
     renal = rng.random() < 0.08 + 0.2 * burden

@@ -6,7 +6,18 @@ import numpy as np
 
 from MemorySurvivalLib.simulation.body_plan import BodyPlan
 from MemorySurvivalLib.simulation.canvas import Canvas, inside
-from MemorySurvivalLib.simulation.shapes import Ellipsoid, Field, Overlap, Point, Shape, Tube, Union, Without, rotation
+from MemorySurvivalLib.simulation.shapes import (
+    Array,
+    Ellipsoid,
+    Field,
+    Overlap,
+    Point,
+    Shape,
+    Tube,
+    Union,
+    Without,
+    rotation,
+)
 from MemorySurvivalLib.simulation.skeleton import trabecular
 from MemorySurvivalLib.simulation.tissues import Tissue
 
@@ -21,18 +32,7 @@ def paint_head(canvas: Canvas, plan: BodyPlan) -> None:
     outer = Ellipsoid(centre, (_SKULL_RADII[0] * f, _SKULL_RADII[1] * f, _SKULL_RADII[2] * sz))
     wall = 7.0
     inner = Ellipsoid(centre, (outer.radii[0] - wall, outer.radii[1] - wall, outer.radii[2] - wall))
-    floor = centre[2] - 40 * sz
-    posterior_floor = centre[2] - 62 * sz
-    cut = Field(
-        (-1e3, -1e3, -1e3),
-        (1e3, 1e3, 1e3),
-        # The skull base falls in steps from the forehead to the back of the head.
-        lambda x, y, z: np.asarray(
-            (np.where(y > centre[1] - 5 * f, posterior_floor, floor) - wall)[None, :, None] - z[:, None, None] + 0 * x,
-            dtype=np.float32,
-        ),
-    )
-    vault = Overlap((outer, cut))
+    vault = Overlap((outer, _above_skull_base(plan, centre, 4.0)))
     stuff = trabecular(plan, 420, 2.4, 1300)
     face = Union(
         (
@@ -49,23 +49,12 @@ def paint_head(canvas: Canvas, plan: BodyPlan) -> None:
             Ellipsoid(plan.head_at(-58, 14, 682), (13 * f, 18 * f, 20 * sz)),
             Tube((plan.head_at(0, -20, 690), plan.head_at(0, 2, 682)), (15 * f, 12 * f)),
             Ellipsoid(plan.head_at(0, -74, 655), (27 * f, 18 * f, 9 * sz)),
+            Ellipsoid(plan.head_at(0, -78, 722), (26 * f, 10 * f, 15 * sz)),
         ),
         5.0,
     )
     canvas.paint_bone(Union((vault, face), 4.0), Tissue.SKULL, stuff)
-    cranial = Overlap(
-        (
-            inner,
-            Field(
-                (-1e3, -1e3, -1e3),
-                (1e3, 1e3, 1e3),
-                lambda x, y, z: np.asarray(
-                    np.where(y > centre[1] - 5 * f, posterior_floor, floor)[None, :, None] - z[:, None, None] + 0 * x,
-                    dtype=np.float32,
-                ),
-            ),
-        )
-    )
+    cranial = Overlap((inner, _above_skull_base(plan, centre, 0.0)))
     _paint_brain(canvas, plan, cranial, centre)
     for s in (-1.0, 1.0):
         canvas.paint(Ellipsoid(plan.head_at(s * 31, -66, 702), (17 * f, 22 * f, 17 * sz)), Tissue.FAT, -80)
@@ -73,7 +62,7 @@ def paint_head(canvas: Canvas, plan: BodyPlan) -> None:
         canvas.paint(Ellipsoid(plan.head_at(s * 26, -60, 676), (12 * f, 15 * f, 14 * sz)), Tissue.AIRWAY, -950)
         canvas.paint(Ellipsoid(plan.head_at(s * 62, 16, 680), (7 * f, 10 * f, 12 * sz)), Tissue.GAS, -500)
     canvas.paint(Ellipsoid(plan.head_at(0, -58, 684), (9 * f, 26 * f, 18 * sz)), Tissue.AIRWAY, -850)
-    canvas.paint(Ellipsoid(plan.head_at(0, -86, 722), (18 * f, 5 * f, 10 * sz)), Tissue.AIRWAY, -900)
+    canvas.paint(Ellipsoid(plan.head_at(0, -79, 722), (17 * f, 4.5 * f, 9 * sz)), Tissue.AIRWAY, -900)
     arch: list[Point] = [
         plan.head_at(x, y, z)
         for x, y, z in (
@@ -100,6 +89,19 @@ def paint_head(canvas: Canvas, plan: BodyPlan) -> None:
     for s in (-1.0, 1.0):
         canvas.paint(Ellipsoid(plan.head_at(s * 60, 4, 655), (10 * f, 16 * f, 22 * sz)), Tissue.SALIVARY_GLAND, 20)
         canvas.paint(Ellipsoid(plan.head_at(s * 28, -28, 618), (9 * f, 14 * f, 11 * sz)), Tissue.SALIVARY_GLAND, 35)
+
+
+def _above_skull_base(plan: BodyPlan, centre: Point, lower_mm: float) -> Shape:
+    """Everything above the base of the skull, which falls from the forehead to the hollow of the cerebellum."""
+    f, sz = plan.frame, plan.scale_z
+
+    def distance(x: Array, y: Array, z: Array) -> Array:
+        along = (y - np.float32(centre[1])) / np.float32(f)
+        base = np.interp(along, [-75, -35, -12, 18, 45, 80], [-28, -42, -46, -62, -64, -50]) * sz - lower_mm
+        gap = (base[None, :] - (z - np.float32(centre[2]))[:, None])[:, :, None] * np.float32(0.85)
+        return np.asarray(np.broadcast_to(gap, (len(z), len(y), len(x))), dtype=np.float32)
+
+    return Field((-1e3, -1e3, -1e3), (1e3, 1e3, 1e3), distance)
 
 
 def _paint_brain(canvas: Canvas, plan: BodyPlan, cranial: Shape, centre: Point) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from MemorySurvivalLib.simulation.body_plan import BodyPlan
 from MemorySurvivalLib.simulation.canvas import Box, Canvas, inside
 from MemorySurvivalLib.simulation.disease import Disease, Focus, FocusKind
+from MemorySurvivalLib.simulation.extremities import arm_lines
 from MemorySurvivalLib.simulation.shapes import Array, Ellipsoid, Point
 from MemorySurvivalLib.simulation.tissues import VERTEBRAE, Tissue
 
@@ -111,7 +112,7 @@ def _propose(
     weights = np.asarray([weight for _, weight in table])
     tissues = table[int(rng.choice(len(table), p=weights / weights.sum()))][0]
     site = tissues[int(rng.integers(len(tissues)))]
-    index = _voxel_in(canvas, site, focus, rng)
+    index = _voxel_in(canvas, plan, site, focus, rng)
     if index is None:
         return None
     z, y, x = index
@@ -134,11 +135,12 @@ def _propose(
     return PlacedFocus(focus.kind, (cx, cy, cz), (rx, ry, rz), axes, focus.suv_bw, focus.lytic, site)
 
 
-def _voxel_in(canvas: Canvas, site: Tissue, focus: Focus, rng: np.random.Generator) -> tuple[int, int, int] | None:
-    """A voxel of `site`, in its marrow where it has any and away from the edge for soft tissue."""
-    box = tuple(slice(None) for _ in range(3))
-    if site in VERTEBRAE or site >= Tissue.C1:
-        chosen = np.argwhere(canvas.labels[box] == site)
+def _voxel_in(
+    canvas: Canvas, plan: BodyPlan, site: Tissue, focus: Focus, rng: np.random.Generator
+) -> tuple[int, int, int] | None:
+    """A voxel of `site`; for a focal lesion one of its red marrow."""
+    if site >= Tissue.C1:
+        chosen = np.argwhere(canvas.labels == site)
     else:
         # Coarse sampling is enough in organs and spares a search of the whole grid's every voxel.
         chosen = np.argwhere(canvas.labels[::2, ::2, ::2] == site) * 2
@@ -148,6 +150,8 @@ def _voxel_in(canvas: Canvas, site: Tissue, focus: Focus, rng: np.random.Generat
     if not len(chosen):
         return None
     if focus.kind == "focal":
+        if site in (Tissue.HUMERUS_LEFT, Tissue.HUMERUS_RIGHT):
+            chosen = _near_shoulder(canvas, plan, site, chosen)
         share = canvas.marrow[chosen[:, 0], chosen[:, 1], chosen[:, 2]]
         if site in (Tissue.FEMUR_LEFT, Tissue.FEMUR_RIGHT, Tissue.HUMERUS_LEFT, Tissue.HUMERUS_RIGHT):
             share = share * np.where(canvas.hu[chosen[:, 0], chosen[:, 1], chosen[:, 2]] > 30, 1, 0.15)
@@ -155,3 +159,11 @@ def _voxel_in(canvas: Canvas, site: Tissue, focus: Focus, rng: np.random.Generat
         chosen = good if len(good) else chosen
     z, y, x = chosen[int(rng.integers(len(chosen)))]
     return int(z), int(y), int(x)
+
+
+def _near_shoulder(canvas: Canvas, plan: BodyPlan, site: Tissue, chosen: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """The voxels of a humerus where adults have red marrow: its upper third."""
+    shoulder = arm_lines(plan, 1.0 if site == Tissue.HUMERUS_LEFT else -1.0)["upper"][0][0]
+    places = np.stack([canvas.x[chosen[:, 2]], canvas.y[chosen[:, 1]], canvas.z[chosen[:, 0]]], axis=1)
+    near = chosen[np.linalg.norm(places - np.asarray(shoulder), axis=1) < 100 * plan.scale_z]
+    return near if len(near) else chosen

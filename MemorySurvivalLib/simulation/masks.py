@@ -28,7 +28,7 @@ def dilate_mm(mask: Volume, radius_mm: float) -> Volume:
     box = _padded_box(voxels, radius_mm, mask.spacing_mm)
     image = sitk.GetImageFromArray(voxels[box].astype(np.uint8))
     image.SetSpacing(mask.spacing_mm)
-    away = sitk.DanielssonDistanceMap(image, True, False, True)
+    away = sitk.SignedMaurerDistanceMap(image, insideIsPositive=False, squaredDistance=False, useImageSpacing=True)
     out[box] = sitk.GetArrayFromImage(away) <= radius_mm + 1e-4
     return mask.with_voxels(out)
 

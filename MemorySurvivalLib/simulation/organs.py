@@ -6,7 +6,17 @@ import numpy as np
 
 from MemorySurvivalLib.simulation.body_plan import BodyPlan
 from MemorySurvivalLib.simulation.canvas import Canvas
-from MemorySurvivalLib.simulation.shapes import Array, Ellipsoid, Field, Overlap, Point, Tube, Union, rotation
+from MemorySurvivalLib.simulation.shapes import (
+    Array,
+    Ellipsoid,
+    Field,
+    Overlap,
+    Point,
+    Tube,
+    Union,
+    blend_min,
+    rotation,
+)
 from MemorySurvivalLib.simulation.soft_tissue import Cavities
 from MemorySurvivalLib.simulation.tissues import Tissue
 
@@ -113,9 +123,12 @@ def _paint_upper_belly(
         # The liver's lower border climbs from the right flank to the left lobe and from back to front.
         rise = tilt * (x[None, None, :] - edge[0]) + 0.12 * (y[None, :, None] + 30)
         below = (edge[2] + rise - z[:, None, None]) * np.float32(0.82)
-        left = x[None, None, :] - (52 * f - 0.22 * (y[None, :, None] + 60))
+        left = (
+            x[None, None, :] - 58 * f + 0.22 * (y[None, :, None] + 60) - 0.55 * (z[:, None, None] - 318 * sz)
+        ) * 0.85
         behind = y[None, :, None] - (52 * f - 0.55 * np.maximum(x[None, None, :] + 55 * f, 0))
-        return np.asarray(np.maximum(np.maximum(below, left), behind), dtype=np.float32)
+        lower = -blend_min(np.asarray(-below, dtype=np.float32), np.asarray(-left, dtype=np.float32), 30.0)
+        return np.asarray(np.maximum(lower, behind), dtype=np.float32)
 
     liver = Overlap(
         (
@@ -187,7 +200,7 @@ def _paint_bowel(canvas: Canvas, plan: BodyPlan, cavities: Cavities, rng: np.ran
     cover = (Tissue.VISCERAL_FAT, Tissue.SMALL_BOWEL, Tissue.COLON, Tissue.MUSCLE, Tissue.FAT, Tissue.STOMACH)
     canvas.paint(Tube(line, radii), Tissue.COLON, 32, only=cover)
     for index in range(len(line) - 2):
-        centre = np.asarray(line[index]) + [0, -radii[index] * 0.25, 0]
+        centre = np.asarray(line[index]) + np.array([0, -radii[index] * 0.25, 0])
         r = radii[index] * float(rng.uniform(0.45, 0.75))
         gas = rng.random() < 0.6
         canvas.paint(
@@ -218,8 +231,8 @@ def _paint_kidneys(canvas: Canvas, plan: BodyPlan, contrast: bool, rng: np.rando
             (
                 Ellipsoid((hilum[0] + s * 4, hilum[1], hilum[2]), (9 * size, 6.5 * size, 15 * size), axes),
                 *(
-                    Ellipsoid((hilum[0] + s * 9 * f, hilum[1], hilum[2] + dz * f), (7 * size, 6 * size, 6 * size))
-                    for dz in (-24, 0, 24)
+                    Ellipsoid((hilum[0] + s * 9 * f, hilum[1], hilum[2] + dz * f), (5.5 * size, 5 * size, 7 * size))
+                    for dz in (-17, 0, 17)
                 ),
             ),
             4.0,

@@ -97,10 +97,14 @@ class Ellipsoid:
 
 @dataclass(frozen=True)
 class Tube:
-    """A round tube along a line of points, its radius running from point to point; both ends are round."""
+    """A round tube along a line of points, its radius running from point to point; both ends are round.
+
+    Distances are known up to `reach_mm` outside.
+    """
 
     points: tuple[Point, ...]
     radii: tuple[float, ...]
+    reach_mm: float = 12.0
 
     def bounds(self) -> Bounds:
         points, radii = np.asarray(self.points), np.asarray(self.radii)[:, None]
@@ -110,7 +114,7 @@ class Tube:
         out = np.full((len(z), len(y), len(x)), FAR_MM, dtype=np.float32)
         points = np.asarray(self.points)
         for a, b, r0, r1 in zip(points[:-1], points[1:], self.radii[:-1], self.radii[1:], strict=True):
-            reach = max(r0, r1) + 12.0
+            reach = max(r0, r1) + self.reach_mm
             low, high = np.minimum(a, b) - reach, np.maximum(a, b) + reach
             sx, sy, sz = (span(axis, low[i], high[i]) for i, axis in enumerate((x, y, z)))
             part = out[sz, sy, sx]
@@ -157,10 +161,14 @@ class Barrel:
 
 @dataclass(frozen=True)
 class Union:
-    """All parts as one solid; creases between them are filled to `blend_mm`."""
+    """All parts as one solid; creases between them are filled to `blend_mm`.
+
+    Distances are known up to `reach_mm` outside.
+    """
 
     parts: tuple[Shape, ...]
     blend_mm: float = 0.0
+    reach_mm: float = 12.0
 
     def bounds(self) -> Bounds:
         boxes = [part.bounds() for part in self.parts]
@@ -168,7 +176,7 @@ class Union:
 
     def distance(self, x: Array, y: Array, z: Array) -> Array:
         out = np.full((len(z), len(y), len(x)), FAR_MM, dtype=np.float32)
-        margin = 12.0 + self.blend_mm
+        margin = self.reach_mm + self.blend_mm
         for part in self.parts:
             low, high = part.bounds()
             sx, sy, sz = (span(a, low[i] - margin, high[i] + margin) for i, a in enumerate((x, y, z)))

@@ -15,6 +15,8 @@ from MemorySurvivalLib.simulation.skeleton import rib_line
 from MemorySurvivalLib.simulation.tissues import Tissue
 
 _HUGE = 1e3
+_FAT_REACH_MM = 60.0
+"""More than the thickest fat: how far from muscles the skin is looked for."""
 
 
 def paint_body(canvas: Canvas, plan: BodyPlan, contrast: bool) -> None:
@@ -36,24 +38,29 @@ def _distances(canvas: Canvas, plan: BodyPlan) -> tuple[Array, Array]:
     levels = np.asarray([-200, -60, 40, 130, 250, 420, 520, 600, 640, 700]) * sz
     layer = np.interp(z, levels, [0.75, 1.0, 1.25, 1.1, 0.8, 0.65, 0.6, 0.35, 0.2, 0.1]).astype(np.float32)
     thickness = (2.2 + plan.fat_mm * layer)[:, None, None]
-    legs = Union(tuple(_leg(plan, s) for s in (-1.0, 1.0)))
+    legs = Union(tuple(_leg(plan, s) for s in (-1.0, 1.0)), reach_mm=_FAT_REACH_MM)
     head = Union(
         (
             Ellipsoid(plan.head_at(0, 2, 738), (74 * f, 92 * f, 77 * sz)),
             Ellipsoid(plan.head_at(0, -46, 668), (56 * f, 44 * f, 60 * sz)),
             Ellipsoid(plan.head_at(0, -96, 676), (11 * f, 12 * f, 18 * sz)),
-            Tube((plan.head_at(0, 10, 680), plan.at(0, 14, 590)), (58 * f, 56 * f)),
+            Tube((plan.head_at(0, 10, 680), plan.at(0, 14, 590)), (58 * f, 56 * f), _FAT_REACH_MM),
         ),
         14.0,
+        _FAT_REACH_MM,
     )
+    # Between the thighs the trunk ends in a wedge with little fat.
+    perineum = np.interp(z, np.asarray([-90, 0]) * sz, [0.15, 1.0]).astype(np.float32)[:, None, None]
+    surface = muscle - thickness * perineum
     for part, blend in ((legs, 12.0), (head, 14.0)):
-        box = canvas.box(part, 60)
-        muscle[box] = blend_min(muscle[box], canvas.distance(part, box), blend)
-    surface = muscle - thickness
+        box = canvas.box(part, _FAT_REACH_MM)
+        distance = canvas.distance(part, box)
+        muscle[box] = blend_min(muscle[box], distance, blend)
+        surface[box] = blend_min(surface[box], distance - thickness[box[0]], blend)
     for s in (-1.0, 1.0):
         for points, radii in arm_lines(plan, s).values():
-            arm = Tube(points, radii)
-            box = canvas.box(arm, 12)
+            arm = Tube(points, radii, _FAT_REACH_MM)
+            box = canvas.box(arm, _FAT_REACH_MM)
             distance = canvas.distance(arm, box)
             muscle[box] = blend_min(muscle[box], distance, 10.0)
             surface[box] = blend_min(surface[box], distance - np.float32(2.2 + 0.35 * plan.fat_mm), 8.0)
@@ -73,7 +80,11 @@ def _distances(canvas: Canvas, plan: BodyPlan) -> tuple[Array, Array]:
 
 def _leg(plan: BodyPlan, s: float) -> Shape:
     f = plan.frame
-    return Tube((plan.at(s * 92, 6, 10), plan.at(s * 90, 2, -90), plan.at(s * 84, 0, -300)), (76 * f, 77 * f, 60 * f))
+    return Tube(
+        (plan.at(s * 92, 6, 10), plan.at(s * 90, 2, -90), plan.at(s * 84, 0, -300)),
+        (76 * f, 77 * f, 60 * f),
+        _FAT_REACH_MM,
+    )
 
 
 def _trunk(plan: BodyPlan, x: Array, y: Array, z: Array) -> Array:
@@ -86,7 +97,7 @@ def _trunk(plan: BodyPlan, x: Array, y: Array, z: Array) -> Array:
     radius = np.sqrt(x[None, :] ** 2 + y[:, None] ** 2)[None]
     distance = radius - radius / k
     distance = np.where(k < 0.2, -0.8 * np.minimum(front, width)[:, None, None], distance)
-    ends = np.maximum(-62 * plan.scale_z - z, z - 690 * plan.scale_z)[:, None, None]
+    ends = np.maximum(-84 * plan.scale_z - z, z - 690 * plan.scale_z)[:, None, None]
     return np.asarray(np.maximum(distance, ends), dtype=np.float32)
 
 

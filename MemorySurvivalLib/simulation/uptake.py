@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from MemorySurvivalLib.imaging.volume import Affine, Volume
-from MemorySurvivalLib.simulation.anatomy import PHANTOM_VERSION, Phantom, simulated_by, smooth_noise
+from MemorySurvivalLib.simulation.anatomy import Phantom, simulated_by, smooth_noise
 from MemorySurvivalLib.simulation.lesions import occupancy
 from MemorySurvivalLib.simulation.shapes import Array
 from MemorySurvivalLib.simulation.tissues import BONES, Tissue
@@ -93,9 +93,7 @@ def simulate_pet(phantom: Phantom, seed: int, scanner: Scanner | None = None) ->
     """
     if scanner is None:
         scanner = Scanner(spacing_mm=(4.07, 4.07, max(3.0, phantom.ct.spacing_mm[2])))
-    tissue_rng, texture_rng, noise_rng = (
-        np.random.default_rng([seed, purpose, PHANTOM_VERSION]) for purpose in (11, 12, 13)
-    )
+    tissue_rng, texture_rng, noise_rng = (np.random.default_rng([seed, purpose, 1]) for purpose in (11, 12, 13))
     activity = _activity(phantom, tissue_rng, texture_rng)
     image = phantom.ct.with_voxels(activity).to_sitk()
     # The grids' own voxels blur too; what is left of the resolution is applied here.
