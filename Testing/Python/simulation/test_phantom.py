@@ -160,11 +160,8 @@ def test_a_thick_layer_of_fat_has_no_corners() -> None:
     spec = replace(SPEC, sex="female", height_cm=160.0, weight_kg=95.0, arms="up")
     labels = build_phantom(spec, SEED).labels.voxels
     level = labels[8, :, labels.shape[2] // 2 :]
-    _, x = np.nonzero(level == Tissue.FEMUR_LEFT)
-    y = np.nonzero(level == Tissue.FEMUR_LEFT)[0]
     muscle = ndimage.distance_transform_edt(~((level == Tissue.MUSCLE) | (level >= Tissue.C1)), sampling=(4, 4))
     skin = muscle[(level > 0) & ~ndimage.binary_erosion(level > 0, border_value=1)]
-    assert len(x) and len(y)
     assert float(np.percentile(skin, 95) - np.percentile(skin, 5)) < 14
 
 
