@@ -9,8 +9,8 @@ from MemorySurvivalLib.report.sheet import FONT, INK, SOFT, Picture, Sheet, stam
 from MemorySurvivalLib.report.wording import say_fixed, say_percent, say_plain
 from MemorySurvivalLib.risk.result import RiskResult, SurvivalCurve
 
-CHART_WIDTH_MM = 60.0
-CHART_HEIGHT_MM = 38.0
+CHART_WIDTH_MM = 54.0
+CHART_HEIGHT_MM = 36.0
 _BAR_COLOR = "#c3ccd6"
 _CASE_COLOR = "#b3261e"
 
@@ -77,8 +77,8 @@ def draw_survival(curve: SurvivalCurve, labels: tuple[str, ...]) -> Picture:
 
 def _start_chart() -> tuple[Sheet, Axes]:
     sheet = Sheet(CHART_WIDTH_MM, CHART_HEIGHT_MM)
-    axes = sheet.axes(9.5, 1.2, CHART_WIDTH_MM - 11.5, CHART_HEIGHT_MM - 11.2)
-    sheet.write_research_use(9.5, CHART_HEIGHT_MM - 2.2, CHART_WIDTH_MM)
+    axes = sheet.axes(11.5, 1.2, CHART_WIDTH_MM - 13, CHART_HEIGHT_MM - 11.2)
+    sheet.write_research_use(11.5, CHART_HEIGHT_MM - 2.2, CHART_WIDTH_MM)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
+from itertools import accumulate
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +17,25 @@ from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.imaging.case import Case
 from MemorySurvivalLib.report import wording
 from MemorySurvivalLib.report.charts import draw_reference, draw_survival
-from MemorySurvivalLib.report.pictures import Scene, draw_close_ups, draw_overview
+from MemorySurvivalLib.report.pictures import Scene, draw_close_ups, draw_overview, say_where
 from MemorySurvivalLib.report.record import CaseRecord
 from MemorySurvivalLib.report.sheet import Picture
 from MemorySurvivalLib.resources import locate_resource
 from MemorySurvivalLib.roi.roi import Roi
 
-NOTES_ON_PAGE_ONE = 4
+NOTE_LINES_ON_PAGE_ONE = 4
+CHARACTERS_IN_A_LINE = 120
+CLOSE_UPS_ON_PAGE_ONE = 2
 
 
 @dataclass(frozen=True, eq=False)
 class ReportPictures:
-    """All pictures of one report; the charts are None where the bundle may not show them."""
+    """All pictures of one report; the charts are None where the bundle may not show them.
 
+    `where` says in words which place the slices of the overview go through.
+    """
+
+    where: str
     overview: tuple[Picture, ...]
     close_ups: tuple[Picture, ...]
     reference: Picture | None
@@ -63,6 +71,7 @@ def draw_pictures(record: CaseRecord, case: Case, roi: Roi, heatmap: Heatmap | N
     scene = Scene.of(record, case, roi, heatmap)
     risk = record.risk
     return ReportPictures(
+        where=say_where(scene),
         overview=draw_overview(scene),
         close_ups=draw_close_ups(scene),
         reference=draw_reference(risk) if risk.position is not None and risk.reference_log_risks else None,
@@ -87,6 +96,8 @@ def render_page(record: CaseRecord, pictures: ReportPictures) -> str:
         plain=wording.say_plain,
         percent=wording.say_percent,
         say=wording.say_value,
+        side=wording.say_side,
+        shorten=wording.shorten,
         file_name=wording.file_name,
         data_uri=_data_uri,
     )
@@ -97,6 +108,7 @@ def render_page(record: CaseRecord, pictures: ReportPictures) -> str:
 def _context(record: CaseRecord, pictures: ReportPictures) -> dict[str, Any]:
     paths = wording.known_paths(record)
     notes = wording.collect_notes(record)
+    room = _notes_that_fit(notes)
     return {
         "record": record,
         "risk": record.risk,
@@ -109,9 +121,16 @@ def _context(record: CaseRecord, pictures: ReportPictures) -> dict[str, Any]:
         "readout_words": wording.READOUT_WORDS.get(record.bundle.propagation.readout, ""),
         "fill_words": wording.FILL_WORDS.get(record.heatmap.fill, record.heatmap.fill) if record.heatmap else "",
         "heatmap_is_zero": record.heatmap is not None and record.heatmap.minimum == 0 == record.heatmap.maximum,
-        "notes": notes[:NOTES_ON_PAGE_ONE],
-        "more_notes": notes[NOTES_ON_PAGE_ONE:],
+        "notes": notes[:room],
+        "more_notes": notes[room:],
+        "close_ups_on_page_one": CLOSE_UPS_ON_PAGE_ONE,
     }
+
+
+def _notes_that_fit(notes: tuple[str, ...]) -> int:
+    """How many of the notes the first page has room for."""
+    lines = accumulate(ceil(len(note) / CHARACTERS_IN_A_LINE) for note in notes)
+    return sum(total <= NOTE_LINES_ON_PAGE_ONE for total in lines)
 
 
 def _hide(value: Any, paths: tuple[str, ...]) -> Any:

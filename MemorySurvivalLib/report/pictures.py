@@ -26,16 +26,14 @@ from MemorySurvivalLib.report.wording import say_signed
 from MemorySurvivalLib.roi.roi import Roi
 
 OVERVIEW_WIDTH_MM = 184.0
-OVERVIEW_HEIGHT_MM = 76.0
+OVERVIEW_HEIGHT_MM = 75.0
 OVERVIEW_GAP_MM = 3.0
-OVERVIEW_FOOT_MM = 12.5
-CLOSE_UP_MM = (200.0, 150.0)
+OVERVIEW_FOOT_MM = 13.2
+CLOSE_UP_MM = (200.0, 170.0)
 """Width and height in the patient of the pictures around a hotspot."""
 CLOSE_UP_WIDTH_MM = 90.0
-CLOSE_UP_HEIGHT_MM = 23.0
-CLOSE_UP_FOOT_MM = 8.2
-CLOSE_UPS = 4
-"""How many hotspots get pictures; all are in the table."""
+CLOSE_UP_HEIGHT_MM = 25.5
+CLOSE_UP_FOOT_MM = 9.4
 
 _WINDOW_CT = f"CT {CT_DISPLAY.low:g} to {CT_DISPLAY.high:g} HU".replace("-", "−")
 _WINDOW_PET = f"PET {PET_DISPLAY.low:g} to {PET_DISPLAY.high:g} SUVbw"
@@ -64,14 +62,15 @@ class Scene:
         if (heatmap is None) != (record.heatmap is None):
             raise ValueError("The record and the case must either both have a heatmap or neither.")
         ct, pet, mask = case.ct.reoriented(), case.pet.reoriented(), roi.mask.reoriented()
+        canonical = Roi(mask.with_voxels(mask.voxels.astype(np.bool_, copy=False)), roi.kind, roi.made_by)
         effect: Volume | None = None
         hotspots: tuple[HotspotRecord, ...] = ()
         limit = 0.0
         if heatmap is not None and record.heatmap is not None and heatmap.effect.voxels.any():
             effect = heatmap.effect.reoriented()
             hotspots, limit = record.heatmap.hotspots, record.heatmap.limit
-        body = find_body(ct, roi.bounds_zyx if mask is roi.mask else Roi(mask, roi.kind, roi.made_by).bounds_zyx)
-        return cls(ct, pet, mask, effect, hotspots, limit, record.risk.labels, body)
+        body = find_body(ct, canonical.bounds_zyx)
+        return cls(ct, pet, canonical.mask, effect, hotspots, limit, record.risk.labels, body)
 
     def index_xyz(self, hotspot: HotspotRecord) -> tuple[float, float, float]:
         """A hotspot's place as a fractional voxel index."""
@@ -113,7 +112,8 @@ class Scene:
 
 def draw_overview(scene: Scene) -> tuple[Picture, ...]:
     """Whole-case pictures at one common scale: PET projection, fused coronal and sagittal, heatmap over CT."""
-    coronal, sagittal, where = _choose_cuts(scene)
+    coronal, sagittal = _choose_cuts(scene)
+    where = say_where(scene)
     widths = [coronal.size_mm[0], coronal.size_mm[0], sagittal.size_mm[0]]
     if scene.heatmap is not None:
         widths.append(coronal.size_mm[0])
@@ -131,21 +131,22 @@ def draw_overview(scene: Scene) -> tuple[Picture, ...]:
 
 def draw_close_ups(scene: Scene) -> tuple[Picture, ...]:
     """Axial pictures around the hotspots with the largest effects: CT, CT with heatmap, PET, all at one scale."""
-    return tuple(
-        _draw_close_up(scene, number, hotspot) for number, hotspot in enumerate(scene.hotspots[:CLOSE_UPS], start=1)
-    )
+    return tuple(_draw_close_up(scene, number, hotspot) for number, hotspot in enumerate(scene.hotspots, start=1))
 
 
-def _choose_cuts(scene: Scene) -> tuple[View, View, str]:
+def say_where(scene: Scene) -> str:
+    """Which place the coronal and sagittal slices go through, in words."""
+    return "through hotspot 1" if scene.hotspots else "where the region is widest"
+
+
+def _choose_cuts(scene: Scene) -> tuple[View, View]:
     """Coronal and sagittal slices through the first hotspot, or else where the ROI is widest."""
     if scene.hotspots:
         _, y, x = scene.voxel_zyx(scene.hotspots[0])
-        where = "through hotspot 1"
     else:
         y = int(np.argmax(scene.mask.voxels.sum(axis=(0, 2))))
         x = int(np.argmax(scene.mask.voxels.sum(axis=(0, 1))))
-        where = "where the ROI is widest"
-    return scene.view("coronal", y), scene.view("sagittal", x), where
+    return scene.view("coronal", y), scene.view("sagittal", x)
 
 
 def _start_overview(view: View, scale: float, pixels: Pixels) -> tuple[Sheet, float, float]:
@@ -158,7 +159,7 @@ def _draw_projection(scene: Scene, view: View, scale: float) -> Picture:
     sheet, width, height = _start_overview(view, scale, pixels)
     axes = sheet.slice_panel(0, 0, width, view, pixels)
     outline(axes, view, view.project(scene.mask.voxels), on_light=True)
-    for number, hotspot in enumerate(scene.hotspots[:CLOSE_UPS], start=1):
+    for number, hotspot in enumerate(scene.hotspots, start=1):
         u, v = view.place(scene.index_xyz(hotspot))
         axes.plot([u], [v], marker="o", markersize=4, fillstyle="none", color="black", markeredgewidth=0.6)
         mark(axes, u + 1.1 / scale, v, str(number), 5.5, ha="left", va="center")
@@ -169,7 +170,7 @@ def _draw_projection(scene: Scene, view: View, scale: float) -> Picture:
         sheet.png(),
         sheet.width_mm,
         sheet.height_mm,
-        "PET, coronal maximum projection",
+        "PET, coronal projection",
         f"Coronal maximum intensity projection of the PET in inverted grey ({_WINDOW_PET}), patient's right on the "
         "left, with the outline of the region of interest" + (" and the numbered hotspots." if scene.hotspots else "."),
     )
@@ -187,7 +188,7 @@ def _draw_fused(scene: Scene, view: View, scale: float, where: str) -> Picture:
         sheet.png(),
         sheet.width_mm,
         sheet.height_mm,
-        f"Fused PET/CT, {view.plane}, {where}",
+        f"Fused PET/CT, {view.plane}",
         f"{view.plane.capitalize()} slice {where}: CT in grey ({_WINDOW_CT}) under the PET in hot colours "
         f"({_WINDOW_PET}), with the outline of the region of interest.",
     )
@@ -208,7 +209,7 @@ def _draw_heatmap(scene: Scene, view: View, scale: float, where: str) -> Picture
         sheet.png(),
         sheet.width_mm,
         sheet.height_mm,
-        f"Heatmap over CT, coronal, {where}",
+        "Heatmap over CT, coronal",
         f"Coronal slice {where}: CT in grey ({_WINDOW_CT}) under the heatmap of the change of log-risk, red where the "
         "tissue raised the risk, blue where it lowered it, with the outline of the region of interest.",
     )
@@ -224,7 +225,7 @@ def _draw_close_up(scene: Scene, number: int, hotspot: HotspotRecord) -> Picture
     height = width * tall / wide
     sheet = Sheet(CLOSE_UP_WIDTH_MM, height + CLOSE_UP_FOOT_MM)
     hu, suv = view.cut(scene.ct.voxels), view.cut(scene.pet.voxels)
-    lefts = [(CLOSE_UP_WIDTH_MM - 2 * gap) / 3 * n + gap * n for n in range(3)]
+    lefts = [(width + gap) * n for n in range(3)]
     panels = (shade_ct(hu), _shade_heatmap(hu, scene.effect_slice(view), scene.limit), shade_pet(suv))
     for left, pixels, on_light in zip(lefts, panels, (False, False, True), strict=True):
         axes = sheet.slice_panel(left, 0, width, view, pixels)
@@ -233,7 +234,7 @@ def _draw_close_up(scene: Scene, number: int, hotspot: HotspotRecord) -> Picture
     foot = height + 1
     sheet.write(lefts[0], foot - 0.3, f"{number}   CT, axial", 5, fontweight="bold")
     sheet.write(lefts[0], foot + 2.0, _WINDOW_CT, 4.6, SOFT)
-    sheet.write_research_use(lefts[0], foot + 4.0, (CLOSE_UP_WIDTH_MM - 2 * gap) / 3)
+    sheet.write_research_use(lefts[0], foot + 4.0, width)
     sheet.bar(lefts[1], foot, width, *_effect_bar(scene.limit))
     sheet.bar(lefts[2], foot, width, _ramp_pet(), _PET_TICKS, "PET, SUVbw (g/mL)")
     return Picture(

@@ -71,7 +71,7 @@ class Sheet:
 
     def write_research_use(self, left: float, top: float, width: float, size: float = 4.2) -> None:
         """The research-use sentence, wrapped to the width."""
-        columns = max(12, int(width / (size * MM_PER_POINT * 0.58)))
+        columns = max(12, int(width / (size * MM_PER_POINT * 0.56)))
         self.write(left, top, textwrap.fill(RESEARCH_USE, columns), size, SOFT)
 
     def png(self) -> bytes:
@@ -159,31 +159,28 @@ def stamp(axes: Axes, labels: tuple[str, ...]) -> None:
     if not labels:
         return
     box = axes.get_window_extent()
-    width_mm, height_mm = (float(side) / DPI * MM_PER_INCH for side in (box.width, box.height))
     text = "\n".join(line for label in labels for line in textwrap.wrap(label, 24))
-    lines = text.splitlines()
-    longest = max(len(line) for line in lines)
-    angle = math.atan2(min(height_mm, width_mm), width_mm)
-    room = 0.86 * min(width_mm / math.cos(angle), width_mm * 1.25)
-    size = min(room / (0.64 * longest), height_mm * 0.62 / len(lines)) / MM_PER_POINT
-    size = min(size, 15.0)
-    times = max(1, round(height_mm / max(width_mm * 1.05, 22.0)))
+    times = max(1, round(box.height / (1.1 * box.width)))
+    cell = box.height / times
     for number in range(times):
-        axes.text(
+        words = axes.text(
             0.5,
             1 - (number + 0.5) / times,
             text,
             transform=axes.transAxes,
-            fontsize=size,
+            fontsize=10,
             family=FONT,
             fontweight="bold",
             color="white",
-            alpha=0.5,
+            alpha=0.34,
             ha="center",
             va="center",
-            rotation=math.degrees(angle) * 0.75,
+            rotation=math.degrees(math.atan2(0.55 * min(cell, box.width), box.width)),
+            rotation_mode="default",
             linespacing=1.05,
             parse_math=False,
-            path_effects=[withStroke(linewidth=0.9, foreground=(0, 0, 0, 0.55))],
+            path_effects=[withStroke(linewidth=0.8, foreground=(0, 0, 0, 0.42))],
             clip_on=True,
         )
+        extent = words.get_window_extent()
+        words.set_fontsize(10 * min(0.94 * box.width / extent.width, 0.86 * cell / extent.height))

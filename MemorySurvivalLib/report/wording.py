@@ -37,12 +37,17 @@ def say_signed(value: float, digits: int = 3) -> str:
 
 def say_fixed(value: float, places: int = 2) -> str:
     """A number with its sign and so many decimals: "+0.53"."""
-    return f"{value:+.{places}f}".replace("-", MINUS)
+    return f"{round(value, places) + 0.0:+.{places}f}".replace("-", MINUS)
 
 
 def say_plain(value: float, digits: int = 6) -> str:
     """A number without needless zeros; minus as a real minus sign."""
     return f"{value:.{digits}g}".replace("-", MINUS)
+
+
+def say_side(value: float, positive: str, negative: str) -> str:
+    """A coordinate with the side it lies on: "L 12" for 12 mm towards L."""
+    return f"{positive if value >= 0 else negative} {abs(value):.0f}"
 
 
 def say_percent(share: float) -> str:
@@ -55,9 +60,16 @@ def file_name(path: str) -> str:
     return re.split(r"[\\/]", path.rstrip("\\/"))[-1] or path
 
 
+def shorten(name: str, most: int = 56) -> str:
+    """A long name with its middle left out; its ends tell the most."""
+    keep = (most - 1) // 2
+    return name if len(name) <= most else f"{name[:keep]}…{name[-keep:]}"
+
+
 def known_paths(record: CaseRecord) -> tuple[str, ...]:
     """Every path the record holds, longest first; the folders in them may name a patient or a hospital."""
     texts = [source.path for source in record.inputs.values()]
+    texts.append(record.roi.made_by)
     texts += [value for value in record.request.values() if isinstance(value, str)]
     return tuple(sorted({text for text in texts if _is_path(text)}, key=lambda text: (-len(text), text)))
 
@@ -70,6 +82,8 @@ def hide_folders(text: str, paths: tuple[str, ...]) -> str:
 
 
 def _is_path(text: str) -> bool:
+    if "\n" in text:
+        return False
     absolute = re.match(r"(~|\.{0,2})[\\/]|[A-Za-z]:[\\/]|\\\\", text) is not None
     return absolute or re.search(r"[\\/].*\.\w+$", text) is not None
 

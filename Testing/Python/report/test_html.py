@@ -1,0 +1,325 @@
+"""The page says what the record says, carries its labels, and needs nothing from outside."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from MemorySurvivalLib import RESEARCH_USE
+from MemorySurvivalLib.errors import OutputError
+from MemorySurvivalLib.imaging.case import load_case
+from MemorySurvivalLib.imaging.reading import read_volume
+from MemorySurvivalLib.imaging.volume import resample_onto
+from MemorySurvivalLib.report.html import write_report
+from MemorySurvivalLib.resources import locate_resource
+from MemorySurvivalLib.roi.roi import Roi
+
+Example = Any
+"""The type lives in conftest.py, which tests cannot import by name."""
+
+OTHER_ROI = "ENGINEERING USE: ROI NOT OF THE MODEL'S KIND"
+
+
+@dataclass
+class Page(HTMLParser):
+    """What a reader, a browser and a screen reader find on the page."""
+
+    text: str = ""
+    pages: list[str] = field(default_factory=list)
+    tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
+    data: list[tuple[float, str]] = field(default_factory=list)
+    _skip: int = 0
+    _value: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.tags.append((tag, values))
+        self._skip += tag in ("style", "title", "svg")
+        if self.pages and tag != "data":
+            self.pages[-1] += " "
+        if tag == "article":
+            self.pages.append("")
+        if tag == "data":
+            self._value = float(values["value"] or "nan")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._skip -= tag in ("style", "title", "svg")
+        if tag == "data":
+            self._value = None
+
+    def handle_data(self, data: str) -> None:
+        if self._value is not None:
+            self.data.append((self._value, data))
+        if not self._skip:
+            self.text += f" {data} " if self._value is None else data
+            if self.pages:
+                self.pages[-1] += data
+
+
+def read_page(path: Path) -> tuple[str, Page]:
+    source = path.read_text(encoding="utf-8")
+    page = Page()
+    page.feed(source)
+    return source, page
+
+
+def write(example: Example, folder: Path) -> tuple[str, Page]:
+    return read_page(write_report(example.record, example.case, example.roi, example.heatmap, folder))
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """Every plain value in a nest of dictionaries and lists."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from leaves(item)
+    elif isinstance(value, list | tuple):
+        yield len(value)
+        for item in value:
+            yield from leaves(item)
+    else:
+        yield value
+
+
+@pytest.fixture(scope="module")
+def written(example: Example, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, Page]:
+    folder = tmp_path_factory.mktemp("report")
+    source, page = write(example, folder)
+    return folder, source, page
+
+
+def as_number(text: str) -> float:
+    return float(text.replace("−", "-").replace(" ", "").replace("%", ""))
+
+
+def test_every_marked_number_is_the_records(written: tuple[Path, str, Page], example: Example) -> None:
+    numbers = {float(v) for v in leaves(example.record.as_builtins()) if isinstance(v, int | float)}
+    assert len(written[2].data) > 30
+    for value, text in written[2].data:
+        assert value in numbers, text
+        shown = re.sub(r"^[A-Z] ", "", text)
+        digits = re.sub(r"[^0-9.]", "", shown)
+        expected = 100 * value if "%" in shown else value
+        if shown != text:
+            expected = abs(expected)
+        places = len(digits.partition(".")[2])
+        assert as_number(shown) == pytest.approx(expected, abs=0.51 * 10**-places), text
+
+
+def test_no_other_number_stands_on_the_page(written: tuple[Path, str, Page], example: Example) -> None:
+    """Each number in the running text is in the record, up to rounding, or part of a text in the record."""
+    values = list(leaves(example.record.as_builtins()))
+    numbers = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    texts = " ".join(str(v) for v in values if isinstance(v, str))
+    explained = {0.0, 0.69, 2.1} | set(map(float, range(1, 6)))
+    strange = []
+    for token in re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?![\w])", written[2].text):
+        places = len(token.partition(".")[2])
+        shown = float(token)
+        near = 0.51 * 10**-places
+        known = any(abs(abs(n) - shown) <= near or abs(abs(n) * 100 - shown) <= near for n in numbers)
+        if not known and shown not in explained and token not in texts:
+            strange.append(token)
+    assert strange == []
+
+
+def test_the_answer_of_page_one(written: tuple[Path, str, Page]) -> None:
+    first = " ".join(written[2].pages[0].split())
+    for words in (
+        "+0.46 log-risk",
+        "doubles the hazard",
+        "of 143 reference cases",
+        "Risk group: high",
+        "Progression-free at 33 months: 44 %",
+        "PET 64 %",
+        "Demonstration model 0.3.1",
+        "status: demonstration",
+        "CT: ct.nii.gz",
+        "PET: pet.nii.gz",
+        "dilated spine",
+        "Hotspot 1: +0.0412 log-risk",
+        "Hotspot 2: −0.0173 log-risk",
+        "colours are full at ±0.0375",
+        "Missing covariates",
+    ):
+        assert words in first
+
+
+def test_page_two_holds_hashes_parameters_and_covariates(written: tuple[Path, str, Page], example: Example) -> None:
+    second = " ".join(written[2].pages[1].split())
+    record = example.record
+    hashes = [record.bundle.sha256, record.bundle.backbone.sha256, record.roi.sha256]
+    hashes += [m.sha256 for m in record.memory] + [s.sha256 for s in record.inputs.values()]
+    for words in (*hashes, "sam2.1-compact", "readout max", "torch" if "torch" in record.software else "python 3.11.9"):
+        assert words in second
+    assert "calcium missing" in second and "shoe size ignored" in second and "age 63" in second
+
+
+def test_labels_and_research_use_are_everywhere(written: tuple[Path, str, Page]) -> None:
+    _, source, page = written
+    assert len(page.pages) == 2
+    for text in page.pages:
+        assert RESEARCH_USE in text
+        assert "SIMULATED MODEL · SIMULATED CASE" in text
+    assert source.count('class="watermark"') == 2
+    watermarks = re.findall(r"<text [^>]*>([^<]*)</text>", source)
+    assert watermarks == ["SIMULATED MODEL · SIMULATED CASE"] * 2
+    style = locate_resource("Report/report.css").read_text(encoding="utf-8")
+    assert f'@bottom-left {{ content: "{RESEARCH_USE}"' in style and style.strip() in source
+
+
+def test_pictures_have_words_for_those_who_do_not_see_them(written: tuple[Path, str, Page]) -> None:
+    images = [attributes for tag, attributes in written[2].tags if tag == "img"]
+    assert len(images) == 8
+    for attributes in images:
+        assert len(attributes["alt"] or "") > 40 and RESEARCH_USE in (attributes["alt"] or "")
+
+
+def test_pictures_lie_beside_the_page_too(written: tuple[Path, str, Page]) -> None:
+    folder, source, _ = written
+    files = sorted((folder / "pictures").iterdir())
+    assert [file.name for file in files] == [
+        "fused-coronal.png",
+        "fused-sagittal.png",
+        "heatmap-coronal.png",
+        "hotspot-1.png",
+        "hotspot-2.png",
+        "pet-projection.png",
+        "reference.png",
+        "survival.png",
+    ]
+    embedded = set(re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", source))
+    assert embedded == {base64.b64encode(file.read_bytes()).decode() for file in files}
+    assert {path.name for path in folder.iterdir()} == {"report.html", "pictures"}
+
+
+def test_nothing_is_loaded_from_outside(written: tuple[Path, str, Page]) -> None:
+    _, source, page = written
+    assert "default-src 'none'" in source
+    tags = {tag for tag, _ in page.tags}
+    assert not tags & {"script", "link", "iframe", "object", "embed", "base", "form"}
+    for _, attributes in page.tags:
+        for name in ("src", "href", "srcset", "action", "xlink:href"):
+            assert (attributes.get(name) or "data:").startswith("data:")
+        assert not any(name.startswith("on") for name in attributes)
+    assert not re.search(r"https?:|//[a-z]|@import", re.sub(r"base64,[A-Za-z0-9+/=]+", "", source))
+    assert set(re.findall(r"url\((.)", source)) <= {"#"}
+
+
+def test_markup_in_names_and_notes_is_shown_as_text(example: Example, tmp_path: Path) -> None:
+    evil = "/data/<script>alert(1)</script>&'\".nii"
+    inputs = {name: replace(source, path=evil) for name, source in example.record.inputs.items()}
+    source, page = write(example.with_record(inputs=inputs, notes=("<img src=x onerror=alert(2)>",)), tmp_path)
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert all(attributes.get("src") != "x" for tag, attributes in page.tags if tag == "img")
+    assert "&lt;img src=x onerror=alert(2)&gt;" in source
+
+
+def test_folders_do_not_tell_who_the_patient_is(written: tuple[Path, str, Page]) -> None:
+    source = re.sub(r"base64,[A-Za-z0-9+/=]+", "", written[1])
+    assert not [word for word in ("Doe", "hospital", "scans") if word in source]
+    assert "spine.nrrd was on another grid" in written[2].text
+
+
+def test_what_the_bundle_may_not_show_is_not_mentioned(example: Example, tmp_path: Path) -> None:
+    bare = example.with_risk(
+        labels=("SIMULATED MODEL", OTHER_ROI),
+        position=None,
+        reference=None,
+        reference_log_risks=(),
+        risk_group=None,
+        survival=None,
+        gate_pet=None,
+        covariates=None,
+    )
+    source, page = write(bare, tmp_path)
+    for words in ("Risk group", "Progression-free", "reference cases", "Higher than", "Weight in this score"):
+        assert words not in page.text
+    assert not {"reference.png", "survival.png"} & {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert "from the images alone" in page.text
+    assert source.count("ROI NOT OF THE MODEL&#39;S KIND</text>") == 2
+
+
+def test_reference_risks_alone_draw_no_position(example: Example, tmp_path: Path) -> None:
+    write(example.with_risk(position=None), tmp_path)
+    assert not (tmp_path / "pictures" / "reference.png").exists()
+
+
+def test_a_model_without_labels_has_no_watermark(example: Example, tmp_path: Path) -> None:
+    source, page = write(example.with_risk(labels=()), tmp_path)
+    assert 'class="watermark"' not in source and 'class="banner"' not in source
+    assert all(RESEARCH_USE in text for text in page.pages)
+
+
+def test_a_heatmap_of_zeros_says_so(example: Example, tmp_path: Path) -> None:
+    effect = example.heatmap.effect
+    heatmap = replace(example.heatmap, effect=effect.with_voxels(np.zeros_like(effect.voxels)), hotspots=())
+    record = replace(example.record.heatmap, minimum=0.0, maximum=0.0, hotspots=())
+    _, page = write(replace(example.with_record(heatmap=record), heatmap=heatmap), tmp_path)
+    assert "the heatmap is zero everywhere" in page.text
+    assert not list((tmp_path / "pictures").glob("h*.png"))
+
+
+def test_without_explanation_only_the_fused_pictures_stand(example: Example, tmp_path: Path) -> None:
+    _, page = write(example.without_heatmap(), tmp_path)
+    assert "What moved the score" not in page.text and "Hotspot" not in page.text
+    assert (tmp_path / "pictures" / "fused-coronal.png").exists()
+
+
+def test_more_hotspots_get_a_page_of_their_own(example: Example, tmp_path: Path) -> None:
+    spots = example.record.heatmap.hotspots
+    many = (*spots, *(replace(spots[0], effect=0.001 * n) for n in (7, 6, 5)))
+    _, page = write(example.with_record(heatmap=replace(example.record.heatmap, hotspots=many)), tmp_path)
+    assert len(page.pages) == 3
+    assert "Hotspot 3: +0.007 log-risk" in " ".join(page.pages[2].split())
+    assert "Hotspot 3:" not in page.pages[0] and "last page" in page.pages[0]
+    assert RESEARCH_USE in page.pages[2] and "SIMULATED MODEL" in page.pages[2]
+
+
+def test_many_notes_move_to_page_two(example: Example, tmp_path: Path) -> None:
+    notes = tuple(f"Note {n} says something of importance." for n in range(9))
+    _, page = write(example.with_record(notes=notes), tmp_path)
+    assert "Note 3" in page.pages[0] and "Note 4" not in page.pages[0] and "6 more on the next page" in page.pages[0]
+    assert "Note 8" in page.pages[1]
+
+
+def test_names_of_any_length_and_script(example: Example, tmp_path: Path) -> None:
+    name = "Ōsaka_東京_Łódź_" + "x" * 60 + "_серия-04.nii.gz"
+    inputs = {key: replace(source, path=f"/a/{name}") for key, source in example.record.inputs.items()}
+    _, page = write(example.with_record(inputs=inputs), tmp_path)
+    assert name not in page.pages[0] and "_серия-04.nii.gz" in page.pages[0]
+    assert name in page.pages[1]
+
+
+def test_the_report_is_the_same_every_time(written: tuple[Path, str, Page], example: Example, tmp_path: Path) -> None:
+    assert write(example, tmp_path)[0] == written[1]
+
+
+def test_a_place_that_cannot_be_written_is_named(example: Example, tmp_path: Path) -> None:
+    file = tmp_path / "taken"
+    file.write_text("not a folder")
+    with pytest.raises(OutputError, match="taken"):
+        write(example, file)
+
+
+@pytest.mark.real_data
+def test_a_real_limb(real_data: Path, build_example_of: Any, tmp_path: Path) -> None:
+    folder = real_data / "petct_sts10" / "STS_002"
+    case = load_case(folder / "CT_image.nii.gz", folder / "PET_image.nii.gz")
+    mask = resample_onto(read_volume(folder / "CT_mask.nii.gz", "mask").reoriented(), case.ct, linear=False)
+    roi = Roi(mask.with_voxels(mask.voxels > 0), "other", "CT_mask.nii.gz")
+    example = build_example_of(case, roi).with_risk(labels=("SIMULATED MODEL", OTHER_ROI), risk_group=None)
+    _, page = write(example, tmp_path)
+    assert OTHER_ROI in page.pages[0]
+    assert (tmp_path / "pictures" / "heatmap-coronal.png").stat().st_size > 20_000
