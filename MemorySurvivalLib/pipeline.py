@@ -40,10 +40,10 @@ from MemorySurvivalLib.report.record import (
     software_versions,
 )
 from MemorySurvivalLib.risk.covariates import Covariates, read_covariates
-from MemorySurvivalLib.risk.result import RiskResult, score_states
 from MemorySurvivalLib.roi.boxes import prompt_boxes
 from MemorySurvivalLib.roi.plausibility import accept_roi
 from MemorySurvivalLib.roi.roi import Roi, RoiKind
+from MemorySurvivalLib.scoring import RiskResult, score_states
 
 Result = TypeVar("Result")
 NoteCallback = Callable[[str], None]

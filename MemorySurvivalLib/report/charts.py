@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from MemorySurvivalLib.report.sheet import FONT, INK, SOFT, Picture, Sheet, stamp
 from MemorySurvivalLib.report.wording import say_fixed, say_percent, say_plain
-from MemorySurvivalLib.risk.result import RiskResult, SurvivalCurve
+from MemorySurvivalLib.scoring import RiskResult, SurvivalCurve
 
 CHART_WIDTH_MM = 54.0
 CHART_HEIGHT_MM = 36.0

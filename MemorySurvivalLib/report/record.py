@@ -18,7 +18,7 @@ from MemorySurvivalLib.imaging.case import ImageSource
 from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.memory.propagation import PropagationConfig
 from MemorySurvivalLib.risk.head import HeadSpec
-from MemorySurvivalLib.risk.result import RiskResult
+from MemorySurvivalLib.scoring import RiskResult
 
 SCHEMA = "memory-survival-result"
 SCHEMA_VERSION = 1

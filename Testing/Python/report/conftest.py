@@ -26,8 +26,8 @@ from MemorySurvivalLib.report.record import (
 )
 from MemorySurvivalLib.risk.covariates import EncodedCovariates
 from MemorySurvivalLib.risk.head import HeadSpec
-from MemorySurvivalLib.risk.result import RiskResult, SurvivalCurve
 from MemorySurvivalLib.roi.roi import Roi
+from MemorySurvivalLib.scoring import RiskResult, SurvivalCurve
 
 
 @dataclass(frozen=True, eq=False)

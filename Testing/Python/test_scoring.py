@@ -18,7 +18,7 @@ from MemorySurvivalLib.bundle.manifest import BackboneEntry, BaselineHazard, Cal
 from MemorySurvivalLib.errors import BundleError, MemorySurvivalError
 from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.risk.head import RiskHead
-from MemorySurvivalLib.risk.result import RiskResult, choose_covariates, predict_survival, score_states
+from MemorySurvivalLib.scoring import RiskResult, choose_covariates, predict_survival, score_states
 
 BOTH = ("image", "image+clinical")
 FULL = {"age_years": "72.2", "sex": "female"}
