@@ -42,6 +42,7 @@ from MemorySurvivalLib.progress import ProgressCallback, track
 from MemorySurvivalLib.report.record import software_versions
 from MemorySurvivalLib.risk.covariates import CategoricalCovariate, ContinuousCovariate, CovariateSchema
 from MemorySurvivalLib.risk.head import HeadSpec, RiskHead
+from MemorySurvivalLib.simulation.anatomy import PHANTOM_VERSION
 from MemorySurvivalLib.simulation.case import STUDY_SPACING_MM, simulate_case
 from MemorySurvivalLib.simulation.tissues import BONES, VERTEBRAE, Tissue
 from MemorySurvivalLib.training.backbone import BackboneTraining, train_backbone
@@ -167,10 +168,10 @@ def make_demonstration(config: DemonstrationConfig, work: Path, out: Path, progr
     backbone = build_backbone(COMPACT)
     load_weights(backbone, safetensors.torch.load_file(weights))
     engine = MemoryEngine(backbone, torch.device("cpu"))
+    # Cases of another phantom or backbone must not be resumed from.
+    folder = work / f"cohort-phantom-{PHANTOM_VERSION}-{weights_sha256(backbone)[:12]}"
     cohorts = [
-        embed_cohort(
-            engine, seeds, STUDY_SPACING_MM, config.window_map(), config.propagation, work / "cohort", progress
-        )
+        embed_cohort(engine, seeds, STUDY_SPACING_MM, config.window_map(), config.propagation, folder, progress)
         for seeds in (config.training_seeds, config.reference_seeds)
     ]
     heads, entries = fit_heads(config, *cohorts)
@@ -201,7 +202,7 @@ def make_demonstration(config: DemonstrationConfig, work: Path, out: Path, progr
             cases=len(cohorts[0].outcomes),
             events=int(cohorts[0].events.sum()),
             seed=config.fit.seed,
-            software=software_versions(),
+            software={**software_versions(), "phantom": PHANTOM_VERSION},
             how="python -m MemorySurvivalLib.training.demonstration",
         ),
         members={},
