@@ -202,7 +202,7 @@ def make_demonstration(config: DemonstrationConfig, work: Path, out: Path, progr
             cases=len(cohorts[0].outcomes),
             events=int(cohorts[0].events.sum()),
             seed=config.fit.seed,
-            software={**software_versions(), "phantom": PHANTOM_VERSION},
+            software={**software_versions(), "phantom": str(PHANTOM_VERSION)},
             how="python -m MemorySurvivalLib.training.demonstration",
         ),
         members={},
