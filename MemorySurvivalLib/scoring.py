@@ -17,6 +17,10 @@ from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.risk.covariates import Covariates, EncodedCovariates, encode_covariates
 
 
+UNCALIBRATED_HORIZON_MONTHS = 36.0
+"""Where the curve of a simulated case ends; beyond it few of the training cases are still followed."""
+
+
 @dataclass(frozen=True)
 class SurvivalCurve:
     """Probability of progression-free survival at rising times, up to the horizon it is calibrated for."""
@@ -100,7 +104,8 @@ def score_states(
     if rights.group and entry.groups:
         group = entry.groups.names[int(np.searchsorted(entry.groups.thresholds, log_risk, side="right"))]
     if rights.survival and entry.baseline:
-        horizon = entry.calibration.horizon_months if entry.calibration else entry.baseline.times_months[-1]
+        last = entry.baseline.times_months[-1]
+        horizon = entry.calibration.horizon_months if entry.calibration else min(UNCALIBRATED_HORIZON_MONTHS, last)
         survival = predict_survival(entry.baseline, log_risk, horizon)
     gate = float(output.gate_pet[0]) if output.gate_pet is not None else None
     return RiskResult(

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -20,7 +21,7 @@ _MISSING = {"", "na", "n/a", "nan", "none", "null", "unknown", "missing"}
 
 
 class ContinuousCovariate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A number: its unit, the range that is taken as plausible, and the training cohort's mean and SD."""
+    """A number: its unit, the range that is taken as plausible, and the training cohort's mean and SD (as scaled)."""
 
     name: str
     unit: str
@@ -28,6 +29,11 @@ class ContinuousCovariate(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     high: float
     mean: float
     sd: float
+    scale: Literal["linear", "log"] = "linear"
+
+    def scaled(self, value: float) -> float:
+        """The value as it is averaged and z-scored: its natural logarithm where ratios spread over decades."""
+        return math.log(value) if self.scale == "log" else value
 
 
 class CategoricalCovariate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,6 +71,8 @@ class CovariateSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for number in self.continuous:
             if not number.low < number.high or not number.sd > 0:
                 return f"{number.name} needs low < high and an SD above 0"
+            if number.scale == "log" and not number.low > 0:
+                return f"{number.name} is on a logarithmic scale and needs low > 0"
         for category in self.categorical:
             if len(category.shares) != len(category.levels) or min(category.shares, default=-1) < 0:
                 return f"{category.name} needs a share of at least 0 for each level"
@@ -145,7 +153,7 @@ def encode_covariates(schema: CovariateSchema, values: Covariates) -> EncodedCov
             missing.append(number.name)
             vector.append(0.0)
             continue
-        vector.append((_parse(text, number) - number.mean) / number.sd)
+        vector.append((number.scaled(_parse(text, number)) - number.mean) / number.sd)
         used[number.name] = text
     for category in schema.categorical:
         text = values.get(category.name, "").strip()

@@ -16,8 +16,9 @@ class AverageDownsampler(nn.Module):
     """Mean over memory layers and channels to one map, then a small CNN to 128 values.
 
     Two 3 x 3 convolutions with 2 x 2 max-pools take (1, 64, 64) to (64, 16, 16), a third to (128, 16, 16), and global
-    average pooling to 128. The first width (32) is our choice; the paper does not state it. `mean` and `sd` are the
-    training cohort's statistics of the averaged maps.
+    average pooling to 128. The first width (32) is our choice; the paper does not state it. The training
+    cohort's mean map is subtracted and its mean SD across cases divided out first: what all patients share is several
+    times larger than what tells them apart.
     """
 
     mean: torch.Tensor
@@ -25,7 +26,7 @@ class AverageDownsampler(nn.Module):
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("mean", torch.zeros(1, GRID, GRID))
         self.register_buffer("sd", torch.ones(()))
         self.layers = nn.Sequential(
             nn.Conv2d(1, width, 3, padding=1),

@@ -78,11 +78,11 @@ class RiskHead(nn.Module):
         return HeadOutput(log_risk, gate)
 
     def standardise(self, modality: Modality, maps: torch.Tensor) -> None:
-        """Take the mean and SD of training maps (n, 1, 64, 64) as this modality's preprocessing."""
+        """Take the mean map and the SD across cases of training maps (n, 1, 64, 64) as a modality's preprocessing."""
         downsampler = self.downsamplers[modality]
         assert isinstance(downsampler, AverageDownsampler)
-        downsampler.mean.copy_(maps.mean())
-        downsampler.sd.copy_(maps.std())
+        downsampler.mean.copy_(maps.mean(dim=0))
+        downsampler.sd.copy_(maps.std(dim=0).mean())
 
     @torch.inference_mode()
     def score(self, states: Mapping[Modality, torch.Tensor], covariates: tuple[float, ...]) -> HeadOutput:

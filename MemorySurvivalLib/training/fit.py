@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import logging
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -15,7 +17,6 @@ from MemorySurvivalLib.bundle.manifest import BaselineHazard
 from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.risk.covariates import (
     CategoricalCovariate,
-    ContinuousCovariate,
     CovariateSchema,
     encode_covariates,
 )
@@ -32,7 +33,7 @@ class FitConfig:
     epochs: int = 150
     patience: int = 30
     learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
+    weight_decay: float = 0.1
     validation_share: float = 0.2
     seed: int = 7
 
@@ -42,12 +43,8 @@ def fit_covariates(schema: CovariateSchema, cohort: EmbeddedCohort) -> Covariate
     values = [outcome.covariates for outcome in cohort.outcomes]
     continuous = []
     for number in schema.continuous:
-        known = np.array([float(v[number.name]) for v in values if v.get(number.name)])
-        continuous.append(
-            ContinuousCovariate(
-                number.name, number.unit, number.low, number.high, float(known.mean()), float(known.std(ddof=1))
-            )
-        )
+        known = np.array([number.scaled(float(v[number.name])) for v in values if v.get(number.name)])
+        continuous.append(msgspec.structs.replace(number, mean=float(known.mean()), sd=float(known.std(ddof=1))))
     categorical = []
     for category in schema.categorical:
         known_levels = [v[category.name] for v in values if v.get(category.name)]
@@ -127,7 +124,10 @@ def _loss(
     events = torch.from_numpy(cohort.events)[rows]
     times = torch.from_numpy(cohort.times_months)[rows].float()
     log_risk = head(maps, covariates[rows]).log_risk
-    total = neg_partial_log_likelihood(log_risk, events, times, ties_method="efron", reduction="sum")
+    with warnings.catch_warnings():
+        # Ties are expected and handled; torchsurv says so at every step.
+        warnings.filterwarnings("ignore", message="Ties in `time` detected", category=UserWarning)
+        total = neg_partial_log_likelihood(log_risk, events, times, ties_method="efron", reduction="sum")
     loss: torch.Tensor = total / events.sum()
     return loss
 

@@ -13,10 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLE = Path(os.environ.get("MEMORYSURVIVAL_HOST_BUNDLE", ROOT / "Resources" / "Bundles" / "demonstration.msbundle"))
 
-pytestmark = [
-    pytest.mark.real_data,
-    pytest.mark.skipif(not BUNDLE.exists(), reason="the demonstration bundle is not made yet"),
-]
+pytestmark = pytest.mark.real_data
 
 PATIENT = "STS_025"
 SECONDS = 300.0

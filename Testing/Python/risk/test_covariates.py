@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -199,3 +200,12 @@ def test_an_unknown_category() -> None:
 def test_semicolons_and_decimal_commas_of_european_spreadsheets(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "age_years;sex\n62,5;female\n")
     assert read_covariates(path) == {"age_years": "62.5", "sex": "female"}
+
+
+def test_a_logarithmic_scale_is_applied_before_the_z_score() -> None:
+    ratio = ContinuousCovariate("light_chain_ratio", "ratio", 0.001, 1e5, 2.0, 0.5, "log")
+    schema = CovariateSchema((ratio,), ())
+    encoded = encode_covariates(schema, {"light_chain_ratio": "20"})
+    assert encoded.vector == pytest.approx(((math.log(20) - 2.0) / 0.5,))
+    zero = CovariateSchema((ContinuousCovariate("light_chain_ratio", "ratio", 0, 1e5, 2.0, 0.5, "log"),), ())
+    assert zero.find_problem() == "light_chain_ratio is on a logarithmic scale and needs low > 0"
