@@ -70,6 +70,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/roi/column.py
   MemorySurvivalLib/roi/derive.py
   MemorySurvivalLib/roi/levels.py
+  MemorySurvivalLib/roi/pelvis.py
   MemorySurvivalLib/roi/plausibility.py
   MemorySurvivalLib/roi/roi.py
   MemorySurvivalLib/roi/segmentation.py

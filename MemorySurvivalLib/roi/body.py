@@ -22,9 +22,10 @@ def find_body(ct_hu: Image, spacing_mm: Spacing) -> Mask:
     steps = [max(1, round(4.0 / step)) for step in spacing_mm]
     coarse = ct_hu[:: steps[0], :: steps[1], :: steps[2]] > BODY_HU
     sampling = [step * n for step, n in zip(spacing_mm, steps, strict=True)]
-    # Edge padding: a limb or trunk cut by the image's border goes on beyond it.
+    # The patient goes on beyond the first and last slice; sideways a table cut by the image's border must not.
     width = [max(1, int(np.ceil(TABLE_MM / step))) for step in sampling]
-    padded = np.pad(coarse, [(w, w) for w in width], mode="edge")
+    padded = np.pad(coarse, [(width[0], width[0]), (0, 0), (0, 0)], mode="edge")
+    padded = np.pad(padded, [(0, 0), (width[1], width[1]), (width[2], width[2])])
     core = ndimage.distance_transform_edt(padded, sampling=sampling) > TABLE_MM / 2
     labels, count = ndimage.label(core)
     if count == 0:

@@ -12,24 +12,29 @@ from MemorySurvivalLib.roi.working_grid import Image, Mask, Spacing
 
 LARGEST_HOLE_MM2 = 2800.0
 """Marrow cavities are smaller in every section (a femoral head measures 2000 mm2); skull and pelvis enclose more."""
+MOST_NOISE_HU = 40.0
 TYPICAL_TISSUE_HU = 45.0
+DENSEST_CORTEX_HU = 1500.0
+"""Above soft tissue; what is denser is metal."""
 AIR_HU = -150.0
 """Marrow, even pure fat, is denser."""
 
 
 @dataclass(frozen=True, eq=False)
 class Bones:
-    """`dense` holds voxels at bone density, `enclosed` the small pockets that they surround in some plane.
+    """Masks are bool (z, y, x): `dense` holds voxels at bone density, `enclosed` the small pockets that they surround.
 
-    `sealed` is what they surround in at least two planes, whatever its size: marrow cavities (and the skull's
-    inside), but not the spinal canal, a tunnel that is open between the vertebrae. All bool (z, y, x).
+    `filled` is both without the blur around the cortex: its edge lies where density has fallen to `edge_hu`. `sealed`
+    is what `dense` surrounds in at least two planes, whatever its size: marrow cavities (and the skull's inside), but
+    not the spinal canal, a tunnel that is open between the vertebrae.
     """
 
     dense: Mask
     enclosed: Mask
+    filled: Mask
     sealed: Mask
+    edge_hu: Image
     tissue_hu: float
-    threshold_hu: float
 
 
 def find_tissue_peak(ct_hu: Image, body: Mask) -> float:
@@ -42,6 +47,24 @@ def find_tissue_peak(ct_hu: Image, body: Mask) -> float:
     return float(edges[rises[int(np.argmax(smooth[rises]))]] + 0.5)
 
 
+def smooth_noise(ct_hu: Image, body: Mask, tissue_hu: float, spacing_mm: Spacing) -> Image:
+    """The CT smoothed just enough that noise in soft tissue stays below MOST_NOISE_HU; else unchanged."""
+    result = ct_hu
+    for sigma_mm in (0.0, 0.8, 1.2, 1.8, 2.5):
+        if sigma_mm:
+            result = ndimage.gaussian_filter(ct_hu, [sigma_mm / step for step in spacing_mm])
+        if _measure_noise(result, body, tissue_hu) <= MOST_NOISE_HU:
+            break
+    return result
+
+
+def _measure_noise(ct_hu: Image, body: Mask, tissue_hu: float) -> float:
+    """Standard deviation of soft tissue from its spread above the peak, where neither fat nor air adds to it."""
+    values = ct_hu[body]
+    above = values[(values > tissue_hu) & (values < tissue_hu + 200)]
+    return 1.48 * float(np.median(above - tissue_hu)) if above.size else 0.0
+
+
 def find_bones(ct_hu: Image, body: Mask, spacing_mm: Spacing, config: SegmenterConfig) -> Bones:
     """Find bone on a CT (HU) inside `body`, all arrays (z, y, x).
 
@@ -49,6 +72,7 @@ def find_bones(ct_hu: Image, body: Mask, spacing_mm: Spacing, config: SegmenterC
     dropped. Holes are then looked for in all three planes.
     """
     tissue_hu = find_tissue_peak(ct_hu, body)
+    ct_hu = smooth_noise(ct_hu, body, tissue_hu, spacing_mm)
     threshold_hu = tissue_hu + config.bone_above_tissue_hu
     cortex = body & (ct_hu > tissue_hu + config.cortex_above_tissue_hu)
     dense = body & (ct_hu > threshold_hu)
@@ -63,7 +87,26 @@ def find_bones(ct_hu: Image, body: Mask, spacing_mm: Spacing, config: SegmenterC
         pocket, small = find_holes(dense, axis, spacing_mm)
         planes += pocket
         enclosed |= small
-    return Bones(dense, enclosed & (ct_hu > AIR_HU), planes >= 2, tissue_hu, threshold_hu)
+    enclosed &= ct_hu > AIR_HU
+    edge_hu = find_edge_level(ct_hu, tissue_hu, threshold_hu, spacing_mm, config.edge_share)
+    filled = dense | enclosed
+    rim = filled & ~ndimage.binary_erosion(filled, border_value=1)
+    filled &= ~(rim & (ct_hu < edge_hu))
+    return Bones(dense, enclosed, filled, planes >= 2, edge_hu, tissue_hu)
+
+
+def find_edge_level(ct_hu: Image, tissue_hu: float, least_hu: float, spacing_mm: Spacing, share: float) -> Image:
+    """The HU that bounds bone at every voxel: `share` of the way from soft tissue to the densest voxel within 4 mm.
+
+    A cortex of 1500 HU blurs into its surroundings further than one of 300 HU; one threshold would swell it.
+    """
+    clipped = np.minimum(ct_hu, tissue_hu + DENSEST_CORTEX_HU)
+    peak = clipped
+    for axis, step in enumerate(spacing_mm):
+        size = 2 * max(1, int(4.0 / step)) + 1
+        peak = np.maximum(peak, ndimage.maximum_filter1d(clipped, size, axis=axis))
+    level: Image = np.maximum(least_hu, tissue_hu + share * (peak - tissue_hu)).astype(np.float32)
+    return level
 
 
 def drop_small(mask: Mask, least_ml: float, spacing_mm: Spacing) -> Mask:

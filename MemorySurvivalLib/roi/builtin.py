@@ -12,13 +12,23 @@ from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress, track
 from MemorySurvivalLib.roi.body import find_body
-from MemorySurvivalLib.roi.bones import Bones, find_bones
+from MemorySurvivalLib.roi.bones import AIR_HU, Bones, find_bones, find_holes
 from MemorySurvivalLib.roi.canal import GRID_MM, CanalPath, draw_canal, find_canal
-from MemorySurvivalLib.roi.column import Column, is_vertebra, measure_column, measure_density, place_in_column
+from MemorySurvivalLib.roi.column import (
+    Column,
+    ColumnFrame,
+    extend_column,
+    is_vertebra,
+    measure_column,
+    measure_density,
+    measure_wings,
+    place_in_column,
+)
 from MemorySurvivalLib.roi.derive import derive_skeleton, derive_spine_dilated
 from MemorySurvivalLib.roi.levels import Levels, find_levels
+from MemorySurvivalLib.roi.pelvis import fill_sacrum, has_pelvis
 from MemorySurvivalLib.roi.segmentation import DEFAULT_CONFIG, BuiltinSegmentation, SegmenterConfig
-from MemorySurvivalLib.roi.working_grid import Mask, Spacing, isotropic_grid, refine_mask, shrink, spread_labels
+from MemorySurvivalLib.roi.working_grid import Image, Mask, Spacing, isotropic_grid, refine_mask, shrink, spread_labels
 
 __all__ = ["BuiltinSegmentation", "SegmenterConfig", "derive_skeleton", "derive_spine_dilated", "segment_builtin"]
 
@@ -26,14 +36,18 @@ NO_SPINE = "No spine was found in this image."
 NO_BONE = "No bone was found in this image."
 NO_BODY = "No patient was found in this image."
 
+SACRUM_MM = 45.0
+"""How far below the canal's followed end the column is continued to reach the sacrum's upper part."""
+
 STAGE = "segmenting the CT"
 
 
 @dataclass(frozen=True, eq=False)
 class _Spine:
-    """Canal (bool) and numbered vertebrae (uint8) on the working grid."""
+    """Canal, sacral marrow (both bool) and numbered vertebrae (uint8) on the working grid."""
 
     canal: Mask
+    sacral_marrow: Mask
     vertebrae: npt.NDArray[np.uint8]
     names: tuple[str, ...]
     notes: tuple[str, ...]
@@ -63,8 +77,8 @@ def segment_builtin(
     next(steps)
     spine = _find_spine(coarse, bones, config)
     next(steps)
-    skeleton = (bones.dense | bones.enclosed) & ~spine.canal
-    result = _on_ct_grid(ct, straight, coarse, body, skeleton, spine, bones.threshold_hu)
+    skeleton = (bones.filled | spine.sacral_marrow) & ~spine.canal
+    result = _on_ct_grid(ct, straight, coarse, body, skeleton, spine, bones.edge_hu)
     next(steps, None)
     return result
 
@@ -87,26 +101,36 @@ def _find_spine(coarse: Volume, bones: Bones, config: SegmenterConfig) -> _Spine
     path = find_canal(hu, dense, sealed, bones.tissue_hu, config.shortest_spine_mm)
     if path is None:
         empty = np.zeros(coarse.shape, dtype=np.bool_)
-        return _Spine(empty, empty.astype(np.uint8), (), (NO_SPINE,))
-    filled = on_cube(bones.dense | bones.enclosed)
+        return _Spine(empty, empty, empty.astype(np.uint8), (), (NO_SPINE,))
+    filled = on_cube(bones.filled)
     canal = draw_canal(path, hu.shape)
-    column = measure_column(filled, canal, path)
-    density = np.clip((hu - bones.tissue_hu) / 250.0, 0, 1).astype(np.float32)
-    reach = _reach(column, hu.shape)
-    frame = place_in_column(column, reach)
-    inside, wings = measure_density(column, frame, density)
-    unit_mm = np.repeat(column.unit_height, 2)
-    levels = find_levels(inside, wings, unit_mm, _skull_above(path, sealed))
+    followed = measure_column(hu, filled, canal, path)
+    pelvis = has_pelvis(filled, followed)
+    column = extend_column(followed, round(SACRUM_MM / GRID_MM)) if pelvis else followed
+    marrow = np.zeros(hu.shape, dtype=np.bool_)
+    if pelvis:
+        marrow = fill_sacrum(filled, hu > AIR_HU, followed) & ~canal
+    frame = place_in_column(column, _reach(column, hu.shape))
+    levels = find_levels(
+        measure_density(column, frame, np.clip((hu - bones.tissue_hu) / 250.0, 0, 1).astype(np.float32)),
+        measure_wings(column, frame, filled | marrow),
+        np.repeat(column.unit_height, 2),
+        2 * (followed.first - column.first),
+        pelvis=pelvis,
+        skull=_skull_above(path, dense),
+    )
     zone = np.zeros(hu.shape, dtype=np.uint8)
-    member = is_vertebra(column, frame)
-    zone[frame.index] = np.where(member, _number(levels, frame.along, frame.back, column), 0)
-    low = _lowest_slice(levels, path)
-    canal[:low] = False
-    canal_coarse = spread_labels(cube.with_voxels(canal.astype(np.uint8)), coarse).astype(np.bool_) & ~bones.dense
-    spread = spread_labels(cube.with_voxels(zone), coarse)
-    vertebrae = np.where((bones.dense | bones.enclosed) & ~canal_coarse, spread, 0).astype(np.uint8)
-    vertebrae = _drop_loose(vertebrae, _zyx(coarse))
-    return _Spine(canal_coarse, vertebrae, levels.names, (levels.note,))
+    number = _number(levels, frame, column)
+    from_sacrum = len(levels.names) - number.astype(np.int64) if pelvis else np.full(number.shape, -1)
+    zone[frame.index] = np.where(is_vertebra(column, frame, from_sacrum), number, 0)
+
+    def back(voxels: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+        return spread_labels(cube.with_voxels(voxels.astype(np.uint8)), coarse)
+
+    canal_coarse = (back(canal) > 0) & ~bones.dense
+    sacral = (back(marrow) > 0) & ~canal_coarse
+    vertebrae = np.where((bones.filled | sacral) & ~canal_coarse, back(zone), 0).astype(np.uint8)
+    return _Spine(canal_coarse, sacral, _drop_loose(vertebrae, _zyx(coarse)), levels.names, (levels.note,))
 
 
 def _reach(column: Column, shape: tuple[int, ...]) -> Mask:
@@ -120,24 +144,20 @@ def _reach(column: Column, shape: tuple[int, ...]) -> Mask:
     return mask
 
 
-def _skull_above(path: CanalPath, sealed: Mask) -> bool:
-    """Whether a large cavity opens above the canal's upper end."""
-    above = sealed[path.last + 1 : path.last + 1 + round(60 / GRID_MM)]
-    return bool(above.size) and float(above.sum(axis=(1, 2)).max()) * GRID_MM**2 > 6000.0
+def _skull_above(path: CanalPath, dense: Mask) -> bool:
+    """Whether bone surrounds a cavity as large as a brain's above the canal's upper end."""
+    above = dense[path.last + 1 : path.last + 1 + round(80.0 / GRID_MM)]
+    if above.size == 0:
+        return False
+    pocket, _ = find_holes(above, 0, (GRID_MM, GRID_MM, GRID_MM))
+    return float(pocket.sum(axis=(1, 2)).max()) * GRID_MM**2 > 6000.0
 
 
-def _lowest_slice(levels: Levels, path: CanalPath) -> int:
-    """The canal is kept down to the lower end of the lowest numbered piece."""
-    return path.first + int(levels.bottom / 2)
-
-
-def _number(
-    levels: Levels, along: npt.NDArray[np.float64], back: npt.NDArray[np.float64], column: Column
-) -> npt.NDArray[np.uint8]:
+def _number(levels: Levels, frame: ColumnFrame, column: Column) -> npt.NDArray[np.uint8]:
     """The number of the vertebra (1 at the top) at every place; arches hang below their bodies by a quarter unit."""
-    unit = np.interp(along, np.arange(len(column.half_width)), column.unit_height)
-    hang = 0.25 * unit * np.clip(back / 10.0, 0, 1)
-    step = along * 2 + hang * 2 / GRID_MM
+    unit = np.interp(frame.along, np.arange(len(column.half_width)), column.unit_height)
+    hang = 0.25 * unit * np.clip(frame.back / 10.0, 0, 1)
+    step = frame.along * 2 + hang * 2 / GRID_MM
     order = np.searchsorted(np.asarray(levels.cuts), step)
     number = len(levels.names) - order
     number[(step < levels.bottom) | (number < 1)] = 0
@@ -153,18 +173,13 @@ def _drop_loose(vertebrae: npt.NDArray[np.uint8], spacing_mm: Spacing) -> npt.ND
 
 
 def _on_ct_grid(
-    ct: Volume, straight: Volume, coarse: Volume, body: Mask, skeleton: Mask, spine: _Spine, threshold_hu: float
+    ct: Volume, straight: Volume, coarse: Volume, body: Mask, skeleton: Mask, spine: _Spine, edge_hu: Image
 ) -> BuiltinSegmentation:
     """Refine every mask on the CT's own grid and turn it back to the CT's orientation."""
-
-    def refined(mask: Mask) -> npt.NDArray[np.uint8]:
-        return refine_mask(coarse.with_voxels(mask.astype(np.uint8)), straight, threshold_hu)
-
     canal = spread_labels(coarse.with_voxels(spine.canal.astype(np.uint8)), straight)
-    bones = refined(skeleton)
+    bones = refine_mask(coarse.with_voxels(skeleton.astype(np.uint8)), straight, edge_hu)
     bones[canal != 0] = 0
-    labels = spread_labels(coarse.with_voxels(_grow_labels(spine.vertebrae)), straight)
-    labels[refined(spine.vertebrae > 0) == 0] = 0
+    labels = spread_labels(coarse.with_voxels(_grow_labels(spine.vertebrae, skeleton)), straight)
     labels[bones == 0] = 0
     body_fine = spread_labels(coarse.with_voxels(body.astype(np.uint8)), straight)
     back = ct.affine.orientation
@@ -178,14 +193,13 @@ def _on_ct_grid(
     )
 
 
-def _grow_labels(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Labels one voxel larger, so that a refined edge finds the label of its vertebra."""
-    grown = ndimage.grey_dilation(labels, size=3)
-    return np.where(labels > 0, labels, grown).astype(np.uint8)
+def _grow_labels(labels: npt.NDArray[np.uint8], skeleton: Mask) -> npt.NDArray[np.uint8]:
+    """Labels one voxel larger outside bone, so that a refined edge finds the label of its vertebra."""
+    return np.where(skeleton, labels, ndimage.grey_dilation(labels, size=(3, 3, 3))).astype(np.uint8)
 
 
 def _nothing_found(ct: Volume, straight: Volume, coarse: Volume, body: Mask) -> BuiltinSegmentation:
     empty = np.zeros(coarse.shape, dtype=np.bool_)
     notes = (NO_BONE if body.any() else NO_BODY, NO_SPINE)
-    spine = _Spine(empty, empty.astype(np.uint8), (), notes)
-    return _on_ct_grid(ct, straight, coarse, body, empty, spine, 0.0)
+    spine = _Spine(empty, empty, empty.astype(np.uint8), (), notes)
+    return _on_ct_grid(ct, straight, coarse, body, empty, spine, np.zeros(coarse.shape, dtype=np.float32))

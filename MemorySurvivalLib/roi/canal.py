@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from MemorySurvivalLib.roi.bones import find_holes
 from MemorySurvivalLib.roi.working_grid import Image, Mask
 
 GRID_MM = 3.0
@@ -16,13 +17,15 @@ GRID_MM = 3.0
 Curve = npt.NDArray[np.float64]
 
 RAYS = 24
-WEAK_SCORE, SURE_SCORE = 0.2, 0.45
-"""A stretch of canal is everything above the first that somewhere passes the second."""
+WEAK_SCORE, END_SCORE, SURE_SCORE = 0.2, 0.32, 0.45
+"""A stretch of canal is everything above the first, ends above the second, and somewhere passes the third."""
 GAP_MM = 30.0
 ALONG_MM = 9.0
 """Discs and gaps between arches are bridged by looking this far up and down."""
+LARGEST_CANAL_MM2 = 1200.0
+SKULL_BASE_MM = 75.0
 LEAST_SYMMETRY = 0.45
-MOST_SEALED = 0.7
+SEALED_COST, LEAST_QUALITY = 0.5, 0.33
 REACH_MM = 21.0
 """A canal is at most about 30 mm wide, so every wall is nearer than this."""
 
@@ -63,12 +66,29 @@ def find_canal(ct_hu: Image, dense: Mask, sealed: Mask, tissue_hu: float, shorte
         if (last - first + 1) * GRID_MM < shortest_mm:
             continue
         steps = path[first : last + 1]
-        if sealed[np.arange(first, last + 1), steps[:, 0], steps[:, 1]].mean() > MOST_SEALED:
-            continue  # the marrow cavity of a long bone
+        closed_share = float(sealed[np.arange(first, last + 1), steps[:, 0], steps[:, 1]].mean())
+        # Thick slices seal parts of a cervical canal, a long bone's marrow cavity is sealed everywhere.
+        if along[first : last + 1].mean() - SEALED_COST * max(0.0, closed_share - 0.5) < LEAST_QUALITY:
+            continue
         centre, wall = _trace_walls(dense, steps.astype(np.float64), first)
         if measure_symmetry(ct_hu, tissue_hu, centre, first) >= LEAST_SYMMETRY:
-            return CanalPath(first, last, centre, wall, along[first : last + 1].astype(np.float64))
+            kept = _below_skull(dense, centre, first)
+            return CanalPath(
+                first, first + kept - 1, centre[:kept], wall[:kept], along[first : first + kept].astype(np.float64)
+            )
     return None
+
+
+def _below_skull(dense: Mask, centre: Curve, first: int) -> int:
+    """How many slices of a path lie below the skull, whose cavity is far larger than a canal in section."""
+    pocket, small = find_holes(dense[first : first + len(centre)], 0, (GRID_MM,) * 3, LARGEST_CANAL_MM2)
+    large = pocket & ~small
+    upper = max(0, len(centre) - round(SKULL_BASE_MM / GRID_MM))
+    for i in range(upper, len(centre)):
+        y, x = (int(np.clip(round(c), 0, n - 1)) for c, n in zip(centre[i], dense.shape[1:], strict=True))
+        if large[i, y, x] and i >= 1:
+            return i
+    return len(centre)
 
 
 def score_canal(ct_hu: Image, dense: Mask, sealed: Mask, tissue_hu: float) -> Image:
@@ -149,8 +169,8 @@ def _find_runs(along: Image) -> list[tuple[int, int]]:
     labels, count = ndimage.label(weak)
     runs = []
     for number in range(1, count + 1):
-        inside = np.flatnonzero(labels == number)
-        if level[inside].max() > SURE_SCORE:
+        inside = np.flatnonzero((labels == number) & (level > END_SCORE))
+        if len(inside) and level[inside].max() > SURE_SCORE:
             runs.append((int(inside[0]), int(inside[-1])))
     return sorted(runs, key=lambda run: run[0] - run[1])
 

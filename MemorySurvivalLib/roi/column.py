@@ -14,6 +14,7 @@ from MemorySurvivalLib.roi.working_grid import Image, Mask
 Curve = npt.NDArray[np.float64]
 
 FRONT_RAY = 3 * RAYS // 4
+LUNG_HU = -500.0
 HALF_WIDTH_MM = (8.0, 28.0)
 DEPTH_MM = (12.0, 38.0)
 """Half-width and depth of vertebral bodies from the atlas to L5 in small and large adults."""
@@ -24,7 +25,8 @@ class Column:
     """The column on the cubic grid; arrays have one entry a slice from `first` on, lengths in mm.
 
     `body_yx` (n, 2) is the vertebral bodies' centre line and `canal_yx` the canal's, both in grid steps;
-    `half_width`, `depth` and `front` (canal centre to the body's back wall) are smoothed along the column.
+    `half_width`, `depth` and `front` (canal centre to the body's back wall) are smoothed along the column. `lung` is 1
+    where lungs lie beside the column, so that ribs are to be expected, else 0.
     """
 
     first: int
@@ -33,6 +35,7 @@ class Column:
     half_width: Curve
     depth: Curve
     front: Curve
+    lung: Curve
 
     @property
     def unit_height(self) -> Curve:
@@ -54,7 +57,7 @@ class ColumnFrame:
     back: Curve
 
 
-def measure_column(filled: Mask, canal: Mask, path: CanalPath) -> Column:
+def measure_column(ct_hu: Image, filled: Mask, canal: Mask, path: CanalPath) -> Column:
     """Measure vertebral bodies in front of the canal on the cubic grid; discs and faults are bridged by medians."""
     count = len(path.centre_yx)
     half = np.full(count, np.nan)
@@ -78,7 +81,52 @@ def measure_column(filled: Mask, canal: Mask, path: CanalPath) -> Column:
     front = ndimage.gaussian_filter1d(ndimage.median_filter(front, 9, mode="nearest"), 3.0, mode="nearest")
     canal_yx = ndimage.gaussian_filter1d(path.centre_yx, 3.0, axis=0, mode="nearest")
     body_yx = canal_yx - np.stack([(front + depth / 2) / GRID_MM, np.zeros(count)], axis=1)
-    return Column(path.first, canal_yx, body_yx, half, depth, front)
+    return Column(path.first, canal_yx, body_yx, half, depth, front, _find_lung(ct_hu, path))
+
+
+def _find_lung(ct_hu: Image, path: CanalPath) -> Curve:
+    """1 for slices with lung on some side of the column, 0 without; short changes are smoothed away."""
+    near, far, ahead, behind = (round(mm / GRID_MM) for mm in (18.0, 66.0, 36.0, 18.0))
+    seen = np.zeros(len(path.centre_yx))
+    for i, (cy, cx) in enumerate(path.centre_yx):
+        y, x = round(cy), round(cx)
+        plane = ct_hu[path.first + i, max(0, y - ahead) : y + behind] < LUNG_HU
+        sides = (plane[:, max(0, x - far) : max(0, x - near)], plane[:, x + near : x + far])
+        seen[i] = max(float(side.sum()) for side in sides) * GRID_MM**2 > 200.0
+    smooth: Curve = ndimage.gaussian_filter1d(ndimage.median_filter(seen, 9, mode="nearest"), 2.0, mode="nearest")
+    return smooth
+
+
+def extend_column(column: Column, slices: int) -> Column:
+    """The column continued straight towards the feet by `slices`.
+
+    The direction is that of the fifth centimetre or so above its end: the last bit of a canal is often found askew.
+    """
+    slices = min(slices, column.first)
+    low, high = (min(len(column.front) - 1, round(mm / GRID_MM)) for mm in (12.0, 60.0))
+    if slices <= 0 or high - low < 3:
+        return column
+    places = np.arange(low, high)
+    below = np.arange(-slices, 0)
+
+    def straight(curve: Curve) -> Curve:
+        slope = np.clip(np.polyfit(places, curve[low:high], 1)[0], -1.0, 1.0)
+        return np.concatenate([curve[0] + slope * below, curve])
+
+    def level(curve: Curve) -> Curve:
+        return np.concatenate([np.full(slices, curve[0]), curve])
+
+    canal_yx = np.stack([straight(column.canal_yx[:, k]) for k in range(2)], axis=1)
+    body_yx = np.stack([straight(column.body_yx[:, k]) for k in range(2)], axis=1)
+    return Column(
+        column.first - slices,
+        canal_yx,
+        body_yx,
+        level(column.half_width),
+        level(column.depth),
+        level(column.front),
+        level(column.lung),
+    )
 
 
 def _run_length(line: npt.NDArray[np.bool_]) -> int:
@@ -137,53 +185,67 @@ def place_in_column(column: Column, candidates: Mask) -> ColumnFrame:
     return ColumnFrame(index, along, left, back)
 
 
-def is_vertebra(column: Column, frame: ColumnFrame) -> npt.NDArray[np.bool_]:
+def is_vertebra(column: Column, frame: ColumnFrame, from_sacrum: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Which voxels of `frame` lie where vertebrae have bone: body, arch, transverse and spinous processes.
 
     Extents scale with the measured half-width. Ribs and iliac bones lie beside it; where a rib crosses in front of
-    a transverse process it is cut off along an oblique line.
+    a transverse process it is cut off along an oblique line. `from_sacrum` counts vertebrae upwards from the
+    sacrum: of the sacrum (0) only the middle part without the wings is taken, and the vertebra above (1) stays clear
+    of the iliac crests.
     """
     slices = np.arange(len(column.half_width))
-    half, depth, front = (
-        np.interp(frame.along, slices, curve) for curve in (column.half_width, column.depth, column.front)
+    half, depth, front, lung = (
+        np.interp(frame.along, slices, curve) for curve in (column.half_width, column.depth, column.front, column.lung)
     )
     side = np.abs(frame.left)
     middle = -(front + depth / 2)
     body = (side / (half + 4)) ** 4 + (np.abs(frame.back - middle) / (depth / 2 + 6)) ** 4 <= 1
-    lumbar = np.clip((half - 18) / 4, 0, 1)
-    before_ribs = 0.3 * np.maximum(side - half, 0)
-    foremost = (1 - lumbar) * before_ribs + lumbar * (-front - 6)
+    ribs = lung * np.clip((22 - half) / 4, 0, 1)
+    behind_ribs = 0.3 * np.maximum(side - half, 0)
+    foremost = ribs * behind_ribs + (1 - ribs) * (-front - 6)
     foremost = np.where(side <= half + 2, -front - 4, foremost)
     arch = (frame.back >= foremost) & (frame.back <= half + 14) & (side <= 1.35 * half + 15)
     spinous = (frame.back > 0) & (frame.back <= 1.6 * half + 30) & (side <= 0.25 * half + 8)
-    return body | arch | spinous
+    middle_part = (side <= half + 2) & (frame.back <= half + 8)
+    result: npt.NDArray[np.bool_] = (body | arch | spinous) & np.where(from_sacrum == 0, middle_part, True)
+    result &= (from_sacrum != 1) | (side <= half + 14)
+    return result
 
 
-def measure_density(column: Column, frame: ColumnFrame, density: Image) -> tuple[Curve, Curve]:
-    """Mean density (0 to 1) inside the bodies, and beside them, at half steps along the column.
+def measure_density(column: Column, frame: ColumnFrame, density: Image) -> Curve:
+    """Mean density (0 to 1) inside the vertebral bodies at half steps along the column; discs are its dips."""
+    slices = np.arange(len(column.half_width))
+    half, depth, front = (
+        np.interp(frame.along, slices, curve) for curve in (column.half_width, column.depth, column.front)
+    )
+    place = (frame.back + front) / depth
+    inside = (np.abs(frame.left) < 0.65 * half) & (place < -0.15) & (place > -0.85)
+    bins = np.clip(np.round(frame.along[inside] * 2).astype(np.intp), 0, 2 * len(slices) - 1)
+    total = np.bincount(bins, density[frame.index][inside], 2 * len(slices))
+    number = np.bincount(bins, minlength=2 * len(slices))
+    places = np.flatnonzero(number)
+    if len(places) == 0:
+        return np.zeros(2 * len(slices))
+    mean: Curve = np.interp(np.arange(2 * len(slices)), places, total[places] / number[places])
+    return mean
 
-    Discs are dips of the first. The second is high only in the sacrum, whose wings fill the space beside the body:
-    the smaller of both sides counts.
+
+def measure_wings(column: Column, frame: ColumnFrame, bone: Mask) -> Curve:
+    """Share of bone beside the vertebral bodies (the smaller of both sides) at half steps along the column.
+
+    It is high only where the sacrum's wings are; transverse processes and ribs fill little of that space.
     """
     slices = np.arange(len(column.half_width))
     half, depth, front = (
         np.interp(frame.along, slices, curve) for curve in (column.half_width, column.depth, column.front)
     )
-    side = np.abs(frame.left)
     place = (frame.back + front) / depth
-    inside = (side < 0.65 * half) & (place < -0.15) & (place > -0.85)
-    beside = (side > 1.2 * half) & (side < 1.7 * half) & (place < 0.1) & (place > -0.6)
-    values = density[frame.index]
-    bins = np.clip(np.round(frame.along * 2).astype(np.intp), 0, 2 * len(slices) - 1)
-
-    def mean_of(chosen: npt.NDArray[np.bool_]) -> Curve:
-        total = np.bincount(bins[chosen], values[chosen], 2 * len(slices))
-        number = np.bincount(bins[chosen], minlength=2 * len(slices))
-        places = np.flatnonzero(number)
-        if len(places) == 0:
-            return np.zeros(2 * len(slices))
-        mean: Curve = np.interp(np.arange(2 * len(slices)), places, total[places] / number[places])
-        return mean
-
-    wings = np.minimum(mean_of(beside & (frame.left > 0)), mean_of(beside & (frame.left < 0)))
-    return mean_of(inside), wings
+    side = np.abs(frame.left)
+    beside = (side > 1.15 * half) & (side < 1.6 * half) & (place < 0.2) & (place > -0.6)
+    bins = np.clip(np.round(frame.along).astype(np.intp), 0, len(slices) - 1)
+    hits = bone[frame.index]
+    shares = []
+    for chosen in (beside & (frame.left > 0), beside & (frame.left < 0)):
+        total = np.bincount(bins[chosen], hits[chosen], len(slices))
+        shares.append(total / np.maximum(np.bincount(bins[chosen], minlength=len(slices)), 1))
+    return np.repeat(np.minimum(*shares), 2)

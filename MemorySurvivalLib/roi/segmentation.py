@@ -29,6 +29,9 @@ class SegmenterConfig:
     cortex_reach_mm: float = 9.0
     """Spongy bone lies no further than this from something as dense as cortex."""
 
+    edge_share: float = 0.35
+    """Bone ends where density has fallen to this share of the densest voxel nearby (both above soft tissue)."""
+
     smallest_bone_ml: float = 0.5
     """Smaller dense pieces are calcifications."""
 

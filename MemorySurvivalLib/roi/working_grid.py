@@ -5,13 +5,18 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
+from scipy import ndimage
 
-from MemorySurvivalLib.imaging.volume import Volume, resample_onto
+from MemorySurvivalLib.imaging.volume import Volume
 
 Mask = npt.NDArray[np.bool_]
 Image = npt.NDArray[np.float32]
 Spacing = tuple[float, float, float]
 """Millimetres along z, y, x: the order of the arrays."""
+
+
+CHUNK = 48
+"""Slices of the CT handled at once on the way back, to bound memory."""
 
 
 def shrink(volume: Volume, spacing_mm: float) -> Volume:
@@ -66,25 +71,55 @@ def spread_labels(labels: Volume, grid: Volume) -> npt.NDArray[np.uint8]:
     return voxels
 
 
-def refine_mask(mask: Volume, ct: Volume, threshold_hu: float, softness_hu: float = 150.0) -> npt.NDArray[np.uint8]:
-    """Bring a mask onto the CT's finer grid, its edge moved to where the CT crosses `threshold_hu`.
+def refine_mask(mask: Volume, ct: Volume, edge_hu: Image, softness_hu: float = 150.0) -> npt.NDArray[np.uint8]:
+    """Bring a mask onto the CT's finer grid, its edge moved to where the CT crosses `edge_hu` (on the mask's grid).
 
     Deep inside and far outside the mask nothing changes; within one working voxel of its edge the CT decides.
     """
     if mask.same_grid(ct):
         return np.array(mask.voxels, dtype=np.uint8)
-    share = mask.with_voxels(mask.voxels.astype(np.float32))
+    share, level = mask.with_voxels(mask.voxels.astype(np.float32)), mask.with_voxels(edge_hu)
     out = np.zeros(ct.shape, dtype=np.uint8)
-    depth = 48
-    for start in range(0, ct.shape[0], depth):
-        stop = min(start + depth, ct.shape[0])
-        part = ct.cropped((start, 0, 0), (stop, ct.shape[1], ct.shape[2]))
-        inside = resample_onto(share, part, linear=True).voxels.astype(np.float32)
-        # Half a working voxel at the image's border has no neighbour to interpolate with.
-        inside = np.where(inside == 0, spread_labels(mask, part), inside)
-        edge = (inside > 0.02) & (inside < 0.98)
-        density = np.clip((part.voxels[edge].astype(np.float32) - threshold_hu) / softness_hu, -1, 1)
+    (z0, y0, x0), (z1, y1, x1) = _box_on(mask, ct)
+    for start in range(z0, z1, CHUNK):
+        stop = min(start + CHUNK, z1)
+        part = ct.cropped((start, y0, x0), (stop, y1, x1))
+        inside = spread_image(share, part)
         result = inside >= 0.5
+        edge = (inside > 0.02) & (inside < 0.98)
+        expected = spread_image(level, part)[edge]
+        density = np.clip((part.voxels[edge].astype(np.float32) - expected) / softness_hu, -1, 1)
         result[edge] = inside[edge] + 0.5 * density >= 0.5
-        out[start:stop] = result
+        out[start:stop, y0:y1, x0:x1] = result
     return out
+
+
+def _box_on(mask: Volume, grid: Volume) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """The box (start, stop along z, y, x) of `grid` (same axes) around a mask on another grid, a voxel larger."""
+    boxes = ndimage.find_objects(mask.voxels)
+    if not boxes:
+        return (0, 0, 0), (0, 0, 0)
+    low = np.array([part.start - 1.0 for part in boxes[0]][::-1])
+    high = np.array([float(part.stop) for part in boxes[0]][::-1])
+    ends = grid.affine.indices(mask.affine.points_mm(np.stack([low, high])))
+    start = np.clip(np.floor(ends[0]).astype(int), 0, None)[::-1]
+    stop = np.minimum(np.ceil(ends[1]).astype(int)[::-1] + 1, grid.shape)
+    return (int(start[0]), int(start[1]), int(start[2])), (int(stop[0]), int(stop[1]), int(stop[2]))
+
+
+def spread_image(image: Volume, grid: Volume) -> Image:
+    """An image brought onto a finer grid, linear, its border values continued outside."""
+    resampled = sitk.Resample(
+        image.to_sitk(),
+        [int(n) for n in reversed(grid.shape)],
+        sitk.Transform(3, sitk.sitkIdentity),
+        sitk.sitkLinear,
+        grid.affine.origin_mm,
+        grid.affine.spacing_mm,
+        grid.affine.direction.ravel().tolist(),
+        0.0,
+        sitk.sitkFloat32,
+        True,
+    )
+    voxels: Image = sitk.GetArrayFromImage(resampled)
+    return voxels
