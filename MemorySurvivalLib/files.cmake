@@ -59,7 +59,6 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/risk/downsamplers.py
   MemorySurvivalLib/risk/fusion.py
   MemorySurvivalLib/risk/head.py
-  MemorySurvivalLib/risk/result.py
   MemorySurvivalLib/roi/__init__.py
   MemorySurvivalLib/roi/automatic.py
   MemorySurvivalLib/roi/body.py
@@ -75,6 +74,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/roi/roi.py
   MemorySurvivalLib/roi/segmentation.py
   MemorySurvivalLib/roi/working_grid.py
+  MemorySurvivalLib/scoring.py
   MemorySurvivalLib/simulation/__init__.py
   MemorySurvivalLib/simulation/anatomy.py
   MemorySurvivalLib/simulation/body_plan.py
@@ -102,7 +102,7 @@ set(MemorySurvivalLib_SCRIPTS
   )
 
 set(MemorySurvival_RESOURCES
-  Resources/Bundles/.gitkeep
+  Resources/Bundles/demonstration.msbundle
   Resources/Icons/MemorySurvival.png
   Resources/Report/report.css
   Resources/Report/report.html.j2

@@ -93,12 +93,10 @@ def describe_gate(gate_pet: float | None) -> str | None:
 
 
 def describe_heatmap(heatmap: Mapping[str, Any] | None) -> str | None:
-    """The range of the colours and what they mean."""
+    """What the colours mean and how far they reach, short enough for one line."""
     if not heatmap:
         return None
-    return _("red raised the risk, blue lowered it; colours span ±{limit} {unit}").format(
-        limit=f"{heatmap_limit(heatmap):.2g}", unit=heatmap.get("unit") or _("log-risk")
-    )
+    return _("red raised, blue lowered log-risk (±{limit})").format(limit=f"{heatmap_limit(heatmap):.2g}")
 
 
 def heatmap_limit(heatmap: Mapping[str, Any]) -> float:

@@ -1,7 +1,8 @@
 """Pictures of the panel and of a slice with the heatmap: `python Testing/SlicerHost/screenshots.py OUT [PATIENT]`.
 
-PATIENT is a folder with CT_image, PET_image and CT_mask (.nii.gz), scored by the real worker with the demonstration
-bundle. Without it a made-up case and a fake worker show the same panel.
+PATIENT is a folder with CT_image, PET_image and CT_mask (.nii.gz), or one that `memory-survival simulate case` wrote;
+it is scored by the real worker with the demonstration bundle. Without it a made-up case and a fake worker show the same
+panel. `slicer-panel.png` puts the panel beside both views.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def main(out: Path, patient: Path | None) -> None:
     ct, pet, region = _real_case(patient) if patient else _made_up_case(widget)
     parameters = widget._parameters
     parameters.ct, parameters.pet, parameters.roi, parameters.explain = ct, pet, region, True
-    parameters.allow_other_roi = patient is not None
+    parameters.allow_other_roi = patient is not None and not _is_simulated(patient)
     parameters.bundle = os.environ.get("MEMORYSURVIVAL_HOST_BUNDLE", parameters.bundle)
     widget.ui.scoreButton.click()
     wait(lambda: widget.ui.progressBar.maximum > 1 or not widget.run_panel.running)
@@ -55,6 +56,7 @@ def main(out: Path, patient: Path | None) -> None:
     photograph("panel-result.png")
     if parameters.heatmap is not None:
         _draw_slices(ct, pet, parameters.heatmap, out)
+        _put_together(out)
     unload_module("MemorySurvival")
 
 
@@ -78,16 +80,38 @@ def _draw_slices(ct: Any, pet: Any, heatmap: Any, out: Path) -> None:
         view.save(out / f"slice-{orientation.lower()}.png")
 
 
+def _put_together(out: Path) -> None:
+    """The panel beside the axial and the coronal view, as a person sees them."""
+    from PIL import Image
+
+    panel, axial, coronal = (Image.open(out / f"{n}.png") for n in ("panel-result", "slice-axial", "slice-coronal"))
+    height = max(panel.height, axial.height + coronal.height)
+    sheet = Image.new("RGB", (panel.width + axial.width, height), "black")
+    sheet.paste(Image.new("RGB", (panel.width, height), panel.getpixel((2, panel.height - 2))), (0, 0))
+    sheet.paste(panel, (0, 0))
+    sheet.paste(axial, (panel.width, 0))
+    sheet.paste(coronal, (panel.width, axial.height))
+    sheet.save(out / "slicer-panel.png", optimize=True)
+
+
+def _is_simulated(patient: Path) -> bool:
+    return (patient / "truth.json").is_file()
+
+
 def _real_case(patient: Path) -> tuple[Any, Any, Any]:
     import numpy as np
     import slicer
     from scenes import add_segmentation, load_volume
 
-    ct = load_volume(patient / "CT_image.nii.gz", f"{patient.name} CT")
-    pet = load_volume(patient / "PET_image.nii.gz", f"{patient.name} PET (SUVbw)")
-    mask = load_volume(patient / "CT_mask.nii.gz", "mask")
+    names = ("CT_image.nii.gz", "PET_image.nii.gz", "CT_mask.nii.gz")
+    title, segment = patient.name, "tumour"
+    if _is_simulated(patient):
+        names, title, segment = ("ct.nrrd", "pet.nrrd", "spine_dilated.nrrd"), "Simulated", "dilated spine"
+    ct = load_volume(patient / names[0], f"{title} CT")
+    pet = load_volume(patient / names[1], f"{title} PET (SUVbw)")
+    mask = load_volume(patient / names[2], "mask")
     voxels = (slicer.util.arrayFromVolume(mask) > 0).astype(np.uint8)
-    region = add_segmentation(voxels, ct, f"{patient.name} regions", "tumour")
+    region = add_segmentation(voxels, ct, f"{title} regions", segment)
     slicer.mrmlScene.RemoveNode(mask)
     return ct, pet, region
 
