@@ -16,7 +16,6 @@ from MemorySurvivalLib.errors import MemorySurvivalError
 from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.risk.covariates import Covariates, EncodedCovariates, encode_covariates
 
-
 UNCALIBRATED_HORIZON_MONTHS = 36.0
 """Where the curve of a simulated case ends; beyond it few of the training cases are still followed."""
 
