@@ -17,6 +17,8 @@ from MemorySurvivalLib.errors import InputError
 FloatMatrix = npt.NDArray[np.float64]
 Voxels = npt.NDArray[Any]
 
+NOTHING_MM = 1e-12
+
 CANONICAL_ORIENTATION = "LPS"
 """Axis x runs to the patient's left, y to posterior, z to superior."""
 
@@ -39,6 +41,7 @@ class Affine:
             raise InputError(f"An affine must be 4 x 4, got {matrix.shape}.")
         if not np.isfinite(matrix).all() or not np.array_equal(matrix[3], [0, 0, 0, 1]):
             raise InputError("An affine must be finite and end in the row 0 0 0 1.")
+        matrix[np.abs(matrix) < NOTHING_MM] = 0.0  # ITK places images wrongly whose direction holds denormal numbers
         spacing = np.linalg.norm(matrix[:3, :3], axis=0)
         if (spacing <= 0).any():
             raise InputError("The voxel spacing must be positive along every axis.")

@@ -234,3 +234,13 @@ def test_a_volume_needs_three_axes_and_fitting_voxels() -> None:
         Volume(np.zeros((2, 2)), Affine(np.eye(4)))
     with pytest.raises(InputError, match=r"^Expected voxels of shape \(3, 4, 5\), got \(3, 4, 4\)\.$"):
         numbered(Affine(np.eye(4))).with_voxels(np.zeros((3, 4, 4)))
+
+
+def test_denormal_direction_cosines_do_not_lose_the_image() -> None:
+    """A rotation computed in floating point can leave 1e-310 where 0 was meant; ITK's SVD fails on it silently."""
+    tiny = np.diag([1.0, 1.0, 1.0, 1.0])
+    tiny[0, 2], tiny[2, 0] = 3.88289502e-310, -3.88348649e-310
+    moving = Volume(np.ones((9, 10, 11)), Affine(tiny))
+    grid = Volume(np.zeros((3, 3, 3)), Affine.from_parts((1, 1, 1), np.eye(3), (4, 4, 4)))
+    assert (resample_onto(moving, grid, linear=True).voxels == 1).all()
+    assert Affine(tiny).matrix[0, 2] == 0
