@@ -38,8 +38,4 @@ def describe_device(device: torch.device) -> str:
     """The device in words, for results and reports."""
     import torch
 
-    if device.type == "cuda":
-        return f"cuda: {torch.cuda.get_device_name(device)}"
-    if device.type == "cpu":
-        return f"cpu, {torch.get_num_threads()} threads"
-    return device.type
+    return f"cuda: {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device.type)

@@ -113,8 +113,14 @@ def score_states(
 
 
 def predict_survival(baseline: BaselineHazard, log_risk: float, horizon_months: float) -> SurvivalCurve:
-    """S(t) = exp(-H0(t) exp(log-risk)), the proportional-hazards survival, up to the horizon."""
-    times = np.asarray(baseline.times_months)
+    """S(t) = exp(-H0(t) exp(log-risk)), the proportional-hazards survival, up to the horizon.
+
+    The curve is a step function: at the horizon it still has the value of the last event time before it.
+    """
+    times, hazard = np.asarray(baseline.times_months), np.asarray(baseline.cumulative_hazard)
     kept = times <= horizon_months
-    probability = np.exp(-np.asarray(baseline.cumulative_hazard)[kept] * np.exp(log_risk))
-    return SurvivalCurve(tuple(times[kept].tolist()), tuple(probability.tolist()), horizon_months)
+    times, hazard = times[kept], hazard[kept]
+    if len(times) and times[-1] < horizon_months:
+        times, hazard = np.append(times, horizon_months), np.append(hazard, hazard[-1])
+    probability = np.exp(-hazard * np.exp(log_risk))
+    return SurvivalCurve(tuple(times.tolist()), tuple(probability.tolist()), horizon_months)

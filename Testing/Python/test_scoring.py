@@ -175,8 +175,8 @@ def test_a_research_bundle_shows_survival_to_its_calibrated_horizon(
 
 def test_survival_is_that_of_proportional_hazards() -> None:
     curve = predict_survival(BaselineHazard((12.0, 24.0, 36.0), (0.1, 0.3, 0.6)), math.log(2), 30)
-    assert curve.times_months == (12, 24)
-    assert curve.probability == pytest.approx((math.exp(-0.2), math.exp(-0.6)))
+    assert curve.times_months == (12, 24, 30), "the last step reaches to the horizon"
+    assert curve.probability == pytest.approx((math.exp(-0.2), math.exp(-0.6), math.exp(-0.6)))
 
 
 def test_a_log_risk_that_is_no_number_is_refused(bundle_of: BundleOf, states: dict[Modality, torch.Tensor]) -> None:
