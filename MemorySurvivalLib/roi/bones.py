@@ -10,8 +10,15 @@ from scipy import ndimage
 from MemorySurvivalLib.roi.segmentation import SegmenterConfig
 from MemorySurvivalLib.roi.working_grid import Image, Mask, Spacing
 
-LARGEST_HOLE_MM2 = 2800.0
-"""Marrow cavities are smaller in every section (a femoral head measures 2000 mm2); skull and pelvis enclose more."""
+SURE_HOLE_MM2, LARGEST_HOLE_MM2 = 1000.0, 2800.0
+"""A pocket up to the first size is marrow if any plane shows it closed, up to the second if two planes do (a femoral
+head measures 2000 mm2); skull and pelvis enclose more."""
+LEAST_CORTEX_ML = 0.08
+CORE_DEPTH_MM, LEAST_CORE_ML = 4.5, 0.2
+"""A core lies this deep inside dense tissue (deeper where voxels are coarse); ribs and thin cortex have none."""
+DENSEST_CONTRAST_HU, MOST_CONTRAST_SD_HU, LEAST_CORTEX_RISE_HU, CONTRAST_SPREAD_HU = 300.0, 30.0, 60.0, 60.0
+"""What tells contrast agent from bone: its level above soft tissue, its unevenness (spongy bone: 40 HU and more), how
+far bone's cortex rises above the core, and how far contrast agent's own voxels do."""
 MOST_NOISE_HU = 40.0
 TYPICAL_TISSUE_HU = 45.0
 DENSEST_CORTEX_HU = 1500.0
@@ -26,7 +33,7 @@ class Bones:
 
     `filled` is both without the blur around the cortex: its edge lies where density has fallen to `edge_hu`. `sealed`
     is what `dense` surrounds in at least two planes, whatever its size: marrow cavities (and the skull's inside), but
-    not the spinal canal, a tunnel that is open between the vertebrae.
+    not the spinal canal, a tunnel that is open between the vertebrae. `metal_ml` is the volume too dense for bone.
     """
 
     dense: Mask
@@ -35,6 +42,7 @@ class Bones:
     sealed: Mask
     edge_hu: Image
     tissue_hu: float
+    metal_ml: float
 
 
 def find_tissue_peak(ct_hu: Image, body: Mask) -> float:
@@ -72,27 +80,58 @@ def find_bones(ct_hu: Image, body: Mask, spacing_mm: Spacing, config: SegmenterC
     dropped. Holes are then looked for in all three planes.
     """
     tissue_hu = find_tissue_peak(ct_hu, body)
+    metal_ml = float(np.count_nonzero(ct_hu[body] > config.metal_hu) * np.prod(spacing_mm)) / 1000.0
     ct_hu = smooth_noise(ct_hu, body, tissue_hu, spacing_mm)
     threshold_hu = tissue_hu + config.bone_above_tissue_hu
     cortex = body & (ct_hu > tissue_hu + config.cortex_above_tissue_hu)
     dense = body & (ct_hu > threshold_hu)
+    cortex = drop_small(cortex, LEAST_CORTEX_ML, spacing_mm)  # noise in an enhanced vessel is no cortex
     if cortex.any():
         dense &= ndimage.distance_transform_edt(~cortex, sampling=spacing_mm) <= config.cortex_reach_mm
     else:
         dense[:] = False
+    dense &= ~find_contrast(ct_hu, dense, tissue_hu, spacing_mm)
     dense = drop_small(dense, config.smallest_bone_ml, spacing_mm)
-    enclosed = np.zeros(dense.shape, dtype=np.bool_)
-    planes = np.zeros(dense.shape, dtype=np.uint8)
+    sealed = np.zeros(dense.shape, dtype=np.uint8)
+    marrow = np.zeros(dense.shape, dtype=np.uint8)
     for axis in range(3):
-        pocket, small = find_holes(dense, axis, spacing_mm)
-        planes += pocket
-        enclosed |= small
+        area_mm2 = measure_pockets(dense, axis, spacing_mm)
+        sealed += area_mm2 > 0
+        marrow += (area_mm2 > 0) & (area_mm2 <= LARGEST_HOLE_MM2)
+        marrow += 2 * ((area_mm2 > 0) & (area_mm2 <= SURE_HOLE_MM2)).astype(np.uint8)
+    enclosed = marrow >= 2
     enclosed &= ct_hu > AIR_HU
     edge_hu = find_edge_level(ct_hu, tissue_hu, threshold_hu, spacing_mm, config.edge_share)
     filled = dense | enclosed
     rim = filled & ~ndimage.binary_erosion(filled, border_value=1)
     filled &= ~(rim & (ct_hu < edge_hu))
-    return Bones(dense, enclosed, filled, planes >= 2, edge_hu, tissue_hu)
+    return Bones(dense, enclosed, filled, sealed >= 2, edge_hu, tissue_hu, metal_ml)
+
+
+def find_contrast(ct_hu: Image, dense: Mask, tissue_hu: float, spacing_mm: Spacing) -> Mask:
+    """Enhanced vessels, organs and bowel among `dense`: thick, even, no denser than spongy bone, without a cortex.
+
+    Around spongy bone density rises to the cortex before it falls; around contrast agent it only falls.
+    """
+    depth_mm = ndimage.distance_transform_edt(dense, sampling=spacing_mm)
+    core_depth_mm = max(CORE_DEPTH_MM, 1.6 * max(spacing_mm))
+    cores, count = ndimage.label(depth_mm > core_depth_mm)
+    result = np.zeros(dense.shape, dtype=np.bool_)
+    sizes_ml = np.bincount(cores.ravel(), minlength=count + 1) * float(np.prod(spacing_mm)) / 1000.0
+    margin = [int(np.ceil(2 * core_depth_mm / step)) + 1 for step in spacing_mm]
+    for number, found in enumerate(ndimage.find_objects(cores), start=1):
+        if sizes_ml[number] < LEAST_CORE_ML:
+            continue
+        box = tuple(slice(max(0, part.start - m), part.stop + m) for part, m in zip(found, margin, strict=True))
+        core = cores[box] == number
+        level_hu = float(np.median(ct_hu[box][core]))
+        if level_hu > tissue_hu + DENSEST_CONTRAST_HU or float(np.std(ct_hu[box][core])) > MOST_CONTRAST_SD_HU:
+            continue
+        away_mm = ndimage.distance_transform_edt(~core, sampling=spacing_mm)
+        shell = dense[box] & ~core & (away_mm <= core_depth_mm)
+        if shell.any() and np.percentile(ct_hu[box][shell], 90) < level_hu + LEAST_CORTEX_RISE_HU:
+            result[box] |= dense[box] & (away_mm <= 2 * core_depth_mm) & (ct_hu[box] < level_hu + CONTRAST_SPREAD_HU)
+    return result
 
 
 def find_edge_level(ct_hu: Image, tissue_hu: float, least_hu: float, spacing_mm: Spacing, share: float) -> Image:
@@ -118,21 +157,21 @@ def drop_small(mask: Mask, least_ml: float, spacing_mm: Spacing) -> Mask:
     return kept
 
 
-def find_holes(mask: Mask, axis: int, spacing_mm: Spacing, largest_mm2: float = LARGEST_HOLE_MM2) -> tuple[Mask, Mask]:
-    """Pockets of background that `mask` surrounds in the planes across `axis`: all, and those up to `largest_mm2`.
+def measure_pockets(mask: Mask, axis: int, spacing_mm: Spacing) -> Image:
+    """Area (mm2) of the pocket of background that holds a voxel, where `mask` surrounds it in the plane across `axis`.
 
-    In sagittal and coronal planes the image's first and last slice count as walls: a bone that the image cuts is
-    still closed there. The other borders are open.
+    Zero elsewhere. In sagittal and coronal planes the image's first and last slice count as walls: a bone that the
+    image cuts is still closed there. The other borders are open.
     """
     structure = ndimage.generate_binary_structure(3, 1)
     for end in (0, 2):
         structure[tuple(end if a == axis else 1 for a in range(3))] = False
     labels, count = ndimage.label(~mask, structure)
-    pocket = np.ones(count + 1, dtype=np.bool_)
-    pocket[0] = False
+    area_mm2 = np.bincount(labels.ravel(), minlength=count + 1) * (float(np.prod(spacing_mm)) / spacing_mm[axis])
+    area_mm2[0] = 0
     for other in range(1, 3):
         if other != axis:
             for border in (0, -1):
-                pocket[np.unique(np.take(labels, border, axis=other))] = False
-    area_mm2 = np.bincount(labels.ravel(), minlength=count + 1) * (float(np.prod(spacing_mm)) / spacing_mm[axis])
-    return pocket[labels], (pocket & (area_mm2 <= largest_mm2))[labels]
+                area_mm2[np.unique(np.take(labels, border, axis=other))] = 0
+    result: Image = area_mm2.astype(np.float32)[labels]
+    return result

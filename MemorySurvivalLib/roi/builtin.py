@@ -12,7 +12,7 @@ from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress, track
 from MemorySurvivalLib.roi.body import find_body
-from MemorySurvivalLib.roi.bones import AIR_HU, Bones, find_bones, find_holes
+from MemorySurvivalLib.roi.bones import AIR_HU, Bones, find_bones, measure_pockets
 from MemorySurvivalLib.roi.canal import GRID_MM, CanalPath, draw_canal, find_canal
 from MemorySurvivalLib.roi.column import (
     Column,
@@ -25,7 +25,7 @@ from MemorySurvivalLib.roi.column import (
     place_in_column,
 )
 from MemorySurvivalLib.roi.derive import derive_skeleton, derive_spine_dilated
-from MemorySurvivalLib.roi.levels import Levels, find_levels
+from MemorySurvivalLib.roi.levels import NUMBERED, Levels, find_levels
 from MemorySurvivalLib.roi.pelvis import fill_sacrum, has_pelvis
 from MemorySurvivalLib.roi.segmentation import DEFAULT_CONFIG, BuiltinSegmentation, SegmenterConfig
 from MemorySurvivalLib.roi.working_grid import Image, Mask, Spacing, isotropic_grid, refine_mask, shrink, spread_labels
@@ -38,6 +38,11 @@ NO_BODY = "No patient was found in this image."
 
 SACRUM_MM = 45.0
 """How far below the canal's followed end the column is continued to reach the sacrum's upper part."""
+
+BRAIN_MM2 = 6000.0
+"""The brain's section; no other cavity within bone is as large."""
+
+LEAST_METAL_ML = 1.0
 
 STAGE = "segmenting the CT"
 
@@ -71,11 +76,9 @@ def segment_builtin(
     hu, spacing = coarse.voxels.astype(np.float32, copy=False), _zyx(coarse)
     body = find_body(hu, spacing)
     next(steps)
-    bones = find_bones(hu, body, spacing, config) if body.any() else None
-    if bones is None or not bones.dense.any():
-        return _nothing_found(ct, straight, coarse, body)
+    bones = find_bones(hu, body, spacing, config)
     next(steps)
-    spine = _find_spine(coarse, bones, config)
+    spine = _find_spine(coarse, body, bones, config)
     next(steps)
     skeleton = (bones.filled | spine.sacral_marrow) & ~spine.canal
     result = _on_ct_grid(ct, straight, coarse, body, skeleton, spine, bones.edge_hu)
@@ -88,8 +91,13 @@ def _zyx(volume: Volume) -> Spacing:
     return z, y, x
 
 
-def _find_spine(coarse: Volume, bones: Bones, config: SegmenterConfig) -> _Spine:
+def _find_spine(coarse: Volume, body: Mask, bones: Bones, config: SegmenterConfig) -> _Spine:
     """Follow the canal and cut the column around it into vertebrae, on a cubic grid; hand back on the working grid."""
+    notes: tuple[str, ...] = ()
+    if bones.metal_ml >= LEAST_METAL_ML:
+        notes = (f"{bones.metal_ml:.0f} ml of metal were found; check the bones around it.",)
+    if not bones.dense.any():
+        return _no_spine(coarse.shape, (NO_BONE if body.any() else NO_BODY, NO_SPINE, *notes))
     cube = isotropic_grid(coarse, GRID_MM)
     hu = cube.voxels.astype(np.float32, copy=False)
 
@@ -98,11 +106,10 @@ def _find_spine(coarse: Volume, bones: Bones, config: SegmenterConfig) -> _Spine
         return share
 
     dense, sealed = on_cube(bones.dense), on_cube(bones.sealed)
-    path = find_canal(hu, dense, sealed, bones.tissue_hu, config.shortest_spine_mm)
-    if path is None:
-        empty = np.zeros(coarse.shape, dtype=np.bool_)
-        return _Spine(empty, empty, empty.astype(np.uint8), (), (NO_SPINE,))
     filled = on_cube(bones.filled)
+    path = find_canal(hu, dense, filled, sealed, bones.tissue_hu, config.shortest_spine_mm)
+    if path is None:
+        return _no_spine(coarse.shape, (NO_SPINE, *notes))
     canal = draw_canal(path, hu.shape)
     followed = measure_column(hu, filled, canal, path)
     pelvis = has_pelvis(filled, followed)
@@ -130,7 +137,13 @@ def _find_spine(coarse: Volume, bones: Bones, config: SegmenterConfig) -> _Spine
     canal_coarse = (back(canal) > 0) & ~bones.dense
     sacral = (back(marrow) > 0) & ~canal_coarse
     vertebrae = np.where((bones.filled | sacral) & ~canal_coarse, back(zone), 0).astype(np.uint8)
-    return _Spine(canal_coarse, sacral, _drop_loose(vertebrae, _zyx(coarse)), levels.names, (levels.note,))
+    vertebrae, names = _drop_empty(_drop_loose(vertebrae, _zyx(coarse)), levels.names)
+    return _Spine(canal_coarse, sacral, vertebrae, names, (levels.note, *notes))
+
+
+def _no_spine(shape: tuple[int, ...], notes: tuple[str, ...]) -> _Spine:
+    empty = np.zeros(shape, dtype=np.bool_)
+    return _Spine(empty, empty, empty.astype(np.uint8), (), notes)
 
 
 def _reach(column: Column, shape: tuple[int, ...]) -> Mask:
@@ -149,8 +162,7 @@ def _skull_above(path: CanalPath, dense: Mask) -> bool:
     above = dense[path.last + 1 : path.last + 1 + round(80.0 / GRID_MM)]
     if above.size == 0:
         return False
-    pocket, _ = find_holes(above, 0, (GRID_MM, GRID_MM, GRID_MM))
-    return float(pocket.sum(axis=(1, 2)).max()) * GRID_MM**2 > 6000.0
+    return float(measure_pockets(above, 0, (GRID_MM, GRID_MM, GRID_MM)).max()) > BRAIN_MM2
 
 
 def _number(levels: Levels, frame: ColumnFrame, column: Column) -> npt.NDArray[np.uint8]:
@@ -170,6 +182,19 @@ def _drop_loose(vertebrae: npt.NDArray[np.uint8], spacing_mm: Spacing) -> npt.ND
     keep = np.bincount(labels.ravel()) * float(np.prod(spacing_mm)) / 1000.0 >= 1.0
     keep[0] = False
     return np.where(keep[labels], vertebrae, 0).astype(np.uint8)
+
+
+def _drop_empty(
+    vertebrae: npt.NDArray[np.uint8], names: tuple[str, ...]
+) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
+    """Close the gaps in the numbering that pieces without a voxel leave."""
+    present = np.bincount(vertebrae.ravel(), minlength=len(names) + 1)[1 : len(names) + 1] > 0
+    renumber = np.zeros(256, dtype=np.uint8)
+    renumber[1 : len(names) + 1] = np.where(present, np.cumsum(present), 0)
+    kept = tuple(name for name, here in zip(names, present, strict=True) if here)
+    if kept and kept[0].startswith(NUMBERED):
+        kept = tuple(f"{NUMBERED} {n}" for n in range(1, len(kept) + 1))
+    return renumber[vertebrae], kept
 
 
 def _on_ct_grid(
@@ -196,10 +221,3 @@ def _on_ct_grid(
 def _grow_labels(labels: npt.NDArray[np.uint8], skeleton: Mask) -> npt.NDArray[np.uint8]:
     """Labels one voxel larger outside bone, so that a refined edge finds the label of its vertebra."""
     return np.where(skeleton, labels, ndimage.grey_dilation(labels, size=(3, 3, 3))).astype(np.uint8)
-
-
-def _nothing_found(ct: Volume, straight: Volume, coarse: Volume, body: Mask) -> BuiltinSegmentation:
-    empty = np.zeros(coarse.shape, dtype=np.bool_)
-    notes = (NO_BONE if body.any() else NO_BODY, NO_SPINE)
-    spine = _Spine(empty, empty, empty.astype(np.uint8), (), notes)
-    return _on_ct_grid(ct, straight, coarse, body, empty, spine, np.zeros(coarse.shape, dtype=np.float32))

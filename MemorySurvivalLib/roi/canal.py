@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from MemorySurvivalLib.roi.bones import find_holes
+from MemorySurvivalLib.roi.bones import measure_pockets
 from MemorySurvivalLib.roi.working_grid import Image, Mask
 
 GRID_MM = 3.0
@@ -25,7 +25,9 @@ ALONG_MM = 9.0
 LARGEST_CANAL_MM2 = 1200.0
 SKULL_BASE_MM = 75.0
 LEAST_SYMMETRY = 0.45
-SEALED_COST, LEAST_QUALITY = 0.5, 0.33
+SEALED_SHARE = 0.5
+"""What closed marrow cavities keep of their score: vertebral bodies of light marrow look like canals in section."""
+SEALED_COST, LEAST_QUALITY = 0.6, 0.33
 REACH_MM = 21.0
 """A canal is at most about 30 mm wide, so every wall is nearer than this."""
 
@@ -51,13 +53,15 @@ def ray_directions() -> tuple[Curve, Curve]:
     return np.sin(angle), np.cos(angle)
 
 
-def find_canal(ct_hu: Image, dense: Mask, sealed: Mask, tissue_hu: float, shortest_mm: float) -> CanalPath | None:
+def find_canal(
+    ct_hu: Image, dense: Mask, filled: Mask, sealed: Mask, tissue_hu: float, shortest_mm: float
+) -> CanalPath | None:
     """Follow the canal on a cubic grid of GRID_MM; None where there is none.
 
     A canal voxel is soft, walled by bone in most directions, has a vertebral body in front and an arch behind, and
     lies in a tunnel open at its ends (unlike a marrow cavity). The best path through all slices is found at once.
     """
-    score = score_canal(ct_hu, dense, sealed, tissue_hu)
+    score = score_canal(ct_hu, dense, filled, sealed, tissue_hu)
     if not score.any():
         return None
     path = _best_path(score)
@@ -68,7 +72,7 @@ def find_canal(ct_hu: Image, dense: Mask, sealed: Mask, tissue_hu: float, shorte
         steps = path[first : last + 1]
         closed_share = float(sealed[np.arange(first, last + 1), steps[:, 0], steps[:, 1]].mean())
         # Thick slices seal parts of a cervical canal, a long bone's marrow cavity is sealed everywhere.
-        if along[first : last + 1].mean() - SEALED_COST * max(0.0, closed_share - 0.5) < LEAST_QUALITY:
+        if along[first : last + 1].mean() * (1 - SEALED_COST * closed_share) < LEAST_QUALITY:
             continue
         centre, wall = _trace_walls(dense, steps.astype(np.float64), first)
         if measure_symmetry(ct_hu, tissue_hu, centre, first) >= LEAST_SYMMETRY:
@@ -81,8 +85,7 @@ def find_canal(ct_hu: Image, dense: Mask, sealed: Mask, tissue_hu: float, shorte
 
 def _below_skull(dense: Mask, centre: Curve, first: int) -> int:
     """How many slices of a path lie below the skull, whose cavity is far larger than a canal in section."""
-    pocket, small = find_holes(dense[first : first + len(centre)], 0, (GRID_MM,) * 3, LARGEST_CANAL_MM2)
-    large = pocket & ~small
+    large = measure_pockets(dense[first : first + len(centre)], 0, (GRID_MM,) * 3) > LARGEST_CANAL_MM2
     upper = max(0, len(centre) - round(SKULL_BASE_MM / GRID_MM))
     for i in range(upper, len(centre)):
         y, x = (int(np.clip(round(c), 0, n - 1)) for c, n in zip(centre[i], dense.shape[1:], strict=True))
@@ -91,7 +94,7 @@ def _below_skull(dense: Mask, centre: Curve, first: int) -> int:
     return len(centre)
 
 
-def score_canal(ct_hu: Image, dense: Mask, sealed: Mask, tissue_hu: float) -> Image:
+def score_canal(ct_hu: Image, dense: Mask, filled: Mask, sealed: Mask, tissue_hu: float) -> Image:
     """Likeness to a spinal canal, 0 to 1, for every voxel (z, y, x)."""
     reach = round(REACH_MM / GRID_MM)
     soft = ~dense & (ct_hu > tissue_hu - 120) & (ct_hu < tissue_hu + 110)
@@ -114,11 +117,12 @@ def score_canal(ct_hu: Image, dense: Mask, sealed: Mask, tissue_hu: float) -> Im
     )
     closed = 0.5 * hits.mean(0) + 0.5 * quarters.min(0)
     boneness = np.clip((ct_hu - tissue_hu) / 120.0, 0, 1).astype(np.float32)
+    boneness[filled] = 1.0  # light marrow
     front = _window_mean(boneness, (-30, -9), (-9, 9))[where]
     behind = _window_mean(boneness, (6, 24), (-6, 6))[where]
     body_in_front = 0.1 + 0.9 * np.clip((front - 0.2) / 0.3, 0, 1)
     arch_behind = 0.6 + 0.4 * np.clip(behind / 0.3, 0, 1)
-    score[where] = closed * body_in_front * arch_behind * np.where(sealed[where], 0.8, 1.0)
+    score[where] = closed * body_in_front * arch_behind * np.where(sealed[where], SEALED_SHARE, 1.0)
     smooth: Image = ndimage.gaussian_filter(score, (ALONG_MM / GRID_MM, 1.0, 1.0))
     return smooth
 

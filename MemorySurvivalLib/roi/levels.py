@@ -22,7 +22,10 @@ NAMES: tuple[str, ...] = (
 )
 """The usual 24 vertebrae from the top."""
 
+NUMBERED = "vertebra"
+"""First word of the names of vertebrae whose level is not known."""
 S1_MM = 28.0
+"""How much of the sacrum below L5/S1 is kept as its first segment."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,6 @@ def find_levels(density: Curve, wings: Curve, unit_mm: Curve, canal_end: int, *,
     if skull and count <= len(NAMES):
         note = "Vertebrae are named downwards from the skull, because the sacrum is not in the image."
         return Levels(tuple(map(float, cuts)), NAMES[:count], 0.0, top, note)
-    names = tuple(f"vertebra {n}" for n in range(1, count + 1))
+    names = tuple(f"{NUMBERED} {n}" for n in range(1, count + 1))
     note = "Vertebrae are numbered from the top, because neither sacrum nor skull is in the image."
     return Levels(tuple(map(float, cuts)), names, 0.0, top, note)

@@ -36,7 +36,7 @@ class SegmenterConfig:
     """Smaller dense pieces are calcifications."""
 
     metal_hu: float = 2000.0
-    """Denser voxels are metal; they count as bone only where they touch bone."""
+    """Denser voxels are metal; it stays in the bone mask, and the user is told."""
 
     shortest_spine_mm: float = 24.0
     """A shorter run of canal is no spine."""
