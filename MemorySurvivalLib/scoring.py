@@ -106,7 +106,7 @@ def score_states(
         last = entry.baseline.times_months[-1]
         horizon = entry.calibration.horizon_months if entry.calibration else min(UNCALIBRATED_HORIZON_MONTHS, last)
         survival = predict_survival(entry.baseline, log_risk, horizon)
-    gate = float(output.gate_pet[0]) if output.gate_pet is not None else None
+    gate = float(output.gate_pet[0]) if output.gate_pet is not None and not other_roi else None
     return RiskResult(
         log_risk, head_name, rights.labels, position, reference, risks, group, survival, gate, encoded, tuple(notes)
     )

@@ -184,7 +184,7 @@ def test_another_roi_is_refused_or_shows_the_log_risk_only(
     )
     assert not (patient.folder / "out").exists()
     risk = score(patient, small_bundle, models, roi=path, allow_other_roi=True).record.risk
-    assert (risk.position, risk.risk_group, risk.survival) == (None, None, None)
+    assert (risk.position, risk.risk_group, risk.survival, risk.gate_pet) == (None, None, None, None)
     assert "ENGINEERING USE: ROI NOT OF THE MODEL'S KIND" in risk.labels
 
 
