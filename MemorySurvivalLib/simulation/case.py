@@ -20,6 +20,7 @@ from MemorySurvivalLib.simulation.covariates import COLUMNS, Covariates, draw_co
 from MemorySurvivalLib.simulation.disease import Disease, draw_disease
 from MemorySurvivalLib.simulation.masks import skeleton, spine_dilated
 from MemorySurvivalLib.simulation.outcome import draw_outcome, hazard_score
+from MemorySurvivalLib.simulation.tissues import Tissue
 from MemorySurvivalLib.simulation.uptake import simulate_pet
 
 STUDY_SPACING_MM = (4.0, 4.0, 5.0)
@@ -93,7 +94,8 @@ def simulate_case(
 
 
 def write_case(case: SimulatedCase, folder: Path, *, overwrite: bool = False) -> tuple[Path, ...]:
-    """Write ct.nrrd, pet.nrrd, spine_dilated.nrrd, skeleton.nrrd, lesions.nrrd, covariates.csv and truth.json.
+    """Write ct.nrrd, pet.nrrd, spine_dilated.nrrd, skeleton.nrrd, lesions.nrrd, tissues.nrrd, covariates.csv and
+    truth.json.
 
     The folder appears whole or not at all; returns the files. Raises OutputError when it holds something already
     (without `overwrite`) or cannot be written.
@@ -104,6 +106,7 @@ def write_case(case: SimulatedCase, folder: Path, *, overwrite: bool = False) ->
         "spine_dilated": case.spine_dilated,
         "skeleton": case.skeleton,
         "lesions": case.lesions,
+        "tissues": case.phantom.labels,
     }
     with atomic_folder(folder, overwrite=overwrite, ours="truth.json") as partial:
         for name, volume in volumes.items():
@@ -151,6 +154,7 @@ def describe_truth(case: SimulatedCase) -> dict[str, Any]:
             }
             for number, focus in enumerate(case.phantom.foci, start=1)
         ],
+        "tissues": {str(int(tissue)): tissue.name.lower() for tissue in Tissue},
         "hazard_score": round(case.truth.hazard_score, 6),
         "time_months": case.truth.time_months,
         "event": case.truth.event,

@@ -29,6 +29,7 @@ FILES = {
     "spine_dilated.nrrd",
     "skeleton.nrrd",
     "lesions.nrrd",
+    "tissues.nrrd",
     "covariates.csv",
     "truth.json",
 }
@@ -104,6 +105,16 @@ def test_files_hold_what_was_simulated_and_say_so(case: SimulatedCase, folder: P
         np.testing.assert_allclose(image.GetSpacing(), written.spacing_mm)
         np.testing.assert_allclose(image.GetOrigin(), written.affine.origin_mm, atol=1e-6)
         assert image.GetMetaData(ATTRIBUTE) == "phantom 2 seed 2"
+
+
+def test_every_tissue_label_is_written_and_named(case: SimulatedCase, folder: Path) -> None:
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "tissues.nrrd")))
+    np.testing.assert_array_equal(labels, case.phantom.labels.voxels)
+    names = json.loads((folder / "truth.json").read_text(encoding="utf-8"))["tissues"]
+    assert {str(label) for label in np.unique(labels)} <= set(names)
+    for organ in ("liver", "spleen", "kidney", "bladder", "grey_matter", "myocardium", "sternum", "skull", "l4"):
+        label = next(int(number) for number, name in names.items() if name == organ)
+        assert (labels == label).any(), organ
 
 
 def test_covariates_are_one_row(case: SimulatedCase, folder: Path) -> None:
