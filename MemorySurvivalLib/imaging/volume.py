@@ -19,6 +19,9 @@ Voxels = npt.NDArray[Any]
 
 NOTHING_MM = 1e-12
 
+SLAB_VOXELS = 1 << 24
+"""Voxels that are resampled in one go; larger volumes are handled piece by piece."""
+
 CANONICAL_ORIENTATION = "LPS"
 """Axis x runs to the patient's left, y to posterior, z to superior."""
 
@@ -207,21 +210,54 @@ class Volume:
 def resample_onto(moving: Volume, grid: Volume, *, linear: bool, outside: float = 0.0) -> Volume:
     """Bring `moving` onto the grid of `grid` (paper section 2.2: SimpleITK, rigid, same origin, spacing and size).
 
-    Linear interpolation for images, nearest neighbour for labels; voxels outside `moving` become `outside`.
+    Linear interpolation for images (float32), nearest neighbour for labels; voxels outside `moving` become `outside`.
+    Beyond its result this needs memory for about SLAB_VOXELS voxels: large volumes are handled in slabs along z, each
+    with the piece of `moving` that it needs. The voxels are those of one go.
     """
     if moving.same_grid(grid):
         return Volume(moving.voxels, grid.affine, moving.attributes)
+    slabs = -(-max(grid.voxels.size, moving.voxels.size) // SLAB_VOXELS)
+    if slabs == 1:
+        return Volume(_resample(moving, grid.affine, grid.shape, linear, outside), grid.affine, moving.attributes)
+    depth, height, width = grid.shape
+    kind = np.uint8 if moving.voxels.dtype == np.bool_ else moving.voxels.dtype
+    result = np.empty(grid.shape, dtype=np.float32 if linear else kind)
+    step = -(-depth // slabs)
+    for start in range(0, depth, step):
+        shape = (min(step, depth - start), height, width)
+        affine = grid.affine.shifted((0, 0, start))
+        piece = _needed(moving, affine, shape)
+        part = outside if piece is None else _resample(piece, affine, shape, linear, outside)
+        result[start : start + shape[0]] = part
+    return Volume(result, grid.affine, moving.attributes)
+
+
+def _needed(moving: Volume, affine: Affine, shape: tuple[int, int, int]) -> Volume | None:
+    """The part of `moving` around a grid, two voxels larger for the interpolation; None where they do not meet."""
+    corners = [(x, y, z) for z in (0, shape[0] - 1) for y in (0, shape[1] - 1) for x in (0, shape[2] - 1)]
+    index = moving.affine.indices(affine.points_mm(corners))
+    size = np.asarray(moving.shape[::-1])
+    start = np.clip(np.floor(index.min(axis=0)).astype(int) - 2, 0, size)
+    stop = np.clip(np.ceil(index.max(axis=0)).astype(int) + 3, 0, size)
+    if (start >= stop).any():
+        return None
+    (x0, y0, z0), (x1, y1, z1) = start.tolist(), stop.tolist()
+    return moving.cropped((z0, y0, x0), (z1, y1, x1))
+
+
+def _resample(moving: Volume, affine: Affine, shape: tuple[int, int, int], linear: bool, outside: float) -> Voxels:
     image = moving.to_sitk()
     if linear:
         image = sitk.Cast(image, sitk.sitkFloat32)
     result = sitk.Resample(
         image,
-        [int(n) for n in reversed(grid.shape)],
+        [int(n) for n in reversed(shape)],
         sitk.Transform(3, sitk.sitkIdentity),
         sitk.sitkLinear if linear else sitk.sitkNearestNeighbor,
-        grid.affine.origin_mm,
-        grid.affine.spacing_mm,
-        grid.affine.direction.ravel().tolist(),
+        affine.origin_mm,
+        affine.spacing_mm,
+        affine.direction.ravel().tolist(),
         outside,
     )
-    return Volume(sitk.GetArrayFromImage(result), grid.affine, moving.attributes)
+    voxels: Voxels = sitk.GetArrayFromImage(result)
+    return voxels
