@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
-from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
-from MemorySurvivalLib.roi.builtin import derive_skeleton, derive_spine_dilated, segment_builtin
-from MemorySurvivalLib.roi.roi import ROI_TITLES, Roi, RoiKind
+from MemorySurvivalLib.roi.builtin import segment_builtin
+from MemorySurvivalLib.roi.derive import DEFAULT_ROI, RoiConfig, derive_roi
+from MemorySurvivalLib.roi.labelled import METHOD, as_segmentation
+from MemorySurvivalLib.roi.roi import Roi, RoiKind
+from MemorySurvivalLib.roi.segmentation import DEFAULT_CONFIG, SegmenterConfig
+from MemorySurvivalLib.roi.segments import Segmentation
 
-MADE_BY = "built-in CT segmenter"
+__all__ = ["CHECK_NOTE", "MADE_BY", "derive_roi", "segment_case", "segment_roi"]
+
+MADE_BY = METHOD
+CHECK_NOTE = "The mask was made by the built-in segmenter; check it."
 
 
-def segment_roi(ct: Volume, kind: RoiKind, progress: ProgressCallback = ignore_progress) -> Roi:
-    """Segment bones and spine on the CT (HU) and derive the ROI `kind` from them (paper section 2.2).
+def segment_case(
+    ct: Volume, progress: ProgressCallback = ignore_progress, config: SegmenterConfig = DEFAULT_CONFIG
+) -> Segmentation:
+    """Segment body, bones, canal and vertebrae on the CT (HU) and hand them on as one label map on its grid."""
+    found = as_segmentation(segment_builtin(ct, config, progress), config)
+    return replace(found, notes=(CHECK_NOTE, *found.notes))
 
-    Raises InputError when the image holds nothing to derive it from.
+
+def segment_roi(
+    ct: Volume, kind: RoiKind, progress: ProgressCallback = ignore_progress, config: RoiConfig = DEFAULT_ROI
+) -> Roi:
+    """Segment the CT (HU) and derive the region `kind` (paper section 2.2) on its grid, along LPS axes.
+
+    Whoever needs the labels too calls `segment_case` and then `derive_roi`. Raises InputError when the image holds
+    nothing to derive the region from.
     """
-    segmentation = segment_builtin(ct, progress=progress)
-    mask = derive_spine_dilated(segmentation) if kind == "spine_dilated" else derive_skeleton(segmentation)
-    if not mask.voxels.any():
-        reasons = " ".join(segmentation.notes)
-        raise InputError(f"No {ROI_TITLES[kind]} was found on the CT ({reasons or 'no bone'}); give a mask with --roi.")
-    on_grid = Volume(mask.reoriented().voxels.astype(np.bool_), ct.affine)
-    return Roi(on_grid, kind, MADE_BY, ("The mask was made by the built-in segmenter; check it.", *segmentation.notes))
+    return derive_roi(segment_case(ct, progress), kind, config)

@@ -24,13 +24,12 @@ from MemorySurvivalLib.roi.column import (
     measure_wings,
     place_in_column,
 )
-from MemorySurvivalLib.roi.derive import derive_skeleton, derive_spine_dilated
 from MemorySurvivalLib.roi.levels import NUMBERED, Levels, find_levels
 from MemorySurvivalLib.roi.pelvis import fill_sacrum, has_pelvis
 from MemorySurvivalLib.roi.segmentation import DEFAULT_CONFIG, BuiltinSegmentation, SegmenterConfig
 from MemorySurvivalLib.roi.working_grid import Image, Mask, Spacing, isotropic_grid, refine_mask, shrink, spread_labels
 
-__all__ = ["BuiltinSegmentation", "SegmenterConfig", "derive_skeleton", "derive_spine_dilated", "segment_builtin"]
+__all__ = ["BuiltinSegmentation", "SegmenterConfig", "segment_builtin"]
 
 NO_SPINE = "No spine was found in this image."
 NO_BONE = "No bone was found in this image."

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from MemorySurvivalLib import __version__
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.case import load_case, make_case
 from MemorySurvivalLib.roi.automatic import MADE_BY, segment_roi
@@ -21,7 +22,7 @@ def test_the_phantoms_spine_is_found_in_any_storage_order() -> None:
     found = roi.mask.voxels
     assert 2 * np.count_nonzero(found & truth) / (found.sum() + truth.sum()) >= 0.8
     assert roi.kind == "spine_dilated"
-    assert roi.made_by == MADE_BY
+    assert roi.made_by == f"{MADE_BY} {__version__}"
     assert roi.notes[0] == "The mask was made by the built-in segmenter; check it."
 
 
@@ -32,6 +33,5 @@ def test_a_limb_has_no_spine_and_says_so(real_data: Path) -> None:
     with pytest.raises(InputError) as caught:
         segment_roi(case.ct, "spine_dilated")
     assert str(caught.value) == (
-        "No dilated spine (vertebrae, canal, paramedullary tissue) was found on the CT (No spine was found in this "
-        "image.); give a mask with --roi."
+        "No dilated spine (vertebrae, canal, paramedullary tissue) was found on the CT; give a mask with --roi."
     )

@@ -15,10 +15,10 @@ from MemorySurvivalLib.roi.builtin import (
     NO_SPINE,
     BuiltinSegmentation,
     SegmenterConfig,
-    derive_skeleton,
-    derive_spine_dilated,
     segment_builtin,
 )
+from MemorySurvivalLib.roi.derive import RoiConfig, derive_skeleton, derive_spine_dilated
+from MemorySurvivalLib.roi.labelled import as_segmentation
 
 MASKS = ("body", "skeleton_bones", "vertebrae", "canal")
 VERTEBRAE = 5
@@ -114,18 +114,18 @@ def test_spine_dilated_and_skeleton_follow_their_definition(
 ) -> None:
     ct, truth, found = trunk
     spine = (found.vertebrae.voxels > 0) | (found.canal.voxels > 0)
-    dilated = derive_spine_dilated(found).voxels > 0
+    dilated = derive_spine_dilated(as_segmentation(found)).voxels > 0
     assert dilated[spine].all()
     assert dilated[truth["vertebrae"] | truth["canal"]].mean() >= 0.97
     assert not dilated[found.body.voxels == 0].any()
     # 10 mm further along x from the widest process, and not a voxel more.
     x = np.flatnonzero(spine.any(axis=(0, 1)))[-1]
     assert np.flatnonzero(dilated.any(axis=(0, 1)))[-1] == x + int(10.0 / ct.spacing_mm[0])
-    skeleton = derive_skeleton(found).voxels > 0
+    skeleton = derive_skeleton(as_segmentation(found)).voxels > 0
     np.testing.assert_array_equal(skeleton, dilated | (found.skeleton_bones.voxels > 0))
-    np.testing.assert_array_equal(derive_spine_dilated(found, 0.0).voxels > 0, spine)
+    np.testing.assert_array_equal(derive_spine_dilated(as_segmentation(found), RoiConfig(0.0)).voxels > 0, spine)
     with pytest.raises(InputError, match="give a radius of zero or more"):
-        derive_spine_dilated(found, -1.0)
+        RoiConfig(-1.0)
 
 
 @pytest.mark.parametrize("orientation", ["RAS", "PIR", "SLA"])
@@ -147,7 +147,7 @@ def test_fine_and_thick_slices_work(spacing_mm: tuple[float, float, float]) -> N
     ct, truth = make_trunk(spacing_mm)
     found = segment_builtin(ct)
     assert dice(found.skeleton_bones.voxels > 0, truth["vertebrae"]) > 0.85
-    assert (derive_spine_dilated(found).voxels > 0)[truth["vertebrae"] | truth["canal"]].mean() >= 0.97
+    assert (derive_spine_dilated(as_segmentation(found)).voxels > 0)[truth["vertebrae"] | truth["canal"]].mean() >= 0.97
 
 
 def test_an_oblique_grid_keeps_its_affine() -> None:
@@ -178,8 +178,8 @@ def test_a_long_bone_is_no_spine() -> None:
     assert leg.notes == (NO_SPINE,)
     assert not leg.has_spine and not leg.canal.voxels.any() and leg.vertebra_names == ()
     assert leg.skeleton_bones.voxels[30, 28, 30], "the marrow cavity belongs to the bone"
-    assert not derive_spine_dilated(leg).voxels.any()
-    np.testing.assert_array_equal(derive_skeleton(leg).voxels, leg.skeleton_bones.voxels)
+    assert not derive_spine_dilated(as_segmentation(leg)).voxels.any()
+    np.testing.assert_array_equal(derive_skeleton(as_segmentation(leg)).voxels, leg.skeleton_bones.voxels)
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.roi.builtin import (
     NO_SPINE,
     BuiltinSegmentation,
-    derive_skeleton,
-    derive_spine_dilated,
     segment_builtin,
 )
+from MemorySurvivalLib.roi.derive import derive_skeleton, derive_spine_dilated
+from MemorySurvivalLib.roi.labelled import as_segmentation
 
 pytestmark = pytest.mark.real_data
 
@@ -57,12 +57,12 @@ def test_the_dilated_spine_covers_the_spine_and_no_more(
 ) -> None:
     ct, labels = abdomen
     spine = np.isin(labels, [*VERTEBRAE, CANAL])
-    dilated = derive_spine_dilated(found).voxels > 0
+    dilated = derive_spine_dilated(as_segmentation(found)).voxels > 0
     assert dilated[spine].mean() >= 0.97
     away_mm = ndimage.distance_transform_edt(~spine, sampling=ct.spacing_mm[::-1])
     assert (away_mm[dilated] <= 10).mean() >= 0.87
     assert (away_mm[dilated] <= 20).mean() >= 0.95
-    assert (derive_skeleton(found).voxels > 0)[np.isin(labels, BONES)].mean() >= 0.9
+    assert (derive_skeleton(as_segmentation(found)).voxels > 0)[np.isin(labels, BONES)].mean() >= 0.9
 
 
 def test_lumbar_vertebrae_have_their_names_and_metal_is_told(
@@ -106,7 +106,7 @@ def test_limbs_have_bones_and_no_spine(real_data: Path, patient: str) -> None:
     limb = segment_builtin(read_volume(real_data / "petct_sts10" / patient / "CT_image.nii.gz", "the CT"))
     assert limb.notes[0] == NO_SPINE
     assert limb.skeleton_bones.voxels.any()
-    assert not limb.vertebrae.voxels.any() and not derive_spine_dilated(limb).voxels.any()
+    assert not limb.vertebrae.voxels.any() and not derive_spine_dilated(as_segmentation(limb)).voxels.any()
 
 
 def test_a_neck_with_thick_slices_works(real_data: Path) -> None:
@@ -128,4 +128,4 @@ def test_one_vertebra_is_enough(real_data: Path) -> None:
     truth = read_volume(folder / "sub-ct_seg-vert_label-22_msk.nii.gz", "the reference").voxels > 0
     piece = segment_builtin(ct)
     assert dice(piece.vertebrae.voxels > 0, truth) >= 0.78
-    assert (derive_spine_dilated(piece).voxels > 0)[truth].mean() >= 0.97
+    assert (derive_spine_dilated(as_segmentation(piece)).voxels > 0)[truth].mean() >= 0.97

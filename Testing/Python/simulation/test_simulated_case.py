@@ -15,11 +15,11 @@ from scipy import ndimage
 from MemorySurvivalLib.commands import simulate
 from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.imaging.volume import Affine, Volume
+from MemorySurvivalLib.roi.dilation import dilate_mm
 from MemorySurvivalLib.simulation.anatomy import ATTRIBUTE
 from MemorySurvivalLib.simulation.case import SimulatedCase, simulate_case, write_case
 from MemorySurvivalLib.simulation.covariates import COLUMNS
 from MemorySurvivalLib.simulation.disease import NO_DISEASE
-from MemorySurvivalLib.simulation.masks import dilate_mm
 from MemorySurvivalLib.simulation.tissues import BONES, VERTEBRAE, Tissue
 
 SPACING_MM = (4.0, 5.0, 7.0)
