@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import pydicom
 from pydicom import config
@@ -17,6 +16,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.imaging.dicom_magic import begins_as_dicom
 
 DAMAGE = (
     InvalidDicomError,
@@ -34,8 +34,6 @@ DAMAGE = (
 )
 """What pydicom raises on a damaged file or a value that breaks the standard."""
 
-_MAGIC_OFFSET, _MAGIC = 128, b"DICM"
-_FIRST_TAGS = (b"\x02\x00\x00\x00", b"\x02\x00\x01\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x08\x00\x16\x00")
 _PIXEL_TAGS = tuple(
     group + element
     for group, elements in (
@@ -61,19 +59,13 @@ class FileHeader:
     has_pixels: bool
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether the file begins as a DICOM file does. Raises OSError when it cannot be opened."""
-    with path.open("rb") as file:
-        return _begins_as_dicom(file)
-
-
 def read_file_header(path: Path) -> FileHeader | None:
     """The header of a DICOM file, None for any other file.
 
     Raises OSError when the file cannot be opened, InputError with one sentence when it is DICOM but damaged.
     """
     with path.open("rb") as file:
-        if not _begins_as_dicom(file):
+        if not begins_as_dicom(file):
             return None
         try:
             with config.disable_value_validation():
@@ -120,12 +112,6 @@ def _decode(dataset: Dataset) -> None:
         if element.VR == "SQ":
             for item in element.value:
                 _decode(item)
-
-
-def _begins_as_dicom(file: BinaryIO) -> bool:
-    start = file.read(_MAGIC_OFFSET + len(_MAGIC))
-    file.seek(0)
-    return start[_MAGIC_OFFSET:] == _MAGIC or start[:4] in _FIRST_TAGS
 
 
 def _is_encapsulated(syntax: UID) -> bool:

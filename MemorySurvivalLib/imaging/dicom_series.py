@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -34,7 +34,7 @@ class SeriesFacts:
 
     modality: str
     series_uid: str
-    identity: Identity
+    identity: Identity = field(repr=False)
     description: str
     study_description: str
     series_date: str
@@ -62,7 +62,7 @@ class DicomSeries:
 
     key: str
     facts: SeriesFacts
-    slices: tuple[SliceHeader, ...]
+    slices: tuple[SliceHeader, ...] = field(repr=False)
     affine: Affine | None
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -210,8 +210,8 @@ def _check_even(along: FloatMatrix) -> None:
         more = " and at other places" if gaps.size > NAMED else ""
         are = "is" if missing == 1 else "are"
         raise _Irregular(
-            f"{_count(missing, 'slice')} of {spacing:.2f} mm {are} missing {', '.join(where)}{more} (positions along the "
-            "slice normal); copy or export the whole series again."
+            f"{_count(missing, 'slice')} of {spacing:.2f} mm {are} missing {', '.join(where)}{more} (positions along "
+            "the slice normal); copy or export the whole series again."
         )
     even = np.linspace(along[0], along[-1], along.size)
     worst = np.abs(along - even).max()

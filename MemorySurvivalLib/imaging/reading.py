@@ -10,6 +10,7 @@ import SimpleITK as sitk
 
 from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.files import atomic_file
+from MemorySurvivalLib.imaging.dicom_magic import is_dicom_source
 from MemorySurvivalLib.imaging.nifti import inspect_nifti_voxels, read_nifti_header
 from MemorySurvivalLib.imaging.volume import Volume
 
@@ -20,12 +21,18 @@ WRITABLE = (".nrrd", ".nii.gz", ".nii", ".mha")
 
 
 def read_volume(path: Path, what: str) -> Volume:
-    """Read one scalar 3D image (NIfTI, NRRD, MHA or any other format SimpleITK knows).
+    """Read one scalar 3D image (NIfTI, NRRD, MHA or any other format SimpleITK knows; a DICOM folder or file).
 
-    `what` names the image in error messages ("CT", "PET", "mask"). Raises InputError with one sentence for a
-    missing file, a file that is no image or not whole, a series of volumes, a single slice, colour voxels, or a broken
-    geometry.
+    Of DICOM, the folder or the file must stand for one series; its values come rescaled, and a PET is refused, because
+    it needs `convert_to_suv`. `what` names the image in error messages ("CT", "PET", "mask"). Raises InputError with
+    one sentence for a missing file, a file that is no image or not whole, a series of volumes, a single slice, colour
+    voxels, or a broken geometry.
     """
+    if is_dicom_source(path):
+        # pydicom takes a quarter of a second to load; only DICOM needs it.
+        from MemorySurvivalLib.imaging.dicom_volume import read_dicom_volume
+
+        return read_dicom_volume(path, what)
     _check_file(path, what)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -101,8 +108,6 @@ def _fill(path: Path, size: int) -> None:
 
 def _check_file(path: Path, what: str) -> None:
     try:
-        if path.is_dir():
-            raise InputError(f"The {what} {path} is a folder; give one image file (NIfTI, NRRD or MHA).")
         path.open("rb").close()
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"The {what} file {path} does not exist; check the path.") from None

@@ -104,7 +104,9 @@ def test_a_path_through_a_file(tmp_path: Path) -> None:
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    assert refusal(tmp_path) == f"The CT {tmp_path} is a folder; give one image file (NIfTI, NRRD or MHA)."
+    assert refusal(tmp_path) == (
+        f"The CT {tmp_path} holds no DICOM image series; give an image file or the folder of a series."
+    )
 
 
 def test_a_name_too_long_to_open(tmp_path: Path) -> None:

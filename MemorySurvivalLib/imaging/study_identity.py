@@ -1,0 +1,96 @@
+"""Whether CT, PET and covariates are of one patient and one study, as far as the files say."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.imaging.dicom_series import Identity
+
+CONFIRM_OPTION = "--confirm-identity"
+
+
+class IdentityMismatch(InputError):
+    """CT, PET and covariates that seem to be of different patients or studies; a person may confirm that they are not.
+
+    `differences` are the sentences that were in the way. They name what differs, never the identifiers themselves.
+    """
+
+    def __init__(self, differences: tuple[str, ...]) -> None:
+        self.differences = differences
+        super().__init__(
+            f"{' '.join(differences)} Choose images of one study of one patient, or confirm that they belong together "
+            f"with {CONFIRM_OPTION}."
+        )
+
+
+def check_identity(
+    ct: Identity | None, pet: Identity | None, covariates_patient_id: str | None = None, *, confirmed: bool = False
+) -> tuple[str, ...]:
+    """Compare who and what the inputs are of; give back notes for the record.
+
+    `ct` and `pet` are None where the files carry no identity (NIfTI, NRRD). Something that only one side states is no
+    difference. Raises IdentityMismatch when something differs, unless `confirmed`: then the notes say what differed and
+    that it was confirmed.
+    """
+    differences = _compare(ct or Identity(), pet or Identity())
+    unknown = _unknown(ct, pet)
+    if covariates_patient_id and covariates_patient_id.strip():
+        ids = {name: one.patient_id for name, one in (("CT", ct), ("PET", pet)) if one and one.patient_id}
+        others = [name for name, value in ids.items() if _plain(value) != _plain(covariates_patient_id)]
+        if others:
+            differences += (f"The covariates and the {' and the '.join(others)} have different patient IDs.",)
+        if not ids:
+            unknown += ("The images carry no patient ID, so the covariates' patient ID could not be compared.",)
+    if differences and not confirmed:
+        raise IdentityMismatch(differences)
+    return tuple(f"Confirmed by the user although: {sentence}" for sentence in differences) + unknown
+
+
+def _compare(ct: Identity, pet: Identity) -> tuple[str, ...]:
+    found = [
+        word
+        for word, a, b in (
+            ("patient ID", _plain(ct.patient_id), _plain(pet.patient_id)),
+            ("patient name", _name(ct.name), _name(pet.name)),
+            ("birth date", _plain(ct.birth_date), _plain(pet.birth_date)),
+        )
+        if a and b and a != b
+    ]
+    sentences = []
+    if found:
+        what = found[0] if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]}"
+        sentences.append(f"The CT and the PET seem to be of different patients: the {what} of the two differ.")
+    if ct.study_uid and pet.study_uid and ct.study_uid != pet.study_uid:
+        sentences.append(f"The CT and the PET are of different studies{_days_apart(ct.study_date, pet.study_date)}.")
+    elif not (ct.study_uid and pet.study_uid) and ct.study_date and pet.study_date and ct.study_date != pet.study_date:
+        sentences.append(f"The CT and the PET are of different days{_days_apart(ct.study_date, pet.study_date)}.")
+    return tuple(sentences)
+
+
+def _unknown(ct: Identity | None, pet: Identity | None) -> tuple[str, ...]:
+    if ct is None or pet is None:
+        return ()
+    if (ct.patient_id and pet.patient_id) or (ct.name and pet.name):
+        return ()
+    if ct.study_uid and ct.study_uid == pet.study_uid:
+        return ("The images carry no patient ID or name; only the study says that CT and PET belong together.",)
+    return ("The images carry no patient ID or name, so whether CT and PET are of one patient was not checked.",)
+
+
+def _days_apart(one: str, other: str) -> str:
+    try:
+        days = abs((datetime.strptime(one, "%Y%m%d") - datetime.strptime(other, "%Y%m%d")).days)
+    except ValueError:
+        return ""
+    return f", {days} days apart" if days > 1 else ", one day apart" if days else " of the same day"
+
+
+def _plain(words: str) -> str:
+    return words.strip().casefold()
+
+
+def _name(words: str) -> tuple[str, ...]:
+    """A person's name whatever its case, order and separators; other scripts of the same name (after "=") left out."""
+    return tuple(sorted(re.findall(r"\w+", words.partition("=")[0].casefold())))
