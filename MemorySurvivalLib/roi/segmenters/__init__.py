@@ -1,0 +1,1 @@
+"""Segmenters of bones and organs on CT behind one protocol: the built-in one and programs of others."""
