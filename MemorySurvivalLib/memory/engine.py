@@ -1,25 +1,51 @@
-"""Running the backbone over slices with boxes: one memory per slice."""
+"""Running the backbone over prompted slices: one memory per slice."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import interpolate
 
+from MemorySurvivalLib.memory.features import Features
+from MemorySurvivalLib.memory.prompts import MaskPrompt, PointPrompt, Prompt, box_prompt
+
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
 
-_BOX_LABELS = (2, 3)  # SAM's prompt encoder takes a box as two points with these labels: its corners
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What n slices leave for slices after them, on the model's device.
+
+    `memory` (n, channels, h, w) is bfloat16 as the official predictor stores it, `places` its position encoding,
+    `pointer` (n, width) the object pointer.
+    """
+
+    memory: torch.Tensor
+    places: tuple[torch.Tensor, ...]
+    pointer: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """What a slice may attend to: traces by their position in a pass of `count` slices."""
+
+    position: int
+    count: int
+    conditioning: dict[int, Trace]
+    others: dict[int, Trace]
+
+
+_NO_HISTORY = History(0, 1, {}, {})
 
 
 class MemoryEngine:
-    """Encodes prompted slices into memories, each slice once.
+    """Encodes slices, each once, and turns them with their prompts into memories.
 
-    Mode `boxed`: a box on every slice. Every slice is then an initial conditioning frame of the SAM 2 video
-    predictor, which runs no memory attention on such frames, so a slice's memory depends on that slice and its box
-    alone. At batch size 1 the memories are bit-identical to those of the official predictor, which encodes every
-    slice twice.
+    At batch size 1 every memory is bit-identical to that of the official predictor, which encodes slices with a
+    prompt twice. docs/method.md says for every mode what a memory depends on.
     """
 
     def __init__(self, model: SAM2Base, device: torch.device) -> None:
@@ -32,42 +58,89 @@ class MemoryEngine:
         """Side of the square input picture in pixels."""
         return int(self.model.image_size)
 
-    @torch.inference_mode()
-    def memories(self, pictures: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-        """Memories (n, channels, h, w) in bfloat16 on the CPU of pictures (n, 3, size, size) with boxes (n, 4).
+    def memories(self, pictures: torch.Tensor, prompt: torch.Tensor | Prompt) -> torch.Tensor:
+        """Memories (n, channels, h, w), bfloat16 on the CPU, of pictures (n, 3, size, size) that are each prompted.
 
-        The predicted mask enters the memory hard-binarised and through its quarter-size logits, as in the official
-        predictor (`propagate_in_video_preflight`).
+        `prompt` is a `Prompt` or boxes (n, 4) in picture pixels. This is mode `boxed`: every slice is an initial
+        conditioning frame, so its memory depends on that slice and its prompt alone.
         """
-        model, count = self.model, pictures.shape[0]
-        backbone_out = model.forward_image(pictures.to(self.device))
-        self.encoded_slices += count
-        _, features, positions, sizes = model._prepare_backbone_features(backbone_out)
-        prompt = {
-            "point_coords": boxes.reshape(count, 2, 2).to(self.device),
-            "point_labels": torch.tensor(_BOX_LABELS, dtype=torch.int32, device=self.device).expand(count, 2),
-        }
-        no_history: dict[str, Any] = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
-        output = model.track_step(
-            frame_idx=0,
-            is_init_cond_frame=True,
-            current_vision_feats=features,
-            current_vision_pos_embeds=positions,
-            feat_sizes=sizes,
-            point_inputs=prompt,
-            mask_inputs=None,
-            output_dict=no_history,
-            num_frames=1,
-            run_mem_encoder=False,
-        )
+        given = box_prompt(prompt) if isinstance(prompt, torch.Tensor) else prompt
+        return self.condition(self.encode(pictures), given).memory.cpu()
+
+    @torch.inference_mode()
+    def encode(self, pictures: torch.Tensor) -> Features:
+        """Feature maps of pictures (n, 3, size, size). This is what costs; `encoded_slices` counts it."""
+        output = self.model.forward_image(pictures.to(self.device))
+        self.encoded_slices += pictures.shape[0]
+        return Features(tuple(output["backbone_fpn"]), tuple(output["vision_pos_enc"]))
+
+    @torch.inference_mode()
+    def condition(self, features: Features, prompt: Prompt) -> Trace:
+        """Prompted slices as initial conditioning frames: no memory is attended to.
+
+        The mask, predicted or given, enters the memory hard-binarised and through its quarter-size logits, as in the
+        official predictor (`propagate_in_video_preflight`).
+        """
+        output, vision, sizes = self._track(features, prompt, _NO_HISTORY, initial=True)
         side = (self.image_size, self.image_size)
         masks = interpolate(output["pred_masks"], size=side, mode="bilinear", align_corners=False)
-        memory, _ = model._encode_new_memory(
-            current_vision_feats=features,
+        memory, places = self.model._encode_new_memory(
+            current_vision_feats=vision,
             feat_sizes=sizes,
             pred_masks_high_res=masks,
             object_score_logits=output["object_score_logits"],
             is_mask_from_pts=True,
         )
-        kept: torch.Tensor = memory.to(torch.bfloat16).cpu()
-        return kept
+        return Trace(memory.to(torch.bfloat16), tuple(places), output["obj_ptr"])
+
+    @torch.inference_mode()
+    def follow(self, features: Features, prompt: Prompt | None, history: History) -> Trace:
+        """A slice after the first, which attends to `history`, with a prompt of its own or without.
+
+        A mask prompt is taken for the answer: SAM 2 then attends to nothing.
+        """
+        output, _, _ = self._track(features, prompt, history, initial=False)
+        return Trace(output["maskmem_features"].to(torch.bfloat16), tuple(output["maskmem_pos_enc"]), output["obj_ptr"])
+
+    def _track(
+        self, features: Features, prompt: Prompt | None, history: History, *, initial: bool
+    ) -> tuple[dict[str, Any], list[torch.Tensor], list[tuple[int, int]]]:
+        """SAM 2's `track_step`: its output, and the flattened features with their sizes for the memory encoder."""
+        backbone_out = {"backbone_fpn": list(features.maps), "vision_pos_enc": list(features.positions)}
+        _, vision, positions, sizes = self.model._prepare_backbone_features(backbone_out)
+        points = masks = None
+        if isinstance(prompt, PointPrompt):
+            points = {
+                "point_coords": prompt.points.to(self.device),
+                "point_labels": prompt.labels.to(self.device),
+            }
+        elif isinstance(prompt, MaskPrompt):
+            masks = prompt.masks.to(self.device)
+        output: dict[str, Any] = self.model.track_step(
+            frame_idx=history.position,
+            is_init_cond_frame=initial,
+            current_vision_feats=vision,
+            current_vision_pos_embeds=positions,
+            feat_sizes=sizes,
+            point_inputs=points,
+            mask_inputs=masks,
+            output_dict={
+                "cond_frame_outputs": _as_outputs(history.conditioning),
+                "non_cond_frame_outputs": _as_outputs(history.others),
+            },
+            num_frames=history.count,
+            run_mem_encoder=not initial,
+        )
+        return output, vision, sizes
+
+
+def _as_outputs(traces: dict[int, Trace]) -> dict[int, dict[str, Any]]:
+    """Traces under the names by which SAM 2 looks them up."""
+    return {
+        position: {
+            "maskmem_features": trace.memory,
+            "maskmem_pos_enc": list(trace.places),
+            "obj_ptr": trace.pointer,
+        }
+        for position, trace in traces.items()
+    }

@@ -1,45 +1,68 @@
-"""One pass over the body: which slices, in which order, with which boxes, and the memory each leaves."""
+"""One pass over the body: which slices, in which order, with which prompts, and the memory each leaves."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
 import torch
 
+from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.imaging.window import Modality, Window
+from MemorySurvivalLib.memory.bank import MemoryBank
 from MemorySurvivalLib.memory.engine import MemoryEngine
+from MemorySurvivalLib.memory.features import FeatureFile, Features
+from MemorySurvivalLib.memory.prompts import Prompt, PromptBox, PromptConfig, Prompter
 from MemorySurvivalLib.memory.readout import Readout, ReadoutName, read_out
 from MemorySurvivalLib.memory.slices import SliceFrame
-from MemorySurvivalLib.progress import ProgressCallback, ignore_progress, track
+from MemorySurvivalLib.progress import Meter, ProgressCallback, ignore_progress, track
 from MemorySurvivalLib.roi.boxes import SliceBox
+
+Mode = Literal["boxed", "streamed", "tracked"]
+Direction = Literal["head_to_feet", "feet_to_head", "both"]
 
 
 class PropagationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How slices are prompted and read: part of a model bundle.
 
-    `slice_step` 2 uses every second ROI slice (paper section 2.3.1); passes run from head to feet; `batch_size` 1
-    keeps the numbers bit-identical to the official predictor.
+    `slice_step` 2 uses every second ROI slice (paper section 2.3.1). `mode`: `boxed` prompts every used slice and
+    looks at each alone; `streamed` prompts every used slice, and each attends to the memory of those before it;
+    `tracked` prompts the first one only. `direction` `both` runs head to feet and feet to head and takes each slice's
+    mean memory, in the order from head to feet. `batch_size` slices go through the image encoder together; 1 keeps
+    the numbers bit-identical to the official predictor.
     """
 
     readout: ReadoutName
     slice_step: int = 2
-    mode: Literal["boxed"] = "boxed"
+    mode: Mode = "boxed"
     batch_size: int = 1
+    direction: Direction = "head_to_feet"
+    prompt: PromptConfig = PromptConfig()
 
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """The memories one modality left behind: (slices, channels, h, w) bfloat16, in the order of `boxes`."""
+    """The memories one modality left behind: (slices, channels, h, w) bfloat16, in the order of `boxes`.
+
+    `boxes` are those the slices were prompted with, after padding and jitter; `prompter` makes their prompts.
+    """
 
     modality: Modality
-    boxes: tuple[SliceBox, ...]
+    boxes: tuple[PromptBox, ...]
     frame: SliceFrame
     window: Window
     memories: torch.Tensor
     readout: Readout
+    mode: Mode
+    prompter: Prompter
+
+    def prompt(self, position: int) -> Prompt:
+        """The prompt that the slice at `position` of a `boxed` or `streamed` pass was given."""
+        return self.prompter.prompt([self.boxes[position]])
 
 
 def propagate(
@@ -50,17 +73,90 @@ def propagate(
     boxes: tuple[SliceBox, ...],
     config: PropagationConfig,
     progress: ProgressCallback = ignore_progress,
+    mask: Volume | None = None,
 ) -> Pass:
     """Run the engine over the boxed slices of `image` (axes running to LPS, HU or SUVbw).
 
-    Slices are read, windowed and encoded a batch at a time, so memory does not grow with the volume beyond the
-    kept memories.
+    `boxes` run from head to feet, `mask` is the ROI they were made of (bool, on the image's grid), needed for mask
+    and point prompts. Slices are read, windowed and encoded a batch at a time and each once, so memory does not grow
+    with the volume beyond the kept memories. Raises InputError for prompts that cannot be made.
     """
+    if not boxes:
+        raise InputError("No slice holds any of the ROI, so there is nothing to read; choose a mask with voxels in it.")
     frame = SliceFrame.of(image, engine.image_size)
-    batches = [boxes[start : start + config.batch_size] for start in range(0, len(boxes), config.batch_size)]
+    prompter = Prompter(config.prompt, frame, image.spacing_mm, mask)
+    used = tuple(prompter.edges(box) for box in boxes)
+    if config.direction == "feet_to_head":
+        used = used[::-1]
+    stage = f"memory {modality}"
+
+    def pictures(batch: tuple[PromptBox, ...]) -> torch.Tensor:
+        return frame.picture(image.voxels[[box.z for box in batch]], window)
+
+    def features() -> Iterator[Features]:
+        for batch in _batches(used, config.batch_size):
+            yield from engine.encode(pictures(batch)).split()
+
+    if config.mode == "boxed":  # the order changes nothing, so both directions are one
+        batches = _batches(used, config.batch_size)
+        memories = torch.cat(
+            [
+                engine.memories(pictures(batch), prompter.prompt(batch))
+                for batch in track(batches, stage, len(batches), progress)
+            ]
+        )
+    else:
+        prompts = _Prompts(prompter, used, every=config.mode == "streamed")
+        if config.direction == "both":
+            memories = _both_ways(engine, features(), prompts, Meter(stage, 2 * len(used), progress))
+        else:
+            memories = _one_way(engine, features(), prompts, Meter(stage, len(used), progress))
+    return Pass(modality, used, frame, window, memories, read_out(config.readout, memories), config.mode, prompter)
+
+
+@dataclass(frozen=True, eq=False)
+class _Prompts:
+    """The prompts of a pass through memory: on every slice or on the first one only."""
+
+    prompter: Prompter
+    boxes: tuple[PromptBox, ...]
+    every: bool
+
+    def reverse(self) -> _Prompts:
+        return _Prompts(self.prompter, self.boxes[::-1], self.every)
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, position: int) -> Prompt | None:
+        return self.prompter.prompt([self.boxes[position]]) if self.every or position == 0 else None
+
+
+def _batches(boxes: tuple[PromptBox, ...], size: int) -> list[tuple[PromptBox, ...]]:
+    return [boxes[start : start + size] for start in range(0, len(boxes), size)]
+
+
+def _one_way(engine: MemoryEngine, features: Iterator[Features], prompts: _Prompts, meter: Meter) -> torch.Tensor:
+    """Memories (slices, channels, h, w), bfloat16 on the CPU, of one pass through the memory bank."""
+    bank = MemoryBank(engine, len(prompts))
     memories = []
-    for batch in track(batches, f"memory {modality}", len(batches), progress):
-        pictures = frame.picture(image.voxels[[box.z for box in batch]], window)
-        memories.append(engine.memories(pictures, torch.stack([frame.box(box) for box in batch])))
-    stacked = torch.cat(memories)
-    return Pass(modality, boxes, frame, window, stacked, read_out(config.readout, stacked))
+    for position, one in enumerate(features):
+        memories.append(bank.take(one, prompts[position]).memory.cpu())
+        meter.step()
+    return torch.cat(memories)
+
+
+def _both_ways(engine: MemoryEngine, features: Iterator[Features], prompts: _Prompts, meter: Meter) -> torch.Tensor:
+    """The mean of each slice's memories in the pass and in the reverse pass, which reuses the encoded features."""
+    with tempfile.TemporaryFile(prefix="memory-survival-") as spill:
+        file = FeatureFile(spill, engine.device)
+
+        def keep() -> Iterator[Features]:
+            for one in features:
+                file.append(one)
+                yield one
+
+        there = _one_way(engine, keep(), prompts, meter)
+        again = (file.read(number) for number in reversed(range(len(prompts))))
+        back = _one_way(engine, again, prompts.reverse(), meter).flip(0)
+    return ((there.float() + back.float()) / 2).to(torch.bfloat16)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, get_args
+import re
+from typing import Annotated, Protocol
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
 
-ReadoutName = Literal["last", "mean", "max"]
-READOUTS: tuple[ReadoutName, ...] = get_args(ReadoutName)
+from MemorySurvivalLib.errors import InputError
+
+MAX_LAYERS = 64
+
+_PATTERN = "^(last|mean|max|(bank|stations):([1-9]|[1-5][0-9]|6[0-4]))$"
+
+ReadoutName = Annotated[str, msgspec.Meta(pattern=_PATTERN)]
+"""`last`, `mean`, `max`, or `bank:K` or `stations:K` with K from 1 to 64."""
+
+READOUTS: tuple[ReadoutName, ...] = ("last", "mean", "max", "bank:2", "stations:4")
+"""One of each kind, with the usual number of layers."""
 
 Replacements = dict[int, torch.Tensor]
 """Slices whose memory is exchanged: position in the pass -> other memory (channels, h, w)."""
@@ -22,27 +33,37 @@ class Readout(Protocol):
         """The memory state (layers, channels, h, w), float32."""
 
     def state_with(self, replacements: Replacements) -> torch.Tensor:
-        """The state after exchanging some slices' memories, exactly as if the whole pass had been run again."""
+        """The state after exchanging some slices' memories, exactly as if it were read out of those memories."""
 
     def sees(self, position: int) -> bool:
-        """Whether the slice at `position` of the pass can change the state at all."""
+        """Whether the memory of the slice at `position` of the pass can change the state at all."""
 
 
-class LastReadout:
-    """The memory after the last slice (paper section 2.3.1): blind to every slice before it in `boxed` mode."""
+class BankReadout:
+    """The memories of the last `layers` slices, the last one last; `last` is the bank of one layer.
 
-    def __init__(self, memories: torch.Tensor) -> None:
-        self._count = memories.shape[0]
-        self._last = memories[-1].float()
+    The paper reports two layers "after crop/pad of the memory-layer axis" (section 2.3.1). We crop to the last ones;
+    a shorter pass is padded with layers of zeros in front. In `boxed` mode it is blind to every slice before them.
+    """
+
+    def __init__(self, memories: torch.Tensor, layers: int = 1) -> None:
+        self._start = len(memories) - layers
+        """Position of the first layer; negative where the pass is shorter than the bank."""
+        self._kept = memories[max(0, self._start) :].float()
+        self._padding = memories.new_zeros((max(0, -self._start), *memories.shape[1:]), dtype=torch.float32)
 
     def state(self) -> torch.Tensor:
-        return self._last[None]
+        return self.state_with({})
 
     def state_with(self, replacements: Replacements) -> torch.Tensor:
-        return replacements.get(self._count - 1, self._last).float()[None]
+        state = torch.cat([self._padding, self._kept])
+        for position, memory in replacements.items():
+            if self.sees(position):
+                state[position - self._start] = memory.float()
+        return state
 
     def sees(self, position: int) -> bool:
-        return position == self._count - 1
+        return position >= self._start
 
 
 class MeanReadout:
@@ -70,30 +91,87 @@ class MeanReadout:
         return torch.from_numpy((total / len(self._memories)).astype(np.float32))[None]
 
 
-class MaxReadout:
-    """The largest value of each memory cell over all slices."""
+class StationsReadout:
+    """The pass cut into `layers` stations of equally many slices, in its order, and the mean within each.
 
-    def __init__(self, memories: torch.Tensor) -> None:
-        self._memories = memories
+    Station k holds the positions from floor(k n / K) up to floor((k + 1) n / K), so sizes differ by one at most. A
+    pass of fewer slices than stations repeats slices: station k then holds the position floor(k n / K) alone.
+    """
+
+    def __init__(self, memories: torch.Tensor, layers: int) -> None:
+        count = len(memories)
+        starts = [number * count // layers for number in range(layers)]
+        stops = [max((number + 1) * count // layers, start + 1) for number, start in enumerate(starts)]
+        self._spans = list(zip(starts, stops, strict=True))
+        self._means = [MeanReadout(memories[start:stop]) for start, stop in self._spans]
 
     def state(self) -> torch.Tensor:
-        return self._memories.float().amax(dim=0)[None]
+        return self.state_with({})
 
     def state_with(self, replacements: Replacements) -> torch.Tensor:
-        exchanged = self._memories.clone()
-        for position, memory in replacements.items():
-            exchanged[position] = memory
-        return exchanged.float().amax(dim=0)[None]
+        layers = []
+        for (start, stop), mean in zip(self._spans, self._means, strict=True):
+            layers.append(mean.state_with({k - start: m for k, m in replacements.items() if start <= k < stop}))
+        return torch.cat(layers)
 
     def sees(self, position: int) -> bool:
         return True
 
 
+class MaxReadout:
+    """The largest value of each memory cell over all slices.
+
+    Of each cell the few largest values and their slices are kept, so that an exchange takes the largest value whose
+    slice stays. Only cells whose kept values are all exchanged look at all memories again.
+    """
+
+    RUNNERS_UP = 6
+
+    def __init__(self, memories: torch.Tensor) -> None:
+        self._memories = memories
+        top = torch.topk(memories, min(len(memories), self.RUNNERS_UP), dim=0)
+        self._values, self._owners = top.values, top.indices.to(torch.int32)
+
+    def state(self) -> torch.Tensor:
+        return self._values[0].float()[None]
+
+    def state_with(self, replacements: Replacements) -> torch.Tensor:
+        exchanged = torch.zeros(len(self._memories), dtype=torch.bool)
+        exchanged[list(replacements)] = True
+        stays = ~exchanged[self._owners.long()]
+        # The first kept value that stays; argmax of booleans finds the first true one.
+        first = stays.to(torch.uint8).argmax(dim=0, keepdim=True)
+        best = self._values.gather(0, first)[0].float()
+        lost = ~stays.any(dim=0)
+        if lost.any():
+            others = self._memories[~exchanged][:, lost].float()
+            best[lost] = others.amax(dim=0) if len(others) else float("-inf")
+        for memory in replacements.values():
+            best = torch.maximum(best, memory.float())
+        return best[None]
+
+    def sees(self, position: int) -> bool:
+        return True
+
+
+def check_readout(name: str) -> tuple[str, int]:
+    """The kind of readout and its number of layers. Raises InputError for a name that is none."""
+    if not re.match(_PATTERN, name):
+        raise InputError(
+            f"Unknown readout {name!r}; known are last, mean, max, bank:K and stations:K with K from 1 to {MAX_LAYERS}."
+        )
+    kind, _, layers = name.partition(":")
+    return kind, int(layers or 1)
+
+
 def read_out(name: ReadoutName, memories: torch.Tensor) -> Readout:
-    """The readout `name` of per-slice memories (slices, channels, h, w) in the order of the pass."""
-    readouts: dict[ReadoutName, type[LastReadout] | type[MeanReadout] | type[MaxReadout]] = {
-        "last": LastReadout,
-        "mean": MeanReadout,
-        "max": MaxReadout,
-    }
-    return readouts[name](memories)
+    """The readout `name` of per-slice memories (slices, channels, h, w) in the order of the pass.
+
+    Raises InputError for an unknown name.
+    """
+    kind, layers = check_readout(name)
+    if kind == "mean":
+        return MeanReadout(memories)
+    if kind == "max":
+        return MaxReadout(memories)
+    return StationsReadout(memories, layers) if kind == "stations" else BankReadout(memories, layers)

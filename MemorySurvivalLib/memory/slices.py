@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +12,23 @@ from torch.nn.functional import interpolate, pad
 
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.imaging.window import Window
-from MemorySurvivalLib.roi.boxes import SliceBox
 
 # ImageNet statistics, as SAM 2 and MedSAM2 normalise their input.
 _MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
 _STD = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+
+
+class Edges(Protocol):
+    """A box in voxel edges, whole (`SliceBox`) or between voxels (`PromptBox`)."""
+
+    @property
+    def x0(self) -> float: ...
+    @property
+    def y0(self) -> float: ...
+    @property
+    def x1(self) -> float: ...
+    @property
+    def y1(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -51,12 +64,10 @@ class SliceFrame:
         unit = ((values - window.low) / (window.high - window.low)).clamp(0, 1)
         if (self.height, self.width) != (self.rows, self.columns):
             unit = interpolate(unit, (self.height, self.width), mode="bilinear", antialias=True, align_corners=False)
-        bottom = self.image_size - self.height - self.top
-        right = self.image_size - self.width - self.left
-        square = pad(unit, (self.left, right, self.top, bottom))
+        square = pad(unit, self._margins)
         return (square.expand(-1, 3, -1, -1) - _MEAN) / _STD
 
-    def box(self, box: SliceBox) -> torch.Tensor:
+    def box(self, box: Edges) -> torch.Tensor:
         """A prompt box in picture pixels: (x0, y0, x1, y1), float32."""
         across, down = self.width / self.columns, self.height / self.rows
         return torch.tensor(
@@ -67,3 +78,30 @@ class SliceFrame:
                 self.top + box.y1 * down,
             ]
         )
+
+    def mask(self, pixels: npt.NDArray[np.bool_]) -> torch.Tensor:
+        """A slice's mask (rows, columns) in picture pixels (size, size), float32, 0 or 1.
+
+        A pixel is set when at least half of it is covered, as in SAM 2's `add_new_mask`. Where a thin mask would
+        vanish at that, its most covered pixel stays, so that a slice with ROI is never told to hold nothing.
+        """
+        covered = torch.from_numpy(pixels.astype(np.float32))
+        if (self.height, self.width) != (self.rows, self.columns):
+            covered = interpolate(
+                covered[None, None], (self.height, self.width), mode="bilinear", antialias=True, align_corners=False
+            )[0, 0]
+        inside = covered >= min(0.5, float(covered.max())) if pixels.any() else covered > 0
+        return pad(inside.float(), self._margins)
+
+    def points(self, pixels_xy: npt.NDArray[np.int64]) -> torch.Tensor:
+        """The centres of a slice's pixels (n, 2), x then y, in picture pixels, float32."""
+        scale = torch.tensor([self.width / self.columns, self.height / self.rows])
+        corner = torch.tensor([float(self.left), float(self.top)])
+        # SAM's prompt encoder adds half a pixel to reach a picture pixel's centre.
+        return corner + (torch.from_numpy(pixels_xy).float() + 0.5) * scale - 0.5
+
+    @property
+    def _margins(self) -> tuple[int, int, int, int]:
+        """Padding around the fitted slice: left, right, top, bottom."""
+        bottom = self.image_size - self.height - self.top
+        return self.left, self.image_size - self.width - self.left, self.top, bottom

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -23,10 +24,78 @@ def build_official(spec: BackboneSpec, state: dict[str, torch.Tensor]) -> Any:
     return predictor
 
 
-def official_memories(predictor: Any, pictures: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-    """A box on every slice, then propagation: memories (slices, channels, h, w) as the predictor keeps them."""
+Given = dict[str, Any]
+"""The prompt of one slice as the predictor's own methods take it: `box`, `points` with `labels`, or `mask`."""
+
+
+@torch.inference_mode()
+def official_memories(
+    predictor: Any,
+    pictures: torch.Tensor,
+    prompts: torch.Tensor | Sequence[Given],
+    mode: str = "boxed",
+    *,
+    reverse: bool = False,
+) -> torch.Tensor:
+    """Memories (slices, channels, h, w), in the order of `pictures`, as the predictor keeps them.
+
+    `prompts` are boxes (slices, 4) or one prompt a slice. `boxed`: every slice gets its prompt, then
+    `propagate_in_video`. `tracked`: only the first one in the direction of the pass does. `streamed`: the first as in
+    `tracked`, then `_run_single_frame_inference` with the prompt on each further one, not as an initial frame.
+    """
+    given = [{"box": box.tolist()} for box in prompts] if isinstance(prompts, torch.Tensor) else list(prompts)
+    state = _new_state(predictor, pictures)
+    order = list(range(len(pictures)))[:: -1 if reverse else 1]
+    for index in order if mode == "boxed" else order[:1]:
+        _add(predictor, state, index, given[index])
+    if mode == "streamed":
+        predictor.propagate_in_video_preflight(state)
+        for index in order[1:]:
+            _stream(predictor, state, index, given[index], reverse)
+    else:
+        for _ in predictor.propagate_in_video(state, start_frame_idx=order[0], reverse=reverse):
+            pass
+    kept = state["output_dict_per_obj"][0]
+    outputs = {**kept["cond_frame_outputs"], **kept["non_cond_frame_outputs"]}
+    return torch.cat([outputs[index]["maskmem_features"] for index in range(len(pictures))])
+
+
+def _add(predictor: Any, state: dict[str, Any], index: int, given: Given) -> None:
+    add = predictor.add_new_mask if "mask" in given else predictor.add_new_points_or_box
+    add(state, index, 1, **given)
+
+
+def _stream(predictor: Any, state: dict[str, Any], index: int, given: Given, reverse: bool) -> None:
+    """Exactly what `propagate_in_video` does for a slice without a prompt, but with one."""
+    points, masks = None, None
+    if "mask" in given:
+        masks = given["mask"].float()[None, None]
+    else:
+        coordinates = given["box"] if "box" in given else given["points"]
+        labels = [2, 3] if "box" in given else given["labels"]
+        points = {
+            "point_coords": torch.as_tensor(coordinates, dtype=torch.float32).reshape(1, -1, 2),
+            "point_labels": torch.as_tensor(labels, dtype=torch.int32).reshape(1, -1),
+        }
+    outputs = state["output_dict_per_obj"][0]
+    output, _ = predictor._run_single_frame_inference(
+        inference_state=state,
+        output_dict=outputs,
+        frame_idx=index,
+        batch_size=1,
+        is_init_cond_frame=False,
+        point_inputs=points,
+        mask_inputs=masks,
+        reverse=reverse,
+        run_mem_encoder=True,
+    )
+    outputs["non_cond_frame_outputs"][index] = output
+
+
+def _new_state(predictor: Any, pictures: torch.Tensor) -> dict[str, Any]:
+    """What `init_state` makes, for pictures that are in memory."""
     size = predictor.image_size
-    state: dict[str, Any] = {
+    return {
         "images": pictures,
         "num_frames": len(pictures),
         "offload_video_to_cpu": False,
@@ -51,9 +120,3 @@ def official_memories(predictor: Any, pictures: torch.Tensor, boxes: torch.Tenso
             )
         },
     }
-    for index, box in enumerate(boxes):
-        predictor.add_new_points_or_box(state, index, 1, box=box.tolist())
-    for _ in predictor.propagate_in_video(state):
-        pass
-    kept = state["output_dict_per_obj"][0]["cond_frame_outputs"]
-    return torch.cat([kept[index]["maskmem_features"] for index in range(len(pictures))])
