@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.explain.plan import FillName, Patch
 from MemorySurvivalLib.imaging.case import Case
 from MemorySurvivalLib.imaging.window import Modality
@@ -58,8 +59,15 @@ def occluded_log_risks(
 
     In `boxed` mode a slice's memory depends on that slice alone, so a patch changes only the memories of the slices
     it touches: each distinct (slice, rows, columns) is encoded once and the readout exchanges those memories. Slices
-    that the readout cannot see are not encoded at all. Equal to re-running the whole pass for every patch.
+    that the readout cannot see are not encoded at all. Equal to re-running the whole pass for every patch with the
+    same prompts. Raises InputError for the modes in which a slice changes the memories of others.
     """
+    for one_pass in passes.values():
+        if one_pass.mode != "boxed":
+            raise InputError(
+                f"There is no heatmap for mode {one_pass.mode}, in which a slice changes the memories of slices after "
+                "it; score without a heatmap or use a bundle of mode boxed."
+            )
     layers = [_Layer(span, tuple(group)) for span, group in groupby(range(len(patches)), lambda i: _span(patches[i]))]
     any_pass = next(iter(passes.values()))
     positions = [_visible_positions(any_pass, layer.span) for layer in layers]
@@ -107,7 +115,7 @@ def _occluded_memory(engine: MemoryEngine, case: Case, one_pass: Pass, work: Wor
     pixels = case.image(one_pass.modality).voxels[box.z].astype(np.float32)
     pixels[y0:y1, x0:x1] = fill
     picture = one_pass.frame.picture(pixels[None], one_pass.window)
-    return engine.memories(picture, one_pass.frame.box(box)[None])[0]
+    return engine.memories(picture, one_pass.prompt(work.position))[0]
 
 
 @torch.inference_mode()
