@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import struct
+import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +16,13 @@ import pydicom
 from pydicom import config
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.dicom_magic import begins_as_dicom
@@ -47,6 +56,20 @@ _PIXEL_TAGS = tuple(
 Numbers = tuple[float, ...]
 
 
+@contextmanager
+def reading_quietly() -> Iterator[None]:
+    """No warnings from pydicom about values that break the standard: scanners and anonymisers write many."""
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    try:
+        with config.disable_value_validation(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            logger.setLevel(logging.ERROR)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 @dataclass(frozen=True, eq=False)
 class FileHeader:
     """The header of one file and what can be told about its pixels without reading them."""
@@ -64,17 +87,16 @@ def read_file_header(path: Path) -> FileHeader | None:
 
     Raises OSError when the file cannot be opened, InputError with one sentence when it is DICOM but damaged.
     """
-    with path.open("rb") as file:
+    with path.open("rb") as file, reading_quietly():
         if not begins_as_dicom(file):
             return None
         try:
-            with config.disable_value_validation():
-                dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+            dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True)
         except DAMAGE as error:
             raise InputError(
                 f"The DICOM file {show(path)} is damaged or cut short; copy or export it again."
             ) from error
-        syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID", "")) or ImplicitVRLittleEndian)
+        syntax = _transfer_syntax(dataset)
         if syntax == DeflatedExplicitVRLittleEndian:
             return FileHeader(path, dataset, syntax, None, True)
         start = file.tell()
@@ -97,7 +119,7 @@ def read_whole_header(path: Path) -> Dataset:
         raise InputError(f"The DICOM file {show(path)} cannot be opened ({error.strerror}).") from error
     if header is None:
         raise InputError(f"{show(path)} is not a DICOM file.")
-    with config.disable_value_validation():
+    with reading_quietly():
         _decode(header.dataset)
     return header.dataset
 
@@ -109,9 +131,22 @@ def _decode(dataset: Dataset) -> None:
         except DAMAGE:
             del dataset[tag]
             continue
-        if element.VR == "SQ":
+        if element.VR in ("DS", "IS", "FD", "FL") and isinstance(element.value, str) and element.value:
+            del dataset[tag]  # pydicom keeps a number that it cannot read as text
+        elif element.VR == "SQ":
             for item in element.value:
                 _decode(item)
+
+
+def _transfer_syntax(dataset: Dataset) -> UID:
+    """As stated, or for files without a preamble as pydicom found it to be."""
+    stated = str(dataset.file_meta.get("TransferSyntaxUID", ""))
+    if stated:
+        return UID(stated)
+    implicit, little = dataset.original_encoding
+    if not little:
+        return ExplicitVRBigEndian
+    return ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
 
 
 def _is_encapsulated(syntax: UID) -> bool:

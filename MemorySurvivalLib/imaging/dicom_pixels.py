@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import SimpleITK as sitk
-from pydicom import config
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, SecondaryCaptureImageStorage, generate_uid
 
 from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.imaging.dicom_header import DAMAGE, show
+from MemorySurvivalLib.imaging.dicom_header import DAMAGE, reading_quietly, show
 from MemorySurvivalLib.imaging.dicom_series import DicomSeries
 from MemorySurvivalLib.imaging.dicom_slices import SliceHeader
 from MemorySurvivalLib.imaging.volume import Volume, Voxels
@@ -87,13 +86,15 @@ def _frame(stored: Voxels, image: SliceHeader) -> Voxels:
 
 def _read_stored(image: SliceHeader) -> Voxels:
     """The stored numbers of one file: (rows, columns), or (frames, rows, columns)."""
-    syntax = UID(image.transfer_syntax)
     try:
-        with config.disable_value_validation():
+        with reading_quietly():
+            syntax = UID(image.transfer_syntax)
+            ds = pydicom.dcmread(image.path, force=True)
             if syntax.is_transfer_syntax and not syntax.is_encapsulated:
-                stored = pydicom.dcmread(image.path, force=True).pixel_array
+                ds.file_meta.TransferSyntaxUID = syntax  # files without a preamble do not say it
+                stored = ds.pixel_array
             else:
-                stored = _decode_with_gdcm(pydicom.dcmread(image.path, force=True), syntax)
+                stored = _decode_with_gdcm(ds, syntax)
     except OSError as error:
         raise InputError(f"The DICOM file {show(image.path)} cannot be opened ({error.strerror}).") from error
     except RuntimeError as error:

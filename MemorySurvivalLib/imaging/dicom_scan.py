@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pydicom import config
 from pydicom.uid import UID
 
 from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.imaging.dicom_header import FileHeader, read_file_header, show, text
+from MemorySurvivalLib.imaging.dicom_header import FileHeader, read_file_header, reading_quietly, show, text
 from MemorySurvivalLib.imaging.dicom_series import (
     DicomSeries,
     Found,
@@ -135,7 +134,7 @@ def _read(file: Path, others: list[OtherFile]) -> FileHeader | OtherFile | None:
 def _sort_in(header: FileHeader, groups: dict[object, _Group], others: list[OtherFile]) -> bool:
     """Put a file where it belongs; false for what is no DICOM object of a patient (an index, or nothing we know)."""
     ds = header.dataset
-    with config.disable_value_validation():
+    with reading_quietly():
         sop_class = UID(text(ds, "SOPClassUID"))
         if sop_class == _DIRECTORY or text(ds.file_meta, "MediaStorageSOPClassUID") == _DIRECTORY:
             return False

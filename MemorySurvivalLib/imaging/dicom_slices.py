@@ -5,10 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydicom import config
 from pydicom.dataset import Dataset
 
-from MemorySurvivalLib.imaging.dicom_header import FileHeader, Numbers, count, items, number, numbers, text
+from MemorySurvivalLib.imaging.dicom_header import (
+    FileHeader,
+    Numbers,
+    count,
+    items,
+    number,
+    numbers,
+    reading_quietly,
+    text,
+)
 
 Marks = tuple[tuple[str, str], ...]
 
@@ -63,7 +71,7 @@ class SliceHeader:
 def list_slices(header: FileHeader) -> tuple[SliceHeader, ...]:
     """The images of one file: one, or one for each frame. A file without images gives none."""
     ds = header.dataset
-    with config.disable_value_validation():
+    with reading_quietly():
         if not count(ds, "Rows") or not count(ds, "Columns"):
             return ()
         frames = count(ds, "NumberOfFrames", 1)

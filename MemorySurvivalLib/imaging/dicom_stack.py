@@ -9,10 +9,9 @@ from itertools import groupby
 
 import numpy as np
 import pydicom
-from pydicom import config
 
 from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.imaging.dicom_header import DAMAGE, show
+from MemorySurvivalLib.imaging.dicom_header import DAMAGE, reading_quietly, show
 from MemorySurvivalLib.imaging.dicom_slices import SliceHeader
 from MemorySurvivalLib.imaging.volume import Affine, FloatMatrix
 
@@ -298,7 +297,7 @@ def _digest(image: SliceHeader, digests: dict[object, bytes]) -> bytes:
     """Hash of a file's pixel data as stored; a file that cannot be read is like no other."""
     if image.path not in digests:
         try:
-            with config.disable_value_validation():
+            with reading_quietly():
                 pixels = pydicom.dcmread(image.path, specific_tags=["PixelData"], force=True).get("PixelData")
             digests[image.path] = hashlib.sha256(pixels or show(image.path).encode()).digest()
         except (OSError, *DAMAGE):

@@ -37,8 +37,21 @@ def list_candidates(found: Found) -> tuple[Candidate, ...]:
     return tuple(assess(one, longest) for one in found.series)
 
 
+def choose_one(found: Found, role: Role, key: str | None = None) -> DicomSeries:
+    """The one series for a role where the other image does not come from here; `key` names it and wins.
+
+    Raises InputError with one sentence when there is nothing to choose or candidates are equal.
+    """
+    return _best(_pool(found, list_candidates(found), role, key), role).series
+
+
 def choose_study(
-    found: Found, *, ct_series: str | None = None, pet_series: str | None = None, confirmed: bool = False
+    found: Found,
+    *,
+    ct_series: str | None = None,
+    pet_series: str | None = None,
+    covariates_patient_id: str | None = None,
+    confirmed: bool = False,
 ) -> StudyChoice:
     """Choose the CT and the attenuation-corrected PET of one study.
 
@@ -60,7 +73,8 @@ def choose_study(
     ct = _best(cts, "CT")
     if ct_series:
         ct = _fitted(ct, pet.series)
-    notes = check_identity(ct.series.identity, pet.series.identity, confirmed=confirmed)
+    who = (ct.series.identity, pet.series.identity)
+    notes = check_identity(*who, covariates_patient_id, confirmed=confirmed)
     notes += _frame_note(ct.series, pet.series) + _kept_notes(ct.series, pet.series)
     fitted = {one.series.key: one for one in (*cts, ct, pet)}
     judged = tuple(_marked(fitted.get(one.series.key, one), ct.series, pet.series) for one in candidates)
@@ -176,4 +190,12 @@ def _marked(one: Candidate, *chosen: DicomSeries) -> Candidate:
     return replace(one, chosen=any(one.series is series for series in chosen))
 
 
-__all__ = ["Candidate", "IdentityMismatch", "StudyChoice", "check_identity", "choose_study", "list_candidates"]
+__all__ = [
+    "Candidate",
+    "IdentityMismatch",
+    "StudyChoice",
+    "check_identity",
+    "choose_one",
+    "choose_study",
+    "list_candidates",
+]

@@ -75,7 +75,8 @@ def write_series(
         pixels = np.round(stored).astype(np.int16 if signed else np.uint16)
         header.PixelRepresentation = int(signed)
         header.PixelData = np.ascontiguousarray(pixels).tobytes()
-        apply_tags(header, tags(z) if callable(tags) else tags or {})
+        with config.disable_value_validation():
+            apply_tags(header, tags(z) if callable(tags) else tags or {})
         path = folder / f"image{order[z]:05d}.dcm"
         save(header, path, transfer_syntax)
         paths.append(path)
