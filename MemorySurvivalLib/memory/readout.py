@@ -121,34 +121,35 @@ class StationsReadout:
 class MaxReadout:
     """The largest value of each memory cell over all slices.
 
-    Of each cell the few largest values and their slices are kept, so that an exchange takes the largest value whose
-    slice stays. Only cells whose kept values are all exchanged look at all memories again.
+    Of each cell the few largest values and their slices are kept, so that an exchange only follows the cells whose
+    largest value goes, down to the largest that stays. Cells that lose all they keep look at all memories again.
     """
 
     RUNNERS_UP = 6
 
     def __init__(self, memories: torch.Tensor) -> None:
-        self._memories = memories
-        top = torch.topk(memories, min(len(memories), self.RUNNERS_UP), dim=0)
-        self._values, self._owners = top.values, top.indices.to(torch.int32)
+        self._cells = memories.flatten(1)
+        self._shape = memories.shape[1:]
+        top = torch.topk(self._cells, min(len(memories), self.RUNNERS_UP), dim=0)
+        self._values, self._owners = top.values.float(), top.indices.to(torch.int32)
 
     def state(self) -> torch.Tensor:
-        return self._values[0].float()[None]
+        return self._values[0].reshape(1, *self._shape).clone()
 
     def state_with(self, replacements: Replacements) -> torch.Tensor:
-        exchanged = torch.zeros(len(self._memories), dtype=torch.bool)
-        exchanged[list(replacements)] = True
-        stays = ~exchanged[self._owners.long()]
-        # The first kept value that stays; argmax of booleans finds the first true one.
-        first = stays.to(torch.uint8).argmax(dim=0, keepdim=True)
-        best = self._values.gather(0, first)[0].float()
-        lost = ~stays.any(dim=0)
-        if lost.any():
-            others = self._memories[~exchanged][:, lost].float()
-            best[lost] = others.amax(dim=0) if len(others) else float("-inf")
+        goes = torch.zeros(len(self._cells), dtype=torch.bool)
+        goes[list(replacements)] = True
+        best = self._values[0].clone()
+        lost = goes[self._owners[0]].nonzero()[:, 0]
+        for values, owners in zip(self._values[1:], self._owners[1:], strict=True):
+            best[lost] = values[lost]
+            lost = lost[goes[owners[lost]]]
+        if len(lost):
+            remaining = self._cells[:, lost].masked_fill(goes[:, None], float("-inf"))
+            best[lost] = remaining.amax(dim=0).float()
         for memory in replacements.values():
-            best = torch.maximum(best, memory.float())
-        return best[None]
+            best = torch.maximum(best, memory.float().flatten())
+        return best.reshape(1, *self._shape)
 
     def sees(self, position: int) -> bool:
         return True

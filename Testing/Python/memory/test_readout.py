@@ -109,7 +109,7 @@ def test_an_exchange_of_max_reads_few_memories_again() -> None:
     readout, expected = MaxReadout(memories), memories.clone()
     low = torch.full(SHAPE, -50.0, dtype=torch.bfloat16)
     expected[5:8] = low
-    readout._memories = torch.full_like(memories, float("nan"))
+    readout._cells = torch.full_like(readout._cells, float("nan"))
     assert torch.equal(readout.state_with(dict.fromkeys((5, 6, 7), low))[0], expected.float().amax(dim=0))
 
 
