@@ -30,6 +30,7 @@ from MemorySurvivalPanels import locations
 from MemorySurvivalPanels.case_panel import CasePanel
 from MemorySurvivalPanels.display import show_heatmap
 from MemorySurvivalPanels.errors import UserError
+from MemorySurvivalPanels.mask_panel import MaskPanel
 from MemorySurvivalPanels.parameters import ScoreParameters
 from MemorySurvivalPanels.result_panel import ResultPanel, heatmap_limit
 from MemorySurvivalPanels.run_panel import RunPanel
@@ -94,6 +95,7 @@ class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = logic
         self.case_panel = CasePanel(self.ui)
         self.run_panel = RunPanel(self.ui)
+        self.mask_panel = MaskPanel(self.ui, self.run_panel, lambda: logic.worker, logic.scratch)
         self.result_panel = ResultPanel(self.ui)
         self.ui.scoreButton.clicked.connect(self.onScore)
         self.ui.cancelButton.clicked.connect(self.onCancel)
@@ -154,6 +156,7 @@ class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameters = parameters
         self._gui_tag = None
         self.case_panel.bind(parameters)
+        self.mask_panel.bind(parameters)
         if parameters is not None:
             self._gui_tag = parameters.connectGui(self.ui)
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self.onParametersChanged)
@@ -163,6 +166,7 @@ class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The user or a script chose something."""
         if self._parameters is not None:
             self.case_panel.update()
+            self.mask_panel.update()
             self.run_panel.set_missing_choice(missing_choice(self._parameters))
 
     def onScore(self, *_ignored: Any) -> None:

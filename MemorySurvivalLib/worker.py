@@ -17,13 +17,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, get_args, get_origin
+from typing import Any, BinaryIO, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
 from MemorySurvivalLib import __version__
-from MemorySurvivalLib.errors import MemorySurvivalError
-from MemorySurvivalLib.progress import ProgressEvent
+from MemorySurvivalLib.errors import InputError, MemorySurvivalError
+from MemorySurvivalLib.progress import ProgressCallback, ProgressEvent
 
 PROTOCOL = 1
 HEARTBEAT_S = 1.0
@@ -31,12 +31,14 @@ IDLE_S = 300.0
 
 _LOG = logging.getLogger(__name__)
 
+Request = TypeVar("Request")
+
 
 class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One line of input: a job's id, its kind, and its parameters."""
 
     id: str
-    job: Literal["score", "bundles"]
+    job: Literal["score", "bundles", "segment", "check_mask"]
     parameters: dict[str, Any] = {}
 
 
@@ -61,7 +63,12 @@ class Worker:
     def __init__(self, events: EventStream) -> None:
         self._events = events
         self._models: Any = None
-        self._jobs: dict[str, Callable[[Job], dict[str, Any]]] = {"score": self._score, "bundles": self._bundles}
+        self._jobs: dict[str, Callable[[Job], dict[str, Any]]] = {
+            "score": self._score,
+            "bundles": self._bundles,
+            "segment": self._segment,
+            "check_mask": self._check_mask,
+        }
 
     def handle(self, line: bytes) -> None:
         """Run the job of one input line; every failure becomes a `failed` event with one sentence."""
@@ -90,6 +97,31 @@ class Worker:
 
         self._models = self._models or Models()
 
+        progress, tell = self._watchers(job)
+        output = score_case(parse_request(job.parameters), self._models, progress, tell)
+        files = {name: str(path) for name, path in output.files.items()}
+        return {"result": summary_for_panel(output.record), "files": {"heatmap": None, **files}}
+
+    def _segment(self, job: Job) -> dict[str, Any]:
+        from MemorySurvivalLib.segmenting import DERIVED_KINDS, SegmentRequest, segment_to_folder
+
+        progress, tell = self._watchers(job)
+        output = segment_to_folder(_convert(job.parameters, SegmentRequest), progress, tell)
+        files = {name: str(path) for name, path in output.files.items()}
+        return {
+            "result": msgspec.to_builtins(output.record, str_keys=True),
+            "files": {**dict.fromkeys(DERIVED_KINDS), **files},
+        }
+
+    def _check_mask(self, job: Job) -> dict[str, Any]:
+        from MemorySurvivalLib.checking import CheckMaskRequest, check_mask
+
+        review = check_mask(_convert(job.parameters, CheckMaskRequest))
+        return {"result": {**msgspec.to_builtins(review), "sentences": review.sentences}, "files": {}}
+
+    def _watchers(self, job: Job) -> tuple[ProgressCallback, Callable[[str], None]]:
+        """The callbacks that pass a job's progress and notes on as events."""
+
         def progress(event: ProgressEvent) -> None:
             self._events.send(
                 "progress", id=job.id, stage=event.stage, done=event.done, total=event.total, eta_s=event.eta_s
@@ -98,9 +130,7 @@ class Worker:
         def tell(text: str) -> None:
             self._events.send("note", id=job.id, text=text)
 
-        output = score_case(parse_request(job.parameters), self._models, progress, tell)
-        files = {name: str(path) for name, path in output.files.items()}
-        return {"result": summary_for_panel(output.record), "files": {"heatmap": None, **files}}
+        return progress, tell
 
     def _bundles(self, job: Job) -> dict[str, Any]:
         from MemorySurvivalLib.bundle.archive import read_archive
@@ -115,11 +145,14 @@ class Worker:
 
 def parse_request(parameters: dict[str, Any]) -> Any:
     """A ScoreRequest from a job's parameters. Raises InputError naming a parameter that is wrong."""
-    from MemorySurvivalLib.errors import InputError
     from MemorySurvivalLib.pipeline import ScoreRequest
 
+    return _convert(parameters, ScoreRequest)
+
+
+def _convert(parameters: dict[str, Any], kind: type[Request]) -> Request:
     try:
-        return msgspec.convert(parameters, ScoreRequest, dec_hook=_decode_path)
+        return msgspec.convert(parameters, kind, dec_hook=_decode_path)
     except msgspec.ValidationError as error:
         raise InputError(f"The job's parameters are not valid: {error}.") from error
 

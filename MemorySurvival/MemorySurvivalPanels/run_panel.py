@@ -1,5 +1,6 @@
 """Score, Cancel, and what happens in between: the stage, the bar, the time left, and the sentence that ends it."""
 
+from collections.abc import Callable
 from typing import Any
 
 from slicer.i18n import tr as _
@@ -14,12 +15,17 @@ class RunPanel:
         self._ui = ui
         self._running = False
         self._missing: str | None = None
+        self._watchers: list[Callable[[], None]] = []
         self.show_idle()
 
     @property
     def running(self) -> bool:
         """Whether a score job is under way."""
         return self._running
+
+    def watch(self, callback: Callable[[], None]) -> None:
+        """Call back whenever a job begins or ends."""
+        self._watchers.append(callback)
 
     def set_missing_choice(self, sentence: str | None) -> None:
         """Score is possible when nothing is missing; else its tool tip says what is."""
@@ -59,6 +65,8 @@ class RunPanel:
         self._ui.stageLabel.visible = self._running or self._missing is not None
         if not self._running:
             self._ui.stageLabel.text = self._missing or ""
+        for callback in self._watchers:
+            callback()
 
     def _say(self, sentence: str, problem: bool = False) -> None:
         self._ui.messageLabel.text = sentence

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import slicer
 from slicer.i18n import tr as _
 
 from MemorySurvivalPanels.errors import UserError
+from MemorySurvivalPanels.mask_jobs import is_segmentation, mask_files
 from MemorySurvivalPanels.parameters import ScoreParameters
-from MemorySurvivalPanels.volumes import segment_file, volume_file
+from MemorySurvivalPanels.volumes import volume_file
 
 
 def missing_choice(parameters: ScoreParameters) -> str | None:
@@ -19,7 +19,7 @@ def missing_choice(parameters: ScoreParameters) -> str | None:
         return _("Choose the PET volume.")
     if parameters.ct is parameters.pet:
         return _("CT and PET are the same volume; choose two different ones.")
-    if _is_segmentation(parameters.roi) and not parameters.segment_id:
+    if is_segmentation(parameters.roi) and not parameters.segment_id:
         return _("Choose a segment of the segmentation.")
     if not parameters.bundle:
         return _("Choose a model bundle.")
@@ -37,8 +37,7 @@ def score_job(parameters: ScoreParameters, folder: Path, out: Path) -> dict[str,
     return {
         "ct": str(volume_file(parameters.ct, "CT", folder)),
         "pet": str(volume_file(parameters.pet, "PET", folder)),
-        "roi": _roi_file(parameters, folder),
-        "roi_kind": None,
+        **mask_files(parameters, folder),
         "covariates": parameters.covariates or None,
         "bundle": parameters.bundle,
         "out": str(out),
@@ -48,15 +47,3 @@ def score_job(parameters: ScoreParameters, folder: Path, out: Path) -> dict[str,
         "patch_mm": None,
         "stride_mm": None,
     }
-
-
-def _roi_file(parameters: ScoreParameters, folder: Path) -> str | None:
-    if parameters.roi is None:
-        return None
-    if _is_segmentation(parameters.roi):
-        return str(segment_file(parameters.roi, parameters.segment_id, folder))
-    return str(volume_file(parameters.roi, "ROI", folder))
-
-
-def _is_segmentation(node: slicer.vtkMRMLNode | None) -> bool:
-    return node is not None and node.IsA("vtkMRMLSegmentationNode")

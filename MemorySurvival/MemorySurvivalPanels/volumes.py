@@ -1,6 +1,7 @@
-"""Nodes to files and back: what the worker reads, and what it wrote; no user's node is ever changed."""
+"""Volume nodes to files and back: what the worker reads, and what it wrote; no user's node is ever changed."""
 
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,6 @@ import SimpleITK as sitk
 import slicer
 import vtk
 from slicer.i18n import tr as _
-from vtk.util.numpy_support import vtk_to_numpy
 
 from MemorySurvivalPanels.errors import UserError
 
@@ -31,33 +31,7 @@ def volume_file(node: slicer.vtkMRMLVolumeNode, what: str, folder: Path) -> Path
         raise UserError(
             _('The {what} "{name}" is a colour image; choose a scalar volume.').format(what=what, name=node.GetName())
         )
-    return _write(slicer.util.arrayFromVolume(node), ijk_to_world(node, what), folder)
-
-
-def segment_file(node: slicer.vtkMRMLSegmentationNode, segment_id: str, folder: Path) -> Path:
-    """A label map with one segment, in the segment's own grid, as it lies in the world."""
-    segment = node.GetSegmentation().GetSegment(segment_id) if segment_id else None
-    if segment is None:
-        raise UserError(_('Choose a segment of the segmentation "{name}".').format(name=node.GetName()))
-    if node.GetParentTransformNode() is not None:
-        _require_linear(node.GetParentTransformNode(), "ROI", node.GetName())
-    image = slicer.vtkOrientedImageData()
-    logic = slicer.modules.segmentations.logic()
-    found = logic.GetSegmentBinaryLabelmapRepresentation(node, segment_id, image, True) and not image.IsEmpty()
-    voxels = None
-    if found:
-        shape = tuple(reversed(image.GetDimensions()))
-        voxels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape) != 0
-    if voxels is None or not voxels.any():
-        raise UserError(
-            _('The segment "{segment}" is empty; draw it first or choose another.').format(segment=segment.GetName())
-        )
-    corner = np.array([*image.GetExtent()[::2], 1.0])
-    matrix = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(matrix)
-    ijk_to_ras = slicer.util.arrayFromVTKMatrix(matrix)
-    ijk_to_ras[:, 3] = ijk_to_ras @ corner
-    return _write(voxels.astype(np.uint8), ijk_to_ras, folder)
+    return write_image(slicer.util.arrayFromVolume(node), ijk_to_world(node, what), folder)
 
 
 def untouched_file(node: slicer.vtkMRMLVolumeNode) -> Path | None:
@@ -79,8 +53,7 @@ def untouched_file(node: slicer.vtkMRMLVolumeNode) -> Path | None:
     # Slicer may centre an image or ignore its directions on reading; the file then is not what the user sees.
     if reader.GetDimension() != 3 or reader.GetSize() != node.GetImageData().GetDimensions():
         return None
-    header = _matrix_from_parts(reader.GetSpacing(), reader.GetDirection(), reader.GetOrigin())
-    return path if np.allclose(header, _RAS_TO_LPS @ ijk_to_world(node, ""), atol=1e-3) else None
+    return path if np.allclose(file_ijk_to_ras(reader), ijk_to_world(node, ""), atol=1e-3) else None
 
 
 def ijk_to_world(node: slicer.vtkMRMLVolumeNode, what: str) -> np.ndarray:
@@ -93,7 +66,7 @@ def ijk_to_world(node: slicer.vtkMRMLVolumeNode, what: str) -> np.ndarray:
     total = slicer.util.arrayFromVTKMatrix(matrix)
     transform = node.GetParentTransformNode()
     if transform is not None:
-        _require_linear(transform, what, node.GetName())
+        require_linear(transform, what, node.GetName())
         slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(transform, None, matrix)
         total = slicer.util.arrayFromVTKMatrix(matrix) @ total
     axes = total[:3, :3] / np.linalg.norm(total[:3, :3], axis=0)
@@ -110,12 +83,12 @@ def ijk_to_world(node: slicer.vtkMRMLVolumeNode, what: str) -> np.ndarray:
 def fill_volume(node: slicer.vtkMRMLScalarVolumeNode, path: Path) -> None:
     """Put an image file's voxels and place into a fresh node, which keeps no link to the file."""
     image = sitk.ReadImage(str(path))
-    lps = _matrix_from_parts(image.GetSpacing(), image.GetDirection(), image.GetOrigin())
-    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(_RAS_TO_LPS @ lps))
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(file_ijk_to_ras(image)))
     slicer.util.updateVolumeFromArray(node, sitk.GetArrayFromImage(image))
 
 
-def _require_linear(transform: slicer.vtkMRMLTransformNode, what: str, name: str) -> None:
+def require_linear(transform: slicer.vtkMRMLTransformNode, what: str, name: str) -> None:
+    """Raise UserError for a transform that bends."""
     if not transform.IsTransformToWorldLinear():
         raise UserError(
             _('The {what} "{name}" is under a deforming transform; harden the transform first.').format(
@@ -124,13 +97,18 @@ def _require_linear(transform: slicer.vtkMRMLTransformNode, what: str, name: str
         )
 
 
-def _write(voxels: np.ndarray, ijk_to_ras: np.ndarray, folder: Path) -> Path:
+def write_image(
+    voxels: np.ndarray, ijk_to_ras: np.ndarray, folder: Path, attributes: Mapping[str, str] | None = None
+) -> Path:
+    """Write voxels (k, j, i) as uncompressed NRRD under a meaningless name; raises UserError where that fails."""
     lps = _RAS_TO_LPS @ ijk_to_ras
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     image = sitk.GetImageFromArray(voxels)
     image.SetSpacing(spacing.tolist())
     image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
     image.SetOrigin(lps[:3, 3].tolist())
+    for key, text in (attributes or {}).items():
+        image.SetMetaData(key, text)
     path = folder / f"{uuid.uuid4().hex}.nrrd"
     try:
         sitk.WriteImage(image, str(path), useCompression=False)
@@ -141,10 +119,9 @@ def _write(voxels: np.ndarray, ijk_to_ras: np.ndarray, folder: Path) -> Path:
     return path
 
 
-def _matrix_from_parts(
-    spacing: tuple[float, ...], direction: tuple[float, ...], origin: tuple[float, ...]
-) -> np.ndarray:
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.array(direction).reshape(3, 3) * np.array(spacing)
-    matrix[:3, 3] = origin
-    return matrix
+def file_ijk_to_ras(image: sitk.Image | sitk.ImageFileReader) -> np.ndarray:
+    """4 x 4 matrix from voxel indices to RAS millimetres, as an image's header says."""
+    lps = np.eye(4)
+    lps[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    lps[:3, 3] = image.GetOrigin()
+    return _RAS_TO_LPS @ lps

@@ -51,6 +51,15 @@ def finish(job: dict[str, Any], heatmap: bool) -> None:
     send(event="finished", id=job["id"], result=result, files=files)
 
 
+def make_masks(job: dict[str, Any]) -> None:
+    """Hand out the masks that the test has prepared."""
+    out = Path(job["parameters"]["out"])
+    shutil.copytree(os.environ["MEMORYSURVIVAL_FAKE_MASKS"], out)
+    send(event="note", id=job["id"], text=f"{job['parameters']['ct']} was segmented.")
+    files = {"structures": str(out / "structures.json"), "labels": str(out / "labels.nrrd")}
+    send(event="finished", id=job["id"], result={"notes": ["Vertebrae are numbered."]}, files=files)
+
+
 def run(scenario: str, job: dict[str, Any]) -> None:
     """One job."""
     send(event="started", id=job["id"])
@@ -58,6 +67,11 @@ def run(scenario: str, job: dict[str, Any]) -> None:
     if job["job"] == "bundles":
         found = [{"name": name, "status": status, "path": "x"} for name, status in BUNDLES]
         send(event="finished", id=job["id"], result={"bundles": found}, files={})
+    elif job["job"] == "segment" and scenario == "success":
+        make_masks(job)
+    elif job["job"] == "check_mask" and scenario == "success":
+        sentences = [f"{name}: {Path(path).is_file()}" for name, path in job["parameters"].items() if name != "bundle"]
+        send(event="finished", id=job["id"], result={"sentences": sentences}, files={})
     elif scenario in ("success", "chatter"):
         finish(job, heatmap=job["parameters"]["roi"] is not None)
     elif scenario == "failure":

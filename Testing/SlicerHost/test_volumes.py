@@ -85,7 +85,14 @@ def transform(panel_slicer: Any, matrix: np.ndarray) -> Any:
     return node
 
 
-def test_linear_transforms_are_applied(volumes: Any, voxels: np.ndarray, tmp_path: Path) -> None:
+@pytest.fixture
+def segmentations(panel: Any) -> Any:
+    from MemorySurvivalPanels import segmentations
+
+    return segmentations
+
+
+def test_linear_transforms_are_applied(segmentations: Any, volumes: Any, voxels: np.ndarray, tmp_path: Path) -> None:
     import slicer
     from scenes import CT_IJK_TO_RAS, add_segmentation, add_volume, rotation
 
@@ -96,7 +103,7 @@ def test_linear_transforms_are_applied(volumes: Any, voxels: np.ndarray, tmp_pat
     for each in (node, region):
         each.SetAndObserveTransformNodeID(transform(slicer, move).GetID())
     assert file_ijk_to_ras(volumes.volume_file(node, "PET", tmp_path)) == pytest.approx(move @ CT_IJK_TO_RAS)
-    mask = volumes.segment_file(region, "spine", tmp_path)
+    mask = segmentations.export_mask(region, "spine", tmp_path)
     assert file_ijk_to_ras(mask) == pytest.approx(move @ CT_IJK_TO_RAS, abs=1e-5)
     assert (sitk.GetArrayFromImage(sitk.ReadImage(str(mask))) == (voxels > 0)).all()
 
@@ -128,7 +135,7 @@ def test_shear_and_bending_are_refused(volumes: Any, voxels: np.ndarray, tmp_pat
         volumes.volume_file(node, "CT", tmp_path)
 
 
-def test_segment_without_label_map_is_not_altered(volumes: Any, voxels: np.ndarray, tmp_path: Path) -> None:
+def test_segment_without_label_map_is_not_altered(segmentations: Any, voxels: np.ndarray, tmp_path: Path) -> None:
     from scenes import CT_IJK_TO_RAS, add_segmentation, add_volume
 
     block = np.zeros((16, 24, 20), np.uint8)
@@ -138,21 +145,21 @@ def test_segment_without_label_map_is_not_altered(volumes: Any, voxels: np.ndarr
     node.CreateClosedSurfaceRepresentation()
     segmentation.SetSourceRepresentationName("Closed surface")
     segmentation.RemoveRepresentation("Binary labelmap")
-    mask = sitk.GetArrayFromImage(sitk.ReadImage(str(volumes.segment_file(node, "spine", tmp_path))))
+    mask = sitk.GetArrayFromImage(sitk.ReadImage(str(segmentations.export_mask(node, "spine", tmp_path))))
     assert mask.sum() == pytest.approx(block.sum(), rel=0.25)
     assert not segmentation.ContainsRepresentation("Binary labelmap")
 
 
-def test_empty_and_missing_segments_are_one_sentence(volumes: Any, voxels: np.ndarray, tmp_path: Path) -> None:
+def test_empty_and_missing_segments_are_one_sentence(segmentations: Any, voxels: np.ndarray, tmp_path: Path) -> None:
     from MemorySurvivalPanels.errors import UserError
     from scenes import CT_IJK_TO_RAS, add_segmentation, add_volume
 
     reference = add_volume(voxels, CT_IJK_TO_RAS, "CT")
     node = add_segmentation(np.zeros(voxels.shape, np.uint8), reference, "Regions", "spine")
     with pytest.raises(UserError, match='The segment "spine" is empty; draw it first or choose another'):
-        volumes.segment_file(node, "spine", tmp_path)
+        segmentations.export_mask(node, "spine", tmp_path)
     with pytest.raises(UserError, match='Choose a segment of the segmentation "Regions"'):
-        volumes.segment_file(node, "", tmp_path)
+        segmentations.export_mask(node, "", tmp_path)
 
 
 def test_a_volume_without_image_is_one_sentence(volumes: Any, tmp_path: Path) -> None:

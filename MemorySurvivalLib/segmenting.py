@@ -1,0 +1,224 @@
+"""From a CT to a folder of masks: label map, spine and skeleton, each stamped with who made it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from scipy import ndimage
+
+from MemorySurvivalLib import RESEARCH_USE, __version__
+from MemorySurvivalLib.errors import InputError, OutputError
+from MemorySurvivalLib.files import atomic_file, atomic_folder
+from MemorySurvivalLib.imaging.case import ImageSource
+from MemorySurvivalLib.imaging.reading import read_volume
+from MemorySurvivalLib.imaging.volume import Volume
+from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
+from MemorySurvivalLib.roi.mask_files import refuse_edited, write_labels, write_roi
+from MemorySurvivalLib.roi.provenance import ROI_ATTRIBUTE, RoiPart, stamp_mask
+from MemorySurvivalLib.roi.roi import Roi, RoiKind
+from MemorySurvivalLib.roi.segments import Maker, Segmentation, Structure
+
+SCHEMA = "memory-survival-segmentation"
+SCHEMA_VERSION = 1
+RECORD_FILE = "structures.json"
+LABELS_FILE = "labels.nrrd"
+DERIVED_KINDS: tuple[RoiKind, ...] = ("spine_dilated", "skeleton")
+
+Segmenter = Callable[[Volume, ProgressCallback], Segmentation]
+RoiDeriver = Callable[[Segmentation, RoiKind], Roi]
+
+
+@dataclass(frozen=True)
+class SegmentRequest:
+    """Which CT to segment, where to, and which regions to derive.
+
+    `overwrite` replaces an earlier folder of ours, but never a mask that a person may have edited: that takes
+    `replace_edited` too.
+    """
+
+    ct: Path
+    out: Path
+    kinds: tuple[RoiKind, ...] = DERIVED_KINDS
+    overwrite: bool = False
+    replace_edited: bool = False
+
+
+@dataclass(frozen=True)
+class LabelRecord:
+    """One structure of the label map and the stamp by which a later edit of it alone is recognised."""
+
+    structure: Structure
+    voxels: int
+    stamp: str
+
+
+@dataclass(frozen=True)
+class RegionRecord:
+    """One derived region: its file, its size, its coded structure, and who made its parts."""
+
+    file: str
+    volume_ml: float
+    structure: Structure
+    parts: tuple[RoiPart, ...]
+
+
+@dataclass(frozen=True)
+class SegmentRecord:
+    """What structures.json holds: what each label of the label map is, the regions, and what to keep in mind."""
+
+    created: str
+    ct: ImageSource
+    maker: Maker
+    labels: dict[int, LabelRecord]
+    regions: dict[str, RegionRecord]
+    notes: tuple[str, ...]
+    seconds: dict[str, float]
+    labels_file: str = LABELS_FILE
+    schema: str = SCHEMA
+    schema_version: int = SCHEMA_VERSION
+    version: str = __version__
+    research_use: str = RESEARCH_USE
+
+    def as_json(self) -> bytes:
+        """Indented UTF-8 JSON."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2)
+
+
+@dataclass(frozen=True)
+class SegmentOutput:
+    """The record of a run and the files it left: labels, structures, and one for each region found."""
+
+    record: SegmentRecord
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+
+def segment_to_folder(
+    request: SegmentRequest,
+    progress: ProgressCallback = ignore_progress,
+    tell: Callable[[str], None] = lambda text: None,
+    segmenter: Segmenter | None = None,
+    deriver: RoiDeriver | None = None,
+) -> SegmentOutput:
+    """Segment a CT and write labels.nrrd, structures.json and one mask for each region, along the CT's own axes.
+
+    The folder appears whole or not at all. Raises InputError where none of the regions is found, OutputError where
+    the folder holds masks that a person may have edited or files that are not ours.
+    """
+    for kind in request.kinds:
+        if kind not in DERIVED_KINDS:
+            raise InputError(f'"{kind}" cannot be made from a CT; choose {" or ".join(DERIVED_KINDS)}.')
+    _refuse_touched(request)
+    with atomic_folder(request.out, overwrite=request.overwrite, ours=RECORD_FILE) as folder:
+        start = time.monotonic()
+        ct = read_volume(request.ct, "CT")
+        segmentation = (segmenter or _builtin)(ct, progress)
+        segmented = time.monotonic()
+        rois, notes = _derive(segmentation, request.kinds, deriver or _derive_builtin)
+        for note in notes:
+            tell(note)
+        files = _write(folder, ct, segmentation, rois)
+        done = time.monotonic()
+        record = SegmentRecord(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            ct=ImageSource(str(request.ct), ct.sha256(), ct.affine.orientation, ct.shape, ct.spacing_mm),
+            maker=segmentation.maker,
+            labels=_describe_labels(segmentation),
+            regions={kind: _region(kind, roi, segmentation.maker) for kind, roi in rois.items()},
+            notes=notes,
+            seconds={"segment": round(segmented - start, 3), "derive and write": round(done - segmented, 3)},
+        )
+        with atomic_file(folder / RECORD_FILE) as path:
+            path.write_bytes(record.as_json())
+        _refuse_touched(request)  # a person may have saved a correction meanwhile
+    names = {"structures": RECORD_FILE, **files}
+    return SegmentOutput(record, {key: request.out / name for key, name in names.items()})
+
+
+def _builtin(ct: Volume, progress: ProgressCallback) -> Segmentation:
+    # The segmenter's morphology packages load only when it runs.
+    from MemorySurvivalLib.roi.automatic import segment_case
+
+    return segment_case(ct, progress)
+
+
+def _derive_builtin(segmentation: Segmentation, kind: RoiKind) -> Roi:
+    from MemorySurvivalLib.roi.derive import derive_roi
+
+    return derive_roi(segmentation, kind)
+
+
+def _derive(
+    segmentation: Segmentation, kinds: tuple[RoiKind, ...], deriver: RoiDeriver
+) -> tuple[dict[RoiKind, Roi], tuple[str, ...]]:
+    """The regions that were found, and every note once."""
+    rois: dict[RoiKind, Roi] = {}
+    notes = list(segmentation.notes)
+    problem: InputError | None = None
+    for kind in kinds:
+        try:
+            roi = deriver(segmentation, kind)
+        except InputError as error:
+            problem = error
+            notes.append(str(error))
+        else:
+            rois[kind] = roi
+            notes += roi.notes
+    if not rois and problem is not None:
+        raise problem
+    return rois, tuple(dict.fromkeys(notes))
+
+
+def _write(folder: Path, ct: Volume, segmentation: Segmentation, rois: Mapping[RoiKind, Roi]) -> dict[str, str]:
+    orientation = ct.affine.orientation
+    parts = (RoiPart("structures", segmentation.maker),)
+    write_labels(folder / LABELS_FILE, segmentation.labels.reoriented(orientation), parts)
+    files = {"labels": LABELS_FILE}
+    for kind, roi in rois.items():
+        mask = roi.mask.with_voxels(roi.mask.voxels.astype(np.uint8)).reoriented(orientation)
+        write_roi(folder / f"{kind}.nrrd", mask, kind, (RoiPart(kind, segmentation.maker),))
+        files[kind] = f"{kind}.nrrd"
+    return files
+
+
+def _describe_labels(segmentation: Segmentation) -> dict[int, LabelRecord]:
+    """Every label that has voxels."""
+    labels = segmentation.labels
+    found: dict[int, LabelRecord] = {}
+    for label, box in enumerate(ndimage.find_objects(labels.voxels), start=1):
+        if box is None:
+            continue
+        structure = segmentation.structures[label]
+        piece = labels.cropped(tuple(part.start for part in box), tuple(part.stop for part in box))
+        mask = piece.with_voxels((piece.voxels == label).astype(np.uint8))
+        stamped = stamp_mask(mask, None, (RoiPart(structure.name, segmentation.maker),))
+        found[label] = LabelRecord(structure, int(np.count_nonzero(mask.voxels)), stamped.attributes[ROI_ATTRIBUTE])
+    return found
+
+
+def _region(kind: RoiKind, roi: Roi, maker: Maker) -> RegionRecord:
+    from MemorySurvivalLib.roi.terminology import structure
+
+    return RegionRecord(f"{kind}.nrrd", round(roi.volume_ml, 3), structure(kind), (RoiPart(kind, maker),))
+
+
+def _refuse_touched(request: SegmentRequest) -> None:
+    """Raise OutputError where overwriting would destroy what a person made or put there."""
+    if not request.overwrite or not (request.out / RECORD_FILE).is_file():
+        return  # atomic_folder has its own sentence for these
+    ours = {RECORD_FILE, LABELS_FILE, *(f"{kind}.nrrd" for kind in DERIVED_KINDS)}
+    strangers = sorted(p.name for p in request.out.iterdir() if p.name not in ours and not p.name.startswith("."))
+    if strangers:
+        raise OutputError(
+            f"{request.out} also holds files that segment did not write ({', '.join(strangers[:3])}), so nothing there "
+            "was touched; choose another folder."
+        )
+    if request.replace_edited:
+        return
+    for name in sorted(ours - {RECORD_FILE}):
+        refuse_edited(request.out / name)
