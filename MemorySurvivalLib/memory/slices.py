@@ -54,8 +54,9 @@ class SliceFrame:
         _, rows, columns = grid.shape
         spacing_x, spacing_y, _ = grid.spacing_mm
         side_mm = max(columns * spacing_x, rows * spacing_y)
-        height = min(image_size, max(1, round(image_size * rows * spacing_y / side_mm)))
-        width = min(image_size, max(1, round(image_size * columns * spacing_x / side_mm)))
+        # Never one pixel: torch 2.13's antialiased resizing to a width of 1 gives wrong values.
+        height = min(image_size, max(2, round(image_size * rows * spacing_y / side_mm)))
+        width = min(image_size, max(2, round(image_size * columns * spacing_x / side_mm)))
         return cls(image_size, rows, columns, height, width, (image_size - height) // 2, (image_size - width) // 2)
 
     def picture(self, pixels: npt.NDArray[np.float32], window: Window) -> torch.Tensor:

@@ -44,10 +44,10 @@ def official_memories(
     `tracked`, then `_run_single_frame_inference` with the prompt on each further one, not as an initial frame.
     """
     given = [{"box": box.tolist()} for box in prompts] if isinstance(prompts, torch.Tensor) else list(prompts)
-    state = _new_state(predictor, pictures)
+    state = new_state(predictor, pictures)
     order = list(range(len(pictures)))[:: -1 if reverse else 1]
     for index in order if mode == "boxed" else order[:1]:
-        _add(predictor, state, index, given[index])
+        add_prompt(predictor, state, index, given[index])
     if mode == "streamed":
         predictor.propagate_in_video_preflight(state)
         for index in order[1:]:
@@ -60,7 +60,8 @@ def official_memories(
     return torch.cat([outputs[index]["maskmem_features"] for index in range(len(pictures))])
 
 
-def _add(predictor: Any, state: dict[str, Any], index: int, given: Given) -> None:
+def add_prompt(predictor: Any, state: dict[str, Any], index: int, given: Given) -> None:
+    """Give the predictor one slice's prompt in the way its users do."""
     add = predictor.add_new_mask if "mask" in given else predictor.add_new_points_or_box
     add(state, index, 1, **given)
 
@@ -92,7 +93,7 @@ def _stream(predictor: Any, state: dict[str, Any], index: int, given: Given, rev
     outputs["non_cond_frame_outputs"][index] = output
 
 
-def _new_state(predictor: Any, pictures: torch.Tensor) -> dict[str, Any]:
+def new_state(predictor: Any, pictures: torch.Tensor) -> dict[str, Any]:
     """What `init_state` makes, for pictures that are in memory."""
     size = predictor.image_size
     return {
