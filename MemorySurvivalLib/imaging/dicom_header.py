@@ -41,7 +41,10 @@ DAMAGE = (
     struct.error,
     zlib.error,
 )
-"""What pydicom raises on a damaged file or a value that breaks the standard."""
+"""What pydicom raises on a damaged file, besides OSError without a number."""
+
+BROKEN_VALUE = (*DAMAGE, OSError)
+"""What pydicom raises when a value that was already read makes no sense."""
 
 _PIXEL_TAGS = tuple(
     group + element
@@ -92,7 +95,9 @@ def read_file_header(path: Path) -> FileHeader | None:
             return None
         try:
             dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True)
-        except DAMAGE as error:
+        except BROKEN_VALUE as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
             raise InputError(
                 f"The DICOM file {show(path)} is damaged or cut short; copy or export it again."
             ) from error
@@ -128,7 +133,7 @@ def _decode(dataset: Dataset) -> None:
     for tag in list(dataset.keys()):
         try:
             element = dataset[tag]
-        except DAMAGE:
+        except BROKEN_VALUE:
             del dataset[tag]
             continue
         if element.VR in ("DS", "IS", "FD", "FL") and isinstance(element.value, str) and element.value:
@@ -162,7 +167,7 @@ def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     """The values of an element as printable texts."""
     try:
         value = dataset.get(keyword)
-    except DAMAGE:
+    except BROKEN_VALUE:
         return ()
     if value is None:
         return ()
@@ -178,7 +183,7 @@ def numbers(dataset: Dataset, keyword: str, count: int) -> Numbers | None:
             return None
         parts = value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
         found = tuple(float(part) for part in parts)
-    except DAMAGE:
+    except BROKEN_VALUE:
         return None
     return found if len(found) == count and all(math.isfinite(number) for number in found) else None
 
@@ -199,7 +204,7 @@ def items(dataset: Dataset, keyword: str) -> tuple[Dataset, ...]:
     """The items of a sequence, none where it is absent or broken."""
     try:
         value = dataset.get(keyword)
-    except DAMAGE:
+    except BROKEN_VALUE:
         return ()
     return tuple(value) if isinstance(value, pydicom.sequence.Sequence) else ()
 

@@ -11,10 +11,10 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import UID, SecondaryCaptureImageStorage, generate_uid
+from pydicom.uid import UID, RLELossless, SecondaryCaptureImageStorage, generate_uid
 
 from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.imaging.dicom_header import DAMAGE, reading_quietly, show
+from MemorySurvivalLib.imaging.dicom_header import BROKEN_VALUE, reading_quietly, show
 from MemorySurvivalLib.imaging.dicom_series import DicomSeries
 from MemorySurvivalLib.imaging.dicom_slices import SliceHeader
 from MemorySurvivalLib.imaging.volume import Volume, Voxels
@@ -90,19 +90,19 @@ def _read_stored(image: SliceHeader) -> Voxels:
         with reading_quietly():
             syntax = UID(image.transfer_syntax)
             ds = pydicom.dcmread(image.path, force=True)
-            if syntax.is_transfer_syntax and not syntax.is_encapsulated:
+            if syntax == RLELossless or (syntax.is_transfer_syntax and not syntax.is_encapsulated):
                 ds.file_meta.TransferSyntaxUID = syntax  # files without a preamble do not say it
                 stored = ds.pixel_array
             else:
                 stored = _decode_with_gdcm(ds, syntax)
-    except OSError as error:
-        raise InputError(f"The DICOM file {show(image.path)} cannot be opened ({error.strerror}).") from error
     except RuntimeError as error:
         raise InputError(
             f"The pixels of {show(image.path)} cannot be decoded ({syntax.name}); the file is damaged or compressed in "
             "an unknown way, so export the series again without compression."
         ) from error
-    except DAMAGE as error:
+    except BROKEN_VALUE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise InputError(f"The DICOM file {show(image.path)} cannot be opened ({error.strerror}).") from error
         raise InputError(
             f"The pixels of {show(image.path)} are damaged or cut short; copy or export the series again."
         ) from error

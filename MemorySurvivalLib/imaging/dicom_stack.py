@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 
 from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.imaging.dicom_header import DAMAGE, reading_quietly, show
+from MemorySurvivalLib.imaging.dicom_header import BROKEN_VALUE, reading_quietly, show
 from MemorySurvivalLib.imaging.dicom_slices import SliceHeader
 from MemorySurvivalLib.imaging.volume import Affine, FloatMatrix
 
@@ -113,8 +113,9 @@ def _unplaceable(images: list[SliceHeader]) -> str:
         if value is None
     ]
     if missing:
+        carry = "carries" if len(images) == 1 else "carry"
         return (
-            f"{_count(len(images), 'image')} carry no readable {' and no '.join(missing)}, so where they lie is not "
+            f"{_count(len(images), 'image')} {carry} no readable {' and no '.join(missing)}, so where they lie is not "
             "known; export the series again with its geometry."
         )
     if min(first.spacing_yx_mm or (0.0,)) <= 0:
@@ -300,7 +301,7 @@ def _digest(image: SliceHeader, digests: dict[object, bytes]) -> bytes:
             with reading_quietly():
                 pixels = pydicom.dcmread(image.path, specific_tags=["PixelData"], force=True).get("PixelData")
             digests[image.path] = hashlib.sha256(pixels or show(image.path).encode()).digest()
-        except (OSError, *DAMAGE):
+        except BROKEN_VALUE:
             digests[image.path] = show(image.path).encode()
     return digests[image.path]
 
