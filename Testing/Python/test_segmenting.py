@@ -154,10 +154,11 @@ def test_other_regions_cannot_be_made(request_: SegmentRequest) -> None:
 
 
 def test_the_command_with_the_built_in_segmenter(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The whole way on a simulated patient, with nothing made up."""
+    """The whole way on a simulated patient's lower trunk, with nothing made up."""
     import argparse
 
-    write_volume(simulate_case(5, spacing_mm=(5.0, 5.0, 6.0)).ct, tmp_path / "ct.nrrd")
+    ct = simulate_case(5, spacing_mm=(5.0, 5.0, 6.0)).ct
+    write_volume(ct.cropped((40, 0, 0), (90, *ct.shape[1:])), tmp_path / "ct.nrrd")
     parser = argparse.ArgumentParser()
     command.register(parser.add_subparsers())
     arguments = ["segment", "--ct", str(tmp_path / "ct.nrrd"), "--out", str(tmp_path / "masks")]
