@@ -1,0 +1,1 @@
+"""Measurements: segments, reference regions, and the lesion list."""
