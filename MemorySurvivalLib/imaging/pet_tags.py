@@ -55,11 +55,13 @@ _ISOTOPE_CODES = {
 
 _ISOTOPE_NAMES = {"FLUOR": "F", "GALLIUM": "Ga", "CARBON": "C", "NITROGEN": "N", "OXYGEN": "O", "RUBIDIUM": "Rb"}
 _ISOTOPE_NAMES |= {"COPPER": "Cu", "ZIRCONIUM": "Zr", "IODINE": "I"}
-_GLUCOSE = re.compile(
-    r"(?<![A-Za-z])(?:blood\s+)?(?:glucose|gluc|glyc\w*|blood\s*sugar|BGL|BSL)\b[^\d\n;]{0,30}?(\d+(?:[.,]\d+)?)\s*"
-    r"(mg\s*/\s*d[lL]|mg%|mmol\s*/\s*[lL])?",
-    re.IGNORECASE,
+_GLUCOSE_WORD = r"(?<![A-Za-z])(?:glucose|gluc|glyc[a-z]*|blood\s*sugar|BGL|BSL)\b"
+_NUMBER = r"(\d+(?:[.,]\d+)?)"
+_GLUCOSE = (
+    re.compile(rf"{_GLUCOSE_WORD}[^\n;]{{0,40}}?{_NUMBER}\s*(mg\s*/\s*dl|mg%|mmol\s*/\s*l)", re.IGNORECASE),
+    re.compile(rf"{_GLUCOSE_WORD}[^\d\n;]{{0,30}}?{_NUMBER}()", re.IGNORECASE),
 )
+"""With a unit, looked for first, and without."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ class PetTags:
 
     Times are wall-clock times of the scanner without zone. `injected` comes from (0018,1078), `injected_at` (a time of
     day) from (0018,1072). `decayed_to` are explicit statements of the time that values are decay-corrected to, each
-    with the words that name its tag. `dose` and `weight_kg` stand as written, whatever their unit may be.
+    with the words that name its tag. `dose` and `weight_kg` stand as written, whatever their unit may be. Of several
+    `injections` only what they agree on is told.
     """
 
     slices: tuple[SliceTags, ...]
@@ -105,6 +108,7 @@ class PetTags:
     sex: str
     tracer: str
     isotope: str
+    injections: int
     glucose_mmol_l: float | None
     glucose_text: str
 
@@ -159,6 +163,7 @@ def _read(headers: Sequence[Dataset]) -> PetTags:
         sex=text(first, "PatientSex").upper(),
         tracer=tracer,
         isotope=_read_isotope(drug),
+        injections=len(items(first, "RadiopharmaceuticalInformationSequence")),
         glucose_mmol_l=glucose_mmol_l,
         glucose_text=glucose_text,
     )
@@ -177,8 +182,13 @@ def _check_kind(header: Dataset) -> None:
 
 
 def _drug(header: Dataset) -> Dataset:
+    """What is said of the injection; of several only what they agree on."""
     found = items(header, "RadiopharmaceuticalInformationSequence")
-    return found[0] if found else Dataset()
+    agreed = Dataset()
+    for element in found[0] if found else ():
+        if all(other.get(element.tag) == element for other in found[1:]):
+            agreed.add(element)
+    return agreed
 
 
 _ONE_FOR_ALL: dict[str, Callable[[Dataset], Hashable]] = {
@@ -244,9 +254,10 @@ def _read_glucose(header: Dataset) -> tuple[float | None, str]:
         if names and value is not None and "glucose" in text(names[0], "CodeMeaning").lower():
             return _glucose(value, text(units[0], "CodeValue") if units else "")
     for keyword in ("AdditionalPatientHistory", "PatientComments", "ImageComments", "AcquisitionComments"):
-        found = _GLUCOSE.search(text(header, keyword))
-        if found:
-            return _glucose(float(found.group(1).replace(",", ".")), found.group(2) or "")
+        for pattern in _GLUCOSE:
+            found = pattern.search(text(header, keyword))
+            if found:
+                return _glucose(float(found.group(1).replace(",", ".")), found.group(2))
     return None, ""
 
 

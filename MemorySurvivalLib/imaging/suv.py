@@ -361,6 +361,9 @@ def _flag_series(run: _Run) -> None:
     if {"DYNAMIC", "GATED"} & set(tags.series_type):
         kind = tags.series_type[0].lower()
         values.flag(QualityFlag("series_type", "warning", f"The PET series is {kind}, not a static or whole-body one."))
+    if tags.injections > 1:
+        sentence = f"The PET names {tags.injections} injections; only what they agree on was used."
+        values.flag(QualityFlag("injections", "warning", sentence, tags.injections))
     if any(part.rescale_intercept for part in tags.slices):
         sentence = "The PET has a rescale intercept other than 0, which DICOM forbids for PT; it was applied."
         values.flag(QualityFlag("rescale_intercept", "warning", sentence))
@@ -381,7 +384,7 @@ def _facts(run: _Run, factors: Sequence[float], uptake_min: float | None) -> dic
         "isotope": tags.isotope,
         "factor_min": min(factors),
         "factor_max": max(factors),
-        "half_life_s": values.supplied.half_life_s or tags.half_life_s,
+        "half_life_s": values.half_life_s(),
         "injected": run.injected and run.injected.isoformat(sep=" "),
         "reference_time": run.reference and run.reference.at.isoformat(sep=" "),
         "uptake_min": None if uptake_min is None else round(uptake_min, 2),

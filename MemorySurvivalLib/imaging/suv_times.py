@@ -109,7 +109,8 @@ def _doubt(reference: Reference, words: str, at: datetime, half_life_s: float | 
         return None
     effect = ""
     if half_life_s and abs(seconds) < 10 * half_life_s:
-        effect = f", which would change SUV by {remaining(-seconds, half_life_s) - 1:+.1%}"
+        change = remaining(-seconds, half_life_s) - 1
+        effect = f"; where values are corrected to the scan's start, that would change SUV by {change:+.1%}"
     sentence = (
         f"The {reference.source} tells {reference.at:%Y-%m-%d %H:%M:%S} as the time of decay correction and is used, "
         f"but the {words.removeprefix('the ')} tells {at:%Y-%m-%d %H:%M:%S}{effect}."

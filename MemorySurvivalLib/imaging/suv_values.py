@@ -77,7 +77,8 @@ class PetValues:
             if self.supplied.dose_bq is None:
                 sentence = f"The dose tag (0018,1074) holds {stated:g}, which can only be MBq; it was read as that."
                 self.flag(QualityFlag("dose", "note", sentence, stated))
-        dose = self._number("dose_bq", tagged, f"{stated:g} Bq" if stated is not None else "")
+        hint = ", in which MBq and mCi cannot be told apart" if stated and 1 <= stated < MBQ_VALUES[0] else ""
+        dose = self._number("dose_bq", tagged, f"{stated:g} Bq{hint}" if stated is not None else "")
         if dose is not None and not USUAL_DOSE_MBQ[0] <= dose / BQ_PER_MBQ <= USUAL_DOSE_MBQ[1]:
             sentence = f"The injected dose of {dose / BQ_PER_MBQ:g} MBq is unusual; check it."
             self.flag(QualityFlag("dose", "warning", sentence, dose / BQ_PER_MBQ))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from datetime import datetime, time
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,7 @@ def test_a_tracer_that_is_only_coded() -> None:
         ("Blood glucose: 108 mg/dL, fasting", pytest.approx(5.995, abs=1e-3)),
         ("GLUCOSE 6,1 mmol/L", 6.1),
         ("BGL=12.4mmol/l", 12.4),
+        ("Glucose at 09:15: 6.1 mmol/L", 6.1),
         ("Glucose 108", None),
         ("fluorodeoxyglucose 370 MBq", None),
         ("nothing of the kind", None),
@@ -180,6 +182,16 @@ def test_glucose_in_the_acquisition_context() -> None:
     item.MeasurementUnitsCodeSequence = Sequence([coded("mg/dL", "mg/dL", "UCUM")])
     found = read({"AcquisitionContextSequence": Sequence([item])})
     assert found.glucose_mmol_l == pytest.approx(10.99, abs=0.01)
+
+
+def test_of_several_injections_only_what_they_agree_on_is_told() -> None:
+    made = header()
+    first = made.RadiopharmaceuticalInformationSequence[0]
+    second = deepcopy(first)
+    second.RadionuclideTotalDose = "100000000"
+    made.RadiopharmaceuticalInformationSequence = Sequence([first, second])
+    found = read_pet_tags([made])
+    assert (found.injections, found.dose, found.half_life_s, found.isotope) == (2, None, 6586.2, "F-18")
 
 
 def test_broken_values_count_as_absent(tmp_path: Path) -> None:

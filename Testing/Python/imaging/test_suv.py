@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 from dicom_made_up import Tags, apply_tags, slice_header
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
+from pydicom import config
 from pydicom.dataset import Dataset
 
 from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.imaging.pet_quality import check_pet
 from MemorySurvivalLib.imaging.suv import MissingPetTags, SuvConversion, convert_to_suv, suv_volume
 from MemorySurvivalLib.imaging.suv_formulas import body_measure, frame_decay, mean_count_time_s
 from MemorySurvivalLib.imaging.suv_supplied import Supplied
@@ -391,6 +393,39 @@ def test_a_file_without_dates_uses_its_times() -> None:
     dates = dict.fromkeys(("SeriesDate", "AcquisitionDate", "StudyDate"))
     conversion = convert(dates, {"RadiopharmaceuticalStartDateTime": None})
     assert conversion.factors[0] == pytest.approx(PLAIN) and "dates" in flag_names(conversion)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_whatever_a_header_holds_the_end_is_suv_or_one_sentence(data: st.DataObject) -> None:
+    odd = st.sampled_from(["", "0", "-1", "1e30", "NaN", "x", "START", "GML", "CNTS", "NONE", "20200131", "235959.9"])
+    tags, drug = (
+        {key: data.draw(st.none() | odd) for key in data.draw(st.sets(st.sampled_from(keys), max_size=4))}
+        for keys in (ANY_TAG, ANY_DRUG)
+    )
+    with config.disable_value_validation():
+        made = [slice_header(GRID, z, "PT") for z in range(2)]
+        try:
+            for header in made:
+                apply_tags(header, tags)
+                apply_tags(header.RadiopharmaceuticalInformationSequence[0], drug)
+        except (ValueError, OverflowError):
+            reject()  # pydicom itself refuses to hold it
+    try:
+        conversion = convert_to_suv(made)
+    except InputError as error:
+        assert str(error).endswith(".") and "\n" not in str(error)
+    else:
+        assert all(0 < found < math.inf for found in conversion.factors)
+        json.dumps(conversion.facts, allow_nan=False)
+        check_pet(conversion)
+
+
+ANY_TAG = ["Units", "SUVType", "DecayCorrection", "PatientWeight", "PatientSize", "PatientSex", "SeriesTime"]
+ANY_TAG += ["SeriesDate", "AcquisitionTime", "AcquisitionDate", "FrameReferenceTime", "ActualFrameDuration"]
+ANY_TAG += ["CorrectedImage", "RescaleIntercept", "DecayFactor", "TimezoneOffsetFromUTC", "AcquisitionDateTime"]
+ANY_DRUG = ["RadionuclideTotalDose", "RadionuclideHalfLife", "RadiopharmaceuticalStartTime"]
+ANY_DRUG += ["RadiopharmaceuticalStartDateTime", "Radiopharmaceutical"]
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

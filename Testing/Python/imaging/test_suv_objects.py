@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import tarfile
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from MemorySurvivalLib.imaging.dicom_scan import scan
+from MemorySurvivalLib.imaging.pet_tags import read_pet_tags
+from MemorySurvivalLib.imaging.suv_times import find_reference
 from Testing.Benchmarks.suv_objects import measure_object, measure_real
 
 ALL = [f"{part}_{number}" for part, count in enumerate((1, 1, 6, 5, 3, 1)) for number in range(count)]
@@ -28,6 +33,16 @@ def test_reference_object(objects: Path, name: str) -> None:
     row = measure_object(objects / f"DRO_{name}")
     assert row["largest_error_percent"] <= CUT.get(name, 0.1)
     assert row["beyond_cut_percent"] <= 0.01
+
+
+@pytest.mark.real_data
+def test_the_frames_of_a_real_scanner_lead_back_to_its_series_time(real_data: Path) -> None:
+    (series,) = scan(real_data / "petct_sts_dicom" / "STS_041" / "PET" / "image").series
+    tags = read_pet_tags(series.headers)
+    assert tags.series_at
+    late = replace(tags, series_at=tags.series_at + timedelta(hours=1))
+    found = find_reference(late, tags.half_life_s)
+    assert found and abs((found.at - tags.series_at).total_seconds()) < 1.5 and "computed back" in found.source
 
 
 @pytest.mark.real_data

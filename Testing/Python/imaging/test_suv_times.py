@@ -26,7 +26,7 @@ def frame(minutes: float, *, gap_s: float | None = None, decay_factor: float | N
 def tags(slices: tuple[SliceTags, ...], series: datetime | None, *decayed_to: tuple[str, datetime]) -> PetTags:
     return PetTags(
         slices, "", "BQML", "", "START", ("ATTN", "DECY"), "", (), series, True, None, None, decayed_to, None,
-        None, None, None, None, "", "", "", None, "",
+        None, None, None, None, "", "", "", 1, None, "",
     )  # fmt: skip
 
 
