@@ -89,8 +89,8 @@ def find_by_code(value: str, scheme: str, side: str | None = None, name: str = "
         return None
     found = _codes().get((value, side), _codes().get((value, None), ()))
     named = recognise(name) if name else None
-    if named is not None and (named.code.value == value or named.name in found):
-        return named if side is None or named.laterality in (None, SIDES[side]) else None
+    if named is not None and (named.name in found or (side is None and named.code.value == value)):
+        return named
     if found:
         return structures()[found[-1]]
     paired = _codes().get((value, "left")) if side is None else None

@@ -107,6 +107,10 @@ def test_codes_lead_back_to_their_structure() -> None:
         assert find_by_code(each.code.value, each.code.scheme, side, name) == each
     left = find_by_code("51299004", "SCT", "left")
     assert left is not None and left.name == "clavicle_left"
+    right = find_by_code("64033007", "SCT", "right", "Kidney")  # the side counts more than a name without one
+    assert right is not None and right.name == "kidney_right"
+    told = find_by_code("51299004", "SCT", None, "Left clavicle")
+    assert told is not None and told.name == "clavicle_left"
     built_in = find_by_code("720617006", "SCT")  # moosez: Bone structure of left clavicle
     assert built_in is not None and built_in.name == "clavicle_left"
     femur = find_by_code("71341001", "SCT")
