@@ -12,6 +12,7 @@ from MemorySurvivalLib.commands.terminal import ProgressBars
 from MemorySurvivalLib.roi.roi import ROI_KINDS
 
 if TYPE_CHECKING:
+    from MemorySurvivalLib.measure.lesion import LesionConfig
     from MemorySurvivalLib.measure.tables import MeasurementRecord
 
 THRESHOLDS = ("absolute", "liver", "percist")
@@ -84,15 +85,14 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _lesion_config(options: argparse.Namespace):  # type: ignore[no-untyped-def]
-    from MemorySurvivalLib.measure.lesions import LesionConfig
+def _lesion_config(options: argparse.Namespace) -> LesionConfig:
+    from MemorySurvivalLib.errors import InputError
+    from MemorySurvivalLib.measure.lesion import LesionConfig
 
     kind, value = options.threshold_kind, options.threshold
     if value is None:
         return LesionConfig(threshold=kind)
     if kind == "percist":
-        from MemorySurvivalLib.errors import InputError
-
         raise InputError("The PERCIST threshold follows from the liver alone; leave --threshold out.")
     return LesionConfig(threshold=kind, suv=value) if kind == "absolute" else LesionConfig("liver", liver_factor=value)
 

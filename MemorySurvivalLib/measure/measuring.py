@@ -15,7 +15,8 @@ from MemorySurvivalLib.imaging.case import SIMULATED_ATTRIBUTE, Case
 from MemorySurvivalLib.imaging.reading import write_volume
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.measure.frame import BodyFrame, make_frame
-from MemorySurvivalLib.measure.lesions import LesionConfig, find_lesions
+from MemorySurvivalLib.measure.lesion import LesionConfig
+from MemorySurvivalLib.measure.lesions import find_lesions
 from MemorySurvivalLib.measure.reference import (
     BLOOD_POOL_DIAMETER_MM,
     LIVER_DIAMETER_MM,
@@ -50,6 +51,9 @@ class MeasureConfig:
     blood_pool_at: Point | None = None
 
 
+DEFAULT_MEASURE = MeasureConfig()
+
+
 @dataclass(frozen=True, eq=False)
 class Measurements:
     """The plain record, and on the case's grid: each lesion's number (uint16), the reference spheres (uint8, 1 liver,
@@ -64,7 +68,7 @@ def measure_case(
     case: Case,
     segmentation: Segmentation,
     roi: Roi,
-    config: MeasureConfig = MeasureConfig(),
+    config: MeasureConfig = DEFAULT_MEASURE,
     progress: ProgressCallback = ignore_progress,
 ) -> Measurements:
     """Measure every segment, find or take the references, and list the lesions inside the ROI.

@@ -21,7 +21,6 @@ class HotSpot:
     """A peak and the region above half of it: its width across (mm) and its height along the body (mm)."""
 
     peak_lps_mm: Point
-    suv: float
     width_mm: float
     height_mm: float
 

@@ -12,7 +12,7 @@ import msgspec
 
 from MemorySurvivalLib import RESEARCH_USE, __version__
 from MemorySurvivalLib.files import atomic_file
-from MemorySurvivalLib.measure.lesions import Lesion, LesionConfig, LesionTotals
+from MemorySurvivalLib.measure.lesion import Lesion, LesionConfig, LesionTotals
 from MemorySurvivalLib.measure.reference import References, ReferenceSphere
 from MemorySurvivalLib.measure.segments import SegmentMeasure
 from MemorySurvivalLib.measure.uptake import Point, RegionMeasure
