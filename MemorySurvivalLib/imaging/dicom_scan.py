@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pydicom.uid import UID
+from pydicom.uid import UID, CTImageStorage, PositronEmissionTomographyImageStorage
 
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.dicom_header import FileHeader, read_file_header, reading_quietly, show, text
@@ -28,6 +28,7 @@ IMAGE_MODALITIES = ("CT", "PT", "MR", "NM", "OT", "SC", "")
 """Modalities whose files may be slices of a volume; the rest (SEG, RTDOSE, projections ...) is listed beside them."""
 
 _DIRECTORY = UID("1.2.840.10008.1.3.10")
+_SLICE_CLASSES = (CTImageStorage, PositronEmissionTomographyImageStorage)
 _HU_TYPES = ("", "HU")
 
 
@@ -123,7 +124,10 @@ def _walk(folder: Path, walk: _Walk, *, recursive: bool) -> Iterator[Path]:
 def _read(file: Path, others: list[OtherFile]) -> FileHeader | OtherFile | None:
     """The header of a DICOM file, None for another file; what cannot be read joins `others`."""
     try:
-        return read_file_header(file)
+        header = read_file_header(file)
+        if header is not None or file.suffix.lower() != ".dcm":
+            return header
+        others.append(OtherFile(file, "", problem=f"{show(file)} is empty or damaged; copy or export it again."))
     except OSError as error:
         others.append(OtherFile(file, "", problem=f"{show(file)} cannot be opened ({error.strerror})."))
     except InputError as error:
@@ -143,12 +147,13 @@ def _sort_in(header: FileHeader, groups: dict[object, _Group], others: list[Othe
             return False
         slices = list_slices(header) if modality in IMAGE_MODALITIES else ()
         if slices:
-            facts = read_facts(ds)
-            key = (facts.identity, facts.modality, facts.series_uid or _unnamed(header.path, facts))
-            groups.setdefault(key, _Group(facts, header.path.parent)).slices.extend(slices)
+            key = _series_key(header, modality)
+            if key not in groups:
+                groups[key] = _Group(read_facts(ds), header.path.parent)
+            groups[key].slices.extend(slices)
             return True
         problem = ""
-        if modality in ("CT", "PT") and "Storage" in sop_class.name:
+        if sop_class in _SLICE_CLASSES or (not sop_class and modality in ("CT", "PT")):
             problem = f"The DICOM file {show(header.path)} is damaged or cut short; copy or export it again."
         others.append(
             OtherFile(
@@ -164,9 +169,12 @@ def _sort_in(header: FileHeader, groups: dict[object, _Group], others: list[Othe
     return True
 
 
-def _unnamed(path: Path, facts: SeriesFacts) -> tuple[Path, str, str, str]:
-    """What holds files together that carry no Series Instance UID."""
-    return path.parent, facts.series_number, facts.description, facts.frame_of_reference_uid
+def _series_key(header: FileHeader, modality: str) -> tuple[object, ...]:
+    """What the files of one series share; those without a Series Instance UID are held together by their folder."""
+    ds = header.dataset
+    uid = text(ds, "SeriesInstanceUID")
+    named = (uid,) if uid else (header.path.parent, text(ds, "SeriesNumber"), text(ds, "SeriesDescription"))
+    return (*named, modality, read_identity(ds), text(ds, "FrameOfReferenceUID"))
 
 
 def _make_series(group: _Group) -> Iterator[DicomSeries]:

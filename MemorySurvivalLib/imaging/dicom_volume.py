@@ -37,12 +37,15 @@ def _only(found: Found, path: Path, what: str) -> DicomSeries:
     if len(usable) > 1:
         listed = "; ".join(one.title for one in usable)
         raise InputError(f"{where} holds {len(usable)} series that fit ({listed}); give the folder or a file of one.")
+    folders = {image.path.parent for one in usable for image in one.slices}
+    for other in found.others:
+        if other.problem and (not wanted or other.path.parent in folders):
+            raise InputError(f"{where} may lack slices. {other.problem}" if wanted else other.problem)
     if usable:
         return usable[0]
     if wanted:
         reasons = " ".join(" ".join(one.series.problems) or one.doubt for one in wanted)
         raise InputError(f"{where} cannot be read as a volume. {reasons}")
     others = ", ".join(sorted({other.kind for other in found.others if other.kind}))
-    broken = "".join(f" {other.problem}" for other in found.others[:1] if other.problem)
     but = f" (only {others})" if others else ""
-    raise InputError(f"{where} holds no DICOM image series{but}; give an image file or the folder of a series.{broken}")
+    raise InputError(f"{where} holds no DICOM image series{but}; give an image file or the folder of a series.")

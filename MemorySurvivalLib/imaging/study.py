@@ -76,6 +76,7 @@ def choose_study(
     who = (ct.series.identity, pet.series.identity)
     notes = check_identity(*who, covariates_patient_id, confirmed=confirmed)
     notes += _frame_note(ct.series, pet.series) + _kept_notes(ct.series, pet.series)
+    notes += _unreadable_notes(found, ct.series, pet.series)
     fitted = {one.series.key: one for one in (*cts, ct, pet)}
     judged = tuple(_marked(fitted.get(one.series.key, one), ct.series, pet.series) for one in candidates)
     return StudyChoice(ct.series, pet.series, judged, notes)
@@ -184,6 +185,16 @@ def _frame_note(ct: DicomSeries, pet: DicomSeries) -> tuple[str, ...]:
 
 def _kept_notes(*chosen: DicomSeries) -> tuple[str, ...]:
     return tuple(f"{one.modality} {one.description}: {note}" for one in chosen for note in one.notes)
+
+
+def _unreadable_notes(found: Found, *chosen: DicomSeries) -> tuple[str, ...]:
+    """Files that cannot be read beside the chosen ones may be slices of them that are now missing at an end."""
+    folders = {image.path.parent for one in chosen for image in one.slices}
+    return tuple(
+        f"{other.problem} If it belongs to the CT or the PET, a slice is missing."
+        for other in found.others
+        if other.problem and other.path.parent in folders
+    )
 
 
 def _marked(one: Candidate, *chosen: DicomSeries) -> Candidate:

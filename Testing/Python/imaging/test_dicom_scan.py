@@ -292,6 +292,14 @@ def test_a_header_cut_short(tmp_path: Path) -> None:
     ]
 
 
+def test_an_empty_file_that_should_be_a_slice(tmp_path: Path) -> None:
+    (path, *_) = write_series(tmp_path, make_volume())
+    path.write_bytes(b"")
+    found = scan(tmp_path)
+    assert [other.problem for other in found.others] == [f"{path} is empty or damaged; copy or export it again."]
+    assert found.ignored == 0
+
+
 def test_bytes_changed_anywhere_never_stop_a_scan(tmp_path: Path) -> None:
     volume = make_volume(2)
     (path, _) = write_series(tmp_path / "good", volume, "PT")
