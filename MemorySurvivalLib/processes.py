@@ -6,6 +6,7 @@ import contextlib
 import os
 import queue
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,16 @@ BEAT_S = 0.2
 """How often a silent program is looked at, so that stopping it never takes longer."""
 
 KEPT_LINES = 60
+
+CANNOT_START, SIGNALLED = 127, 128
+"""Exit statuses of the keeper, as shells have them: the program did not start; 128 + n: signal n ended it."""
+
+_KEEPER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from MemorySurvivalLib.processes import keep
+keep(sys.argv[2:])
+"""
 
 if sys.platform == "win32":
     _WINDOWS_FLAGS = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
@@ -72,24 +83,25 @@ def run_tree(
     `stop` is asked and `on_beat` called at least every BEAT_S seconds, in the calling thread. When `stop` says so, or
     when a callback raises, or on Ctrl-C, the program dies with everything that it started, and Stopped (or what was
     raised) follows; the same holds for what a program leaves running behind it. `what` names it in messages.
+    The program dies as well when this process itself is killed: a keeper process between the two sees to that.
     `environment` is added to ours. Raises ExternalToolError where the program cannot be started.
     """
-    try:
-        process = subprocess.Popen(
-            [str(part) for part in command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            env={**os.environ, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", **(environment or {})},
-            cwd=folder,
-            start_new_session=os.name != "nt",
-            creationflags=_WINDOWS_FLAGS,
-        )
-    except OSError as error:
-        raise ExternalToolError(f"{what} cannot be started ({command[0]}: {error.strerror or error}).") from error
+    program = shutil.which(str(command[0]))
+    if program is None:
+        raise ExternalToolError(f"{what} cannot be started: {command[0]} is not a program here.")
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _KEEPER, str(Path(__file__).parents[1]), program, *map(str, command[1:])],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env={**os.environ, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", **(environment or {})},
+        cwd=folder,
+        start_new_session=os.name != "nt",
+        creationflags=_WINDOWS_FLAGS,
+    )
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     reader = threading.Thread(target=_read, args=(process.stdout, lines), name=f"lines of {what}", daemon=True)
     kept: deque[str] = deque(maxlen=KEPT_LINES)
@@ -118,9 +130,36 @@ def run_tree(
             _kill_group(process.pid)
         process.wait()
         reader.join(timeout=5.0)
+        if process.stdin is not None:
+            process.stdin.close()
         if process.stdout is not None and not reader.is_alive():
             process.stdout.close()
-    return Ending(process.returncode, tuple(kept))
+    if process.returncode == CANNOT_START:
+        raise ExternalToolError(f"{what} cannot be started ({Ending(CANNOT_START, tuple(kept)).reason}).")
+    status = process.returncode
+    return Ending(SIGNALLED - status if SIGNALLED < status < SIGNALLED + 65 else status, tuple(kept))
+
+
+def keep(command: Sequence[str]) -> None:
+    """Run a program and end like it; end it, with all that it started, when our input closes.
+
+    Our input is a pipe that the process in charge holds open, so it closes even when that process is killed.
+    """
+    try:
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    except OSError as error:
+        sys.stderr.write(f"{command[0]}: {error.strerror or error}\n")
+        os._exit(CANNOT_START)
+
+    def watch() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 1):
+                pass
+        kill_tree(os.getpid())
+
+    threading.Thread(target=watch, name="watch", daemon=True).start()
+    status = child.wait()
+    os._exit(SIGNALLED - status if status < 0 else status)
 
 
 def kill_tree(pid: int) -> None:
@@ -130,11 +169,12 @@ def kill_tree(pid: int) -> None:
             ["taskkill", "/PID", str(pid), "/T", "/F"], capture_output=True, check=False, creationflags=_WINDOWS_FLAGS
         )
         return
-    family = [pid, *descendants(pid)]
-    _kill_group(pid)
-    for each in family:
+    for each in descendants(pid):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(each, signal.SIGKILL)
+    _kill_group(pid)  # at the end, because it may be our own
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _kill_group(leader: int) -> None:

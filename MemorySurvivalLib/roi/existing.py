@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
+from scipy import ndimage
 
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.volume import Volume
@@ -18,24 +19,29 @@ from MemorySurvivalLib.roi.existing_labels import (
     read_embedded_names,
     read_label_map,
 )
-from MemorySurvivalLib.roi.existing_layers import ExistingSegmentation, Segment
+from MemorySurvivalLib.roi.existing_layers import ExistingSegmentation, LayerBuilder, Segment
 from MemorySurvivalLib.roi.existing_nrrd import is_segmentation_nrrd, read_segmentation_nrrd
 from MemorySurvivalLib.roi.existing_tables import ONE_MASK, LabelNames, read_label_names
 from MemorySurvivalLib.roi.roi import ROI_TITLES, Roi, RoiKind
 from MemorySurvivalLib.roi.segments import Maker, Segmentation
+from MemorySurvivalLib.roi.terminology import recognise
 
 _DICOM_MAGIC_AT, _DICOM_MAGIC = 128, b"DICM"
 _SEGMENTATIONS = ("SEG", "RTSTRUCT")
+_MASK_ENDINGS = (".nii.gz", ".nii")
 
 
 def read_existing(path: Path, ct: Volume, labels: str | Path | None = None) -> ExistingSegmentation:
     """Read a segmentation file onto the CT's grid, with the segments as the file holds them.
 
-    Knows Slicer's .seg.nrrd, DICOM SEG and RTSTRUCT (a file, or a folder that holds exactly one), and label maps
-    (NIfTI, NRRD, MHA). What the labels of a label map mean is said by `labels` (see `read_label_names`, or "mask": all
-    of it is one mask); without it by the names inside the file, and a single label is one mask. Raises InputError with
-    one sentence for whatever cannot be used.
+    Knows Slicer's .seg.nrrd, DICOM SEG and RTSTRUCT (a file, or a folder that holds exactly one), a folder with one
+    NIfTI mask for each structure (TotalSegmentator's usual output), and label maps (NIfTI, NRRD, MHA). What the labels
+    of a label map mean is said by `labels` (see `read_label_names`, or "mask": all of it is one mask); without it by
+    the names inside the file, and a single label is one mask. Raises InputError with one sentence for whatever cannot
+    be used.
     """
+    if path.is_dir() and (masks := [each for each in sorted(path.iterdir()) if each.name.endswith(_MASK_ENDINGS)]):
+        return _read_mask_folder(path, masks, ct)
     path = _find_file(path)
     modality = _dicom_modality(path)
     if modality == "SEG":
@@ -131,6 +137,32 @@ def _read_label_file(path: Path, ct: Volume, labels: str | Path | None) -> Exist
         Segment(structures[label], known.names.get(label, structures[label].name), 0, label) for label in present
     )
     return ExistingSegmentation((placed,), segments, maker, notes)
+
+
+def _read_mask_folder(folder: Path, masks: list[Path], ct: Volume) -> ExistingSegmentation:
+    """One mask a file, named by the file; names that mean nothing to us are left out, and said."""
+    builder = LayerBuilder(ct)
+    notes: list[str] = []
+    strangers = []
+    for path in masks:
+        name = path.name.partition(".nii")[0]
+        meaning = recognise(name)
+        if meaning is None:
+            strangers.append(name)
+            continue
+        mask = read_label_map(path, "mask")
+        placed, said = place_on(Volume(mask.voxels, mask.affine), ct, f"masks in {folder.name}")
+        notes += [each for each in said if each not in notes]
+        (box, *_) = ndimage.find_objects((placed.voxels != 0).view(np.uint8)) or [None]
+        if box is not None:
+            builder.add(meaning, name, box, placed.voxels[box] != 0)
+    if strangers:
+        notes.append(f"Files whose names mean no structure were left out: {', '.join(strangers[:5])}.")
+    if len(strangers) == len(masks):
+        raise InputError(f"No mask in the folder {folder} is named like a structure; give the segmentation's own file.")
+    return ExistingSegmentation(
+        builder.layers, tuple(builder.segments), Maker("folder of masks", "", folder.name), tuple(notes)
+    )
 
 
 def _find_file(path: Path) -> Path:

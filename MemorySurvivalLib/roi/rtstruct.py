@@ -109,14 +109,8 @@ def draw_contours(contours_mm: Sequence[Points], grid: Volume, name: str) -> tup
     mask = np.zeros(grid.shape, dtype=np.bool_)
     for plane in planes:
         box = _box_around(plane, axes, grid)
-        if box is None:
-            continue
-        places = _voxels_in(box, grid) @ axes.T
-        here = np.flatnonzero((places[:, 2] >= plane.low_mm) & (places[:, 2] < plane.high_mm))
-        inside = is_inside(places[here, :2], plane.polygons_mm)
-        part = np.zeros(len(places), dtype=np.bool_)
-        part[here[inside]] = True
-        mask[box] |= part.reshape(mask[box].shape)
+        if box is not None:
+            _draw_plane(plane, axes, grid, box, mask)
     tight = ndimage.find_objects(mask.view(np.uint8))
     if not tight:
         return None
@@ -221,10 +215,21 @@ def _box_around(plane: Plane, axes: FloatMatrix, grid: Volume) -> Box | None:
     return z, y, x
 
 
-def _voxels_in(box: Box, grid: Volume) -> Points:
-    """Centres (n, 3) of the voxels of a box in LPS mm, in the order of the array."""
-    z, y, x = np.meshgrid(*(np.arange(part.start, part.stop) for part in box), indexing="ij")
-    return grid.affine.points_mm(np.stack([x.ravel(), y.ravel(), z.ravel()], axis=1))
+def _draw_plane(plane: Plane, axes: FloatMatrix, grid: Volume, box: Box, mask: Mask) -> None:
+    """Set the voxels of `box` that a plane's slab and contours hold, a slice at a time to bound memory."""
+    steps = axes @ grid.affine.matrix[:3, :3]  # along the plane's axes, for a step along x, y, z
+    origin = axes @ grid.affine.matrix[:3, 3]
+    zs, ys, xs = (np.arange(part.start, part.stop) for part in box)
+    for z in zs:
+        first = origin + steps[:, 2] * z
+        height = first[2] + steps[2, 1] * ys[:, None] + steps[2, 0] * xs
+        row, column = np.nonzero((height >= plane.low_mm) & (height < plane.high_mm))
+        if not row.size:
+            continue
+        y, x = ys[row], xs[column]
+        places = first[:2] + steps[:2, 0] * x[:, None] + steps[:2, 1] * y[:, None]
+        inside = is_inside(places, plane.polygons_mm)
+        mask[z, y[inside], x[inside]] = True
 
 
 def _structure(name: str, item: Dataset, observation: Dataset | None) -> Structure:

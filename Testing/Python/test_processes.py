@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from itertools import pairwise
@@ -76,7 +77,7 @@ def test_the_reason_of_a_failure_is_the_last_line_that_says_something() -> None:
 
 
 def test_a_missing_program_is_one_sentence() -> None:
-    with pytest.raises(ExternalToolError, match=r"^The tool cannot be started \(/no/such/tool: .*\)\.$"):
+    with pytest.raises(ExternalToolError, match=r"^The tool cannot be started: /no/such/tool is not a program here\.$"):
         run_tree(["/no/such/tool"], what="The tool", on_line=lambda line: None)
 
 
@@ -92,6 +93,39 @@ def test_stopping_ends_grandchildren_too(tmp_path: Path, grouping: str) -> None:
         )
     assert gone(wait_for(mark))
     assert time.monotonic() - started < 20
+
+
+@pytest.mark.skipif(os.name == "nt", reason="process states are read from /proc")
+def test_killing_the_one_in_charge_ends_the_tree(tmp_path: Path) -> None:
+    """Not even a kill that nobody can catch leaves the program and its children running."""
+    mark = tmp_path / "grandchild"
+    root = Path(__file__).resolve().parents[2]
+    code = (
+        f"import sys; sys.path.insert(0, {str(root)!r}); from MemorySurvivalLib.processes import run_tree\n"
+        f"run_tree([sys.executable, '-c', {PARENT!r}, {GRANDCHILD!r}, {str(mark)!r}, 'apart', 'stays'], what='x', "
+        "on_line=lambda line: None)"
+    )
+    boss = subprocess.Popen([sys.executable, "-c", code])
+    grandchild = wait_for(mark)
+    family = descendants(boss.pid)
+    assert grandchild in family and len(family) == 3  # keeper, program, grandchild
+    boss.kill()
+    boss.wait()
+    assert all(gone(each) for each in family)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_program_that_dies_by_a_signal() -> None:
+    ending, _ = run_python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    assert ending.status == -9
+
+
+def test_a_file_that_is_no_program(tmp_path: Path) -> None:
+    text = tmp_path / "tool"
+    text.write_text("#!/no/such/interpreter\n")
+    text.chmod(0o755)
+    with pytest.raises(ExternalToolError, match="The tool cannot be started"):
+        run_tree([str(text)], what="The tool", on_line=lambda line: None)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="process states are read from /proc")

@@ -197,6 +197,22 @@ def test_images_that_are_no_label_maps(tmp_path: Path, voxels: np.ndarray, sente
         read_existing(path, make_ct())
 
 
+def test_a_folder_with_a_mask_for_each_structure(tmp_path: Path) -> None:
+    """TotalSegmentator without -ml; a mask may be empty, another image may lie beside them."""
+    ct = make_ct("flipped")
+    voxels = label_voxels(1, 2, 3)
+    for name, label in (("vertebrae_L1", 1), ("rib_left_4", 2), ("liver", 0), ("notes of mine", 3)):
+        write_labels(tmp_path / f"{name}.nii.gz", ((voxels == label) & (label > 0)).astype(np.uint8), ct.affine)
+    found = read_existing(tmp_path, ct)
+    assert {s.structure.name: int(found.mask(s).sum()) for s in found.segments} == {"L1": 24, "rib_left_4": 24}
+    assert np.array_equal(found.mask(found.segments[1]), voxels == 1)
+    assert found.notes == ("Files whose names mean no structure were left out: notes of mine.",)
+    (tmp_path / "odd").mkdir()
+    write_labels(tmp_path / "odd" / "ct.nii.gz", voxels, ct.affine)
+    with pytest.raises(InputError, match="is named like a structure"):
+        read_existing(tmp_path / "odd", ct)
+
+
 def test_missing_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         read_existing(tmp_path / "gone.nrrd", make_ct())
