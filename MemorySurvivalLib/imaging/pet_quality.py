@@ -69,7 +69,8 @@ def check_pet(conversion: SuvConversion, limits: PetLimits | None = None) -> tup
     """Every flag of the conversion, then those of tracer, uptake time and glucose against `limits`."""
     limits = limits or PetLimits()
     found = [_check_tracer(conversion.tags.tracer, conversion.tags.isotope)]
-    found.append(_check_uptake_time(conversion.uptake_min, limits))
+    if not any(flag.name == "uptake_time" for flag in conversion.flags):  # which says why it cannot be told
+        found.append(_check_uptake_time(conversion.uptake_min, limits))
     found.append(_check_glucose(conversion.tags.glucose_mmol_l, conversion.tags.glucose_text, limits))
     return (*conversion.flags, *(flag for flag in found if flag))
 

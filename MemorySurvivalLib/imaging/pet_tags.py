@@ -24,6 +24,12 @@ from MemorySurvivalLib.imaging.dicom_header import DAMAGE, items, number, text, 
 MG_DL_PER_MMOL_L = 18.016
 """Glucose has a molar mass of 180.16 g/mol."""
 
+LONGEST_MS = 1e9
+"""Eleven days: longer than any frame, or than any frame is after its scan's start."""
+
+YEARS = range(1900, 2200)
+"""Dates outside are typing errors, and arithmetic on them would leave the calendar."""
+
 NO_DATE = "19000101"
 """Stands for the date where a file tells times but no date at all; only differences of times are used."""
 
@@ -296,7 +302,8 @@ def _private_number(header: Dataset, group: int, creator: str, element: int) -> 
 
 
 def _seconds(milliseconds: float | None) -> float | None:
-    return None if milliseconds is None else milliseconds / 1000
+    """From milliseconds; what no frame can last is taken as not told."""
+    return milliseconds / 1000 if milliseconds is not None and 0 <= milliseconds <= LONGEST_MS else None
 
 
 def _date(header: Dataset, event: str) -> str:
@@ -314,7 +321,7 @@ def _joined(date: str, clock: str) -> datetime | None:
         day = DA(date)
     except DAMAGE:
         return None
-    return datetime.combine(day, at) if at and day else None
+    return datetime.combine(day, at) if at and day and day.year in YEARS else None
 
 
 def _time(value: str) -> time | None:
@@ -335,4 +342,4 @@ def _date_time(value: str, zone: str) -> datetime | None:
             found = found.astimezone(datetime.strptime(zone, "%z").tzinfo)
     except DAMAGE:
         return None
-    return found.replace(tzinfo=None)
+    return found.replace(tzinfo=None) if found.year in YEARS else None

@@ -19,7 +19,7 @@ from MemorySurvivalLib.imaging.pet_tags import PetTags, read_pet_tags
 from MemorySurvivalLib.imaging.suv_formulas import SuvType, body_measure, frame_decay, remaining
 from MemorySurvivalLib.imaging.suv_supplied import BQ_PER_MBQ, Supplied
 from MemorySurvivalLib.imaging.suv_times import Reference
-from MemorySurvivalLib.imaging.suv_values import MissingPetTags, PetValues
+from MemorySurvivalLib.imaging.suv_values import LONGEST_HALF_LIVES, MissingPetTags, PetValues
 from MemorySurvivalLib.imaging.volume import Volume
 
 __all__ = ["MissingPetTags", "SuvConversion", "convert_tags", "convert_to_suv", "suv_volume"]
@@ -134,7 +134,7 @@ class _Run:
         injected = self.injected or self.values.injected(reference.at if reference else None, half_life_s)
         for name, problem in self.values.problems.items():
             if name != "half_life_s":
-                self.values.flag(QualityFlag(name, "warning", f"The uptake time is unknown: {problem}."))
+                self.values.flag(QualityFlag("uptake_time", "warning", f"The uptake time is unknown: {problem}."))
             elif self.tags.half_life_s is not None:
                 self.values.flag(QualityFlag(name, "warning", f"SUV did not need it, but {problem}."))
         self.values.problems.clear()
@@ -192,6 +192,11 @@ class _Run:
         injected = self.values.injected(min(starts), half_life_s) if starts else None
         if half_life_s is None or injected is None:
             return [1.0] * len(slices)
+        if (max(starts) - injected).total_seconds() > LONGEST_HALF_LIVES * half_life_s:
+            raise InputError(
+                "The PET is not decay-corrected (0054,1102 is NONE) and its acquisition times (0008,0032) lie far "
+                "apart, so SUV cannot be computed; choose a decay-corrected series."
+            )
         self.injected = injected
         self.steps.append("not decay-corrected (NONE): each frame by its own start and duration")
         return [

@@ -85,11 +85,12 @@ def _frame_reference(part: SliceTags, half_life_s: float) -> datetime | None:
     The standard counts the frame reference time to the moment of the mean count rate, GE to the frame's start; the
     decay factor, where one is stated, tells which.
     """
-    if part.acquired is None or not part.duration_s or part.frame_reference_s is None or part.frame_reference_s < 0:
+    if part.acquired is None or not part.duration_s or part.frame_reference_s is None:
         return None
     to_mean_s = mean_count_time_s(part.duration_s, half_life_s)
-    from_start = 1 / remaining(part.frame_reference_s + to_mean_s, half_life_s)
-    if part.decay_factor and math.isclose(part.decay_factor, from_start, rel_tol=5e-4):
+    factor = part.decay_factor or 0.0
+    decayed_s = math.log2(factor) * half_life_s if factor > 0 else 0.0
+    if abs(decayed_s - part.frame_reference_s - to_mean_s) < to_mean_s / 4:
         to_mean_s = 0.0
     elif part.frame_reference_s == 0:
         return None  # not filled in: no mean count rate falls on the very start of a scan

@@ -133,7 +133,8 @@ class PetValues:
     def reference(self) -> Reference | None:
         """The time values are decay-corrected to, as the user or the tags tell; what speaks against it is flagged."""
         self.problems.pop("scan_time", None)
-        found = find_reference(self.tags, self.supplied.half_life_s or self.tags.half_life_s)
+        half_life_s, (low, high) = self.supplied.half_life_s or self.tags.half_life_s, PLAUSIBLE["half_life_s"]
+        found = find_reference(self.tags, half_life_s if half_life_s and low <= half_life_s <= high else None)
         stated = self.supplied.scanned
         if stated is None:
             if found is None:

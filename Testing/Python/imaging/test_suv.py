@@ -146,6 +146,12 @@ def test_uncorrected_frames_each_by_start_and_duration() -> None:
     assert np.divide(moved, conversion.factors) == pytest.approx([2 ** (3600 / HALF_LIFE_S)] * 3)
 
 
+def test_uncorrected_frames_far_apart_are_refused() -> None:
+    raw = {"DecayCorrection": "NONE", "CorrectedImage": ["ATTN"]}
+    with pytest.raises(InputError, match="far apart"):
+        convert(lambda z: {**raw, "AcquisitionDate": f"20{20 + z}0131"})
+
+
 @pytest.mark.parametrize("missing", ["ActualFrameDuration", "AcquisitionTime"])
 def test_uncorrected_frames_need_their_times(missing: str) -> None:
     with pytest.raises(InputError, match="choose a decay-corrected series"):
@@ -398,7 +404,9 @@ def test_a_file_without_dates_uses_its_times() -> None:
 @settings(max_examples=60)
 @given(st.data())
 def test_whatever_a_header_holds_the_end_is_suv_or_one_sentence(data: st.DataObject) -> None:
-    odd = st.sampled_from(["", "0", "-1", "1e30", "NaN", "x", "START", "GML", "CNTS", "NONE", "20200131", "235959.9"])
+    odd = st.sampled_from(
+        ["", "0", "-1", "1e30", "NaN", "x", "START", "GML", "CNTS", "NONE", "00010101", "99991231", "235959.9"]
+    )
     tags, drug = (
         {key: data.draw(st.none() | odd) for key in data.draw(st.sets(st.sampled_from(keys), max_size=4))}
         for keys in (ANY_TAG, ANY_DRUG)
