@@ -19,6 +19,8 @@ CORE_DEPTH_MM, LEAST_CORE_ML = 4.5, 0.2
 DENSEST_CONTRAST_HU, MOST_CONTRAST_SD_HU, LEAST_CORTEX_RISE_HU, CONTRAST_SPREAD_HU = 300.0, 30.0, 60.0, 60.0
 """What tells contrast agent from bone: its level above soft tissue, its unevenness (spongy bone: 40 HU and more), how
 far bone's cortex rises above the core, and how far contrast agent's own voxels do."""
+FINE_TO_COARSE_MM = (3.0, 4.3)
+"""Voxel sizes between which the edge's level moves: thin cortex fills a share of a larger voxel only."""
 MOST_NOISE_HU = 40.0
 TYPICAL_TISSUE_HU = 45.0
 DENSEST_CORTEX_HU = 1500.0
@@ -101,7 +103,7 @@ def find_bones(ct_hu: Image, body: Mask, spacing_mm: Spacing, config: SegmenterC
         marrow += 2 * ((area_mm2 > 0) & (area_mm2 <= SURE_HOLE_MM2)).astype(np.uint8)
     enclosed = marrow >= 2
     enclosed &= ct_hu > AIR_HU
-    edge_hu = find_edge_level(ct_hu, tissue_hu, threshold_hu, spacing_mm, config.edge_share)
+    edge_hu = find_edge_level(ct_hu, tissue_hu, threshold_hu, spacing_mm, choose_edge_share(spacing_mm, config))
     filled = dense | enclosed
     rim = filled & ~ndimage.binary_erosion(filled, border_value=1)
     filled &= ~(rim & (ct_hu < edge_hu))
@@ -132,6 +134,12 @@ def find_contrast(ct_hu: Image, dense: Mask, tissue_hu: float, spacing_mm: Spaci
         if shell.any() and np.percentile(ct_hu[box][shell], 90) < level_hu + LEAST_CORTEX_RISE_HU:
             result[box] |= dense[box] & (away_mm <= 2 * core_depth_mm) & (ct_hu[box] < level_hu + CONTRAST_SPREAD_HU)
     return result
+
+
+def choose_edge_share(spacing_mm: Spacing, config: SegmenterConfig) -> float:
+    """The share of the peak that bounds bone on voxels of this size (edge of the cube of the same volume)."""
+    voxel_mm = float(np.prod(spacing_mm)) ** (1 / 3)
+    return float(np.interp(voxel_mm, FINE_TO_COARSE_MM, (config.edge_share, config.coarse_edge_share)))
 
 
 def find_edge_level(ct_hu: Image, tissue_hu: float, least_hu: float, spacing_mm: Spacing, share: float) -> Image:

@@ -100,7 +100,8 @@ def _find_lung(ct_hu: Image, path: CanalPath) -> Curve:
 def extend_column(column: Column, slices: int) -> Column:
     """The column continued straight towards the feet by `slices`.
 
-    The direction is that of the fifth centimetre or so above its end: the last bit of a canal is often found askew.
+    The direction is that of the fifth centimetre or so above its end: the last bit of a canal is often found askew,
+    and sideways it is replaced as well.
     """
     slices = min(slices, column.first)
     low, high = (min(len(column.front) - 1, round(mm / GRID_MM)) for mm in (12.0, 60.0))
@@ -116,8 +117,12 @@ def extend_column(column: Column, slices: int) -> Column:
     def level(curve: Curve) -> Curve:
         return np.concatenate([np.full(slices, curve[0]), curve])
 
-    canal_yx = np.stack([straight(column.canal_yx[:, k]) for k in range(2)], axis=1)
-    body_yx = np.stack([straight(column.body_yx[:, k]) for k in range(2)], axis=1)
+    def sideways(curve: Curve) -> Curve:
+        line = np.polyval(np.polyfit(places, curve[low:high], 1), np.arange(-slices, low))
+        return np.concatenate([line, curve[low:]])
+
+    canal_yx = np.stack([straight(column.canal_yx[:, 0]), sideways(column.canal_yx[:, 1])], axis=1)
+    body_yx = np.stack([straight(column.body_yx[:, 0]), sideways(column.body_yx[:, 1])], axis=1)
     return Column(
         column.first - slices,
         canal_yx,
@@ -190,8 +195,8 @@ def is_vertebra(column: Column, frame: ColumnFrame, from_sacrum: npt.NDArray[np.
 
     Extents scale with the measured half-width. Ribs and iliac bones lie beside it; where a rib crosses in front of
     a transverse process it is cut off along an oblique line. `from_sacrum` counts vertebrae upwards from the
-    sacrum: of the sacrum (0) only the middle part without the wings is taken, and the vertebra above (1) stays clear
-    of the iliac crests.
+    sacrum: of the sacrum (0) only the body without wings and arches is taken, and the vertebra above (1) stays clear of
+    the iliac crests.
     """
     slices = np.arange(len(column.half_width))
     half, depth, front, lung = (
@@ -206,7 +211,7 @@ def is_vertebra(column: Column, frame: ColumnFrame, from_sacrum: npt.NDArray[np.
     foremost = np.where(side <= half + 2, -front - 4, foremost)
     arch = (frame.back >= foremost) & (frame.back <= half + 14) & (side <= 1.35 * half + 15)
     spinous = (frame.back > 0) & (frame.back <= 1.6 * half + 30) & (side <= 0.25 * half + 8)
-    middle_part = (side <= half + 2) & (frame.back <= half + 8)
+    middle_part = (side <= half + 4) & (frame.back <= 4 - front)
     result: npt.NDArray[np.bool_] = (body | arch | spinous) & np.where(from_sacrum == 0, middle_part, True)
     result &= (from_sacrum != 1) | (side <= half + 14)
     return result

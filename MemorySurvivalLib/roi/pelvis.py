@@ -58,8 +58,11 @@ def fill_sacrum(filled: Mask, soft: Mask, column: Column) -> Mask:
     wide = half + round(WIDTH_MM / GRID_MM)
     left, right = max(0, centre - wide), min(filled.shape[2], centre + wide + 1)
     bone = filled[first:last, :, left:right]
-    between = _is_between(bone, 1, round(THICKNESS_MM / GRID_MM)) & _is_between(bone, 2, round(WIDTH_MM / GRID_MM))
-    marrow = ndimage.binary_opening(between | bone, ndimage.generate_binary_structure(3, 1)) & between & ~bone
+    # Thin cortex has gaps on thick slices; light marrow would leak through them.
+    wall = np.pad(bone, 2)
+    wall = ndimage.binary_closing(wall, ndimage.generate_binary_structure(3, 2))[2:-2, 2:-2, 2:-2]
+    between = _is_between(wall, 1, round(THICKNESS_MM / GRID_MM)) & _is_between(wall, 2, round(WIDTH_MM / GRID_MM))
+    marrow = ndimage.binary_opening(between | wall, ndimage.generate_binary_structure(3, 1)) & (between | wall) & ~bone
     columns = np.abs(np.arange(left, right) - centre) <= half
     result[first:last, :, left:right] = marrow & columns & soft[first:last, :, left:right]
     return result

@@ -32,6 +32,10 @@ class SegmenterConfig:
     edge_share: float = 0.35
     """Bone ends where density has fallen to this share of the densest voxel nearby (both above soft tissue)."""
 
+    coarse_edge_share: float = 0.55
+    """The same for voxels of 4.3 mm (4 x 4 x 5) and more: a cortex thinner than the voxel blurs as far outwards as
+    inwards, and density is still near its peak at the bone's true edge. In between both are mixed."""
+
     smallest_bone_ml: float = 0.5
     """Smaller dense pieces are calcifications."""
 
