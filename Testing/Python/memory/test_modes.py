@@ -7,15 +7,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_up import make_patient
+from scipy.spatial.transform import Rotation
 
 from MemorySurvivalLib.errors import InputError, OutputError
-from MemorySurvivalLib.imaging.volume import Volume
+from MemorySurvivalLib.imaging.case import make_case
+from MemorySurvivalLib.imaging.volume import Affine, Volume
+from MemorySurvivalLib.imaging.window import Window
 from MemorySurvivalLib.memory.backbone import MEDSAM2, BackboneSpec, build_backbone
 from MemorySurvivalLib.memory.bank import MemoryBank
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.features import FeatureFile, Features
 from MemorySurvivalLib.memory.prompts import PromptConfig, PromptKind, box_prompt
 from MemorySurvivalLib.memory.propagation import Direction, Mode, PropagationConfig, propagate
+from MemorySurvivalLib.roi.boxes import prompt_boxes
+from MemorySurvivalLib.roi.plausibility import accept_roi
 from Testing.Benchmarks.oracle_equality import WINDOW, Scene, Sides
 
 TINY = BackboneSpec("sam2.1-compact", 64)
@@ -104,6 +110,31 @@ def test_what_a_memory_depends_on(sides: Sides, scene: Scene, direction: Directi
         if mode == "boxed":
             assert not any(moved[position + 1 :])
     assert any(moved[position + 1 :]), "the change must reach later slices in tracked mode"
+
+
+def test_earlier_slices_reach_a_streamed_memory_only_through_its_mask(
+    sides: Sides, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks: list[torch.Tensor] = []
+    encode = sides.engine.model._encode_new_memory
+
+    def record(**inputs: torch.Tensor) -> object:
+        masks.append(torch.cat([inputs["pred_masks_high_res"].flatten(), inputs["object_score_logits"].flatten()]) > 0)
+        return encode(**inputs)
+
+    monkeypatch.setattr(sides.engine.model, "_encode_new_memory", record)
+    before = sides.ours(scene, config_of("streamed")).memories
+    after = sides.ours(darkened(scene, SLICES - 1), config_of("streamed")).memories  # the first slice: all attend to it
+    moved = [not torch.equal(a, b) for a, b in zip(before[1:], after[1:], strict=True)]
+    flipped = [not torch.equal(a, b) for a, b in zip(masks[1:SLICES], masks[SLICES + 1 :], strict=True)]
+    assert moved == flipped
+    assert not all(moved), "where no pixel flips the effect is exactly zero"
+
+
+def test_streamed_masks_attend_to_nothing(sides: Sides, scene: Scene) -> None:
+    config = config_of("streamed", kind="mask")
+    before, after = (sides.ours(one, config).memories for one in (scene, darkened(scene, 5)))
+    assert [not torch.equal(a, b) for a, b in zip(before, after, strict=True)] == [k == 4 for k in range(SLICES)]
 
 
 @pytest.mark.parametrize("mode", ["boxed", "streamed", "tracked"])
@@ -214,3 +245,48 @@ def test_slices_without_roi_are_passed_over(sides: Sides, scene: Scene) -> None:
         ours = sides.ours(gap, config_of(mode))
         assert [box.z for box in ours.boxes] == rest[::-1]
         assert torch.equal(ours.memories, sides.ours(close, config_of(mode)).memories)
+
+
+def turned_about(volume: Volume, degrees: float) -> Volume:
+    """The same voxels in a patient that lies turned about an oblique axis."""
+    rotation = np.eye(4)
+    rotation[:3, :3] = Rotation.from_rotvec(np.deg2rad(degrees) * np.array([0.3, 0.5, 0.8])).as_matrix()
+    return Volume(volume.voxels, Affine(rotation @ volume.affine.matrix), volume.attributes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "orientation"),
+    [
+        ("box", "LPI"),
+        ("box", "PSL"),
+        ("box", "oblique"),
+        ("mask", "RAS"),
+        ("mask", "oblique"),
+        ("points", "IRA"),
+        ("points", "oblique"),
+    ],
+)
+def test_flips_permutations_and_oblique_axes_change_nothing(
+    sides: Sides, tmp_path: Path, kind: PromptKind, orientation: str
+) -> None:
+    """A patient of 4 x 4 x 6 mm voxels with jittered boxes or random points, streamed in both directions."""
+    patient = make_patient(tmp_path)
+    config = PropagationConfig(
+        "stations:3", 3, "streamed", 1, "both", PromptConfig(kind, padding_mm=5, jitter=0.1, points=3)
+    )
+
+    def state(ct: Volume, pet: Volume, spine: Volume) -> torch.Tensor:
+        case = make_case(ct, pet)
+        roi = accept_roi(spine, case.ct, "spine_dilated", None, "spine", allow_other=True)
+        boxes = prompt_boxes(roi.mask, config.slice_step)
+        return propagate(sides.engine, case.pet, "PET", Window(0, 10), boxes, config, mask=roi.mask).readout.state()
+
+    straight = state(patient.ct, patient.pet, patient.spine)
+    if orientation == "oblique":
+        turned = state(*(turned_about(volume, 20) for volume in (patient.ct, patient.pet, patient.spine)))
+        assert (turned - straight).norm() / straight.norm() <= 1e-3  # the PET is resampled with other roundings
+    else:
+        other = state(
+            patient.ct.reoriented(orientation), patient.pet.reoriented("LAS"), patient.spine.reoriented("SPL")
+        )
+        assert (other - straight).norm() / straight.norm() <= 1e-6
