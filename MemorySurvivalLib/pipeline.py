@@ -21,8 +21,11 @@ from MemorySurvivalLib.explain.heatmap import MEANING, UNIT, Heatmap, make_heatm
 from MemorySurvivalLib.explain.occlusion import fill_values, occluded_log_risks
 from MemorySurvivalLib.explain.plan import ExplainConfig, FillName, plan_patches
 from MemorySurvivalLib.files import atomic_folder
-from MemorySurvivalLib.imaging.case import Case, load_case
-from MemorySurvivalLib.imaging.reading import read_volume, write_volume
+from MemorySurvivalLib.imaging.acquisition import Alignment
+from MemorySurvivalLib.imaging.case import Case, prepare_case
+from MemorySurvivalLib.imaging.intake import ImageRequest, take_in
+from MemorySurvivalLib.imaging.reading import write_volume
+from MemorySurvivalLib.imaging.suv_supplied import Supplied
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.imaging.window import MODALITIES, Modality, Window
 from MemorySurvivalLib.memory.engine import MemoryEngine
@@ -39,9 +42,9 @@ from MemorySurvivalLib.report.record import (
     RoiRecord,
     software_versions,
 )
-from MemorySurvivalLib.risk.covariates import Covariates, read_covariates
+from MemorySurvivalLib.risk.covariates import Covariates, find_patient_id, read_covariates
 from MemorySurvivalLib.roi.boxes import prompt_boxes
-from MemorySurvivalLib.roi.plausibility import accept_roi
+from MemorySurvivalLib.roi.region import BUILT_IN, Region, RegionRequest, prepare_region
 from MemorySurvivalLib.roi.roi import Roi, RoiKind
 from MemorySurvivalLib.scoring import RiskResult, score_states
 
@@ -55,25 +58,63 @@ def ignore_note(text: str) -> None:
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """What to score and how. Without `roi` the built-in segmenter makes one of the bundle's kind.
+    """What to score and how.
 
-    `patch_mm`, `stride_mm` and `fill` None take the bundle's defaults.
+    Images: `study`, a DICOM folder that holds both, or `ct` and `pet`; the fields up to `alignment` are those of
+    `ImageRequest` and `Alignment`. Region: without `roi` the `segmenter` makes one of the bundle's kind; the fields
+    from `roi` to `allow_other_roi` are those of `RegionRequest`. `patch_mm`, `stride_mm` and `fill` None take the
+    bundle's defaults.
     """
 
-    ct: Path
-    pet: Path
     out: Path
+    ct: Path | None = None
+    pet: Path | None = None
+    study: Path | None = None
+    ct_series: str | None = None
+    pet_series: str | None = None
+    confirm_identity: bool = False
+    supplied: Supplied = field(default_factory=Supplied)
+    alignment: Alignment = "check"
     roi: Path | None = None
     roi_kind: RoiKind | None = None
+    roi_segment: str | None = None
+    roi_labels: str | None = None
+    roi_generated: Path | None = None
+    segmenter: str = BUILT_IN
+    allow_other_roi: bool = False
     covariates: Path | None = None
     bundle: str = "demonstration"
     explain: bool = False
     device: DeviceName = "auto"
-    allow_other_roi: bool = False
     patch_mm: float | None = None
     stride_mm: float | None = None
     fill: FillName | None = None
     overwrite: bool = False
+
+    def images(self, values: Covariates | None) -> ImageRequest:
+        """Which images, and whose covariates go with them."""
+        return ImageRequest(
+            ct=self.ct,
+            pet=self.pet,
+            study=self.study,
+            ct_series=self.ct_series,
+            pet_series=self.pet_series,
+            supplied=self.supplied,
+            confirm_identity=self.confirm_identity,
+            covariates_patient_id=find_patient_id(values) if values else None,
+        )
+
+    def region(self) -> RegionRequest:
+        """Which region."""
+        return RegionRequest(
+            mask=self.roi,
+            kind=self.roi_kind,
+            segment=self.roi_segment,
+            labels=self.roi_labels,
+            generated=self.roi_generated,
+            segmenter=self.segmenter,
+            allow_other=self.allow_other_roi,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,11 +180,14 @@ def score_case(
         run = _Run(request, models, bundle, choose_device(request.device), progress, tell)
         values = read_covariates(request.covariates) if request.covariates else None
         with run.stage("prepare"):
-            case = load_case(request.ct, request.pet)
+            limits = bundle.manifest.pet_limits
+            case = prepare_case(take_in(request.images(values), limits, progress), request.alignment, limits)
             run.note(*case.notes)
         with run.stage("segment"):
-            roi = _segment(run, case)
-            run.note(*roi.notes)
+            needs, step = bundle.manifest.roi, bundle.manifest.propagation.slice_step
+            region = prepare_region(request.region(), case.ct, needs, step, progress)
+            roi = region.roi
+            run.note(*region.notes)
         with run.stage("embed"):
             passes = run.on_device(lambda engine: embed_case(engine, bundle, case, roi, progress))
         with run.stage("score"):
@@ -157,8 +201,8 @@ def score_case(
                     lambda engine: explain_case(engine, bundle, case, roi, passes, risk, config, progress)
                 )
         with run.stage("report"):
-            files = _write_images(folder, case, roi, heatmap)
-        record = _make_record(run, case, roi, passes, risk, heatmap, encoded)
+            files = _write_images(folder, case, region, heatmap)
+        record = _make_record(run, case, region, passes, risk, heatmap, encoded)
         record.write(folder / "result.json")
         report = write_report(record, case, roi, heatmap, folder)
     names = {"report": report.name, "result": "result.json", **files}
@@ -204,24 +248,6 @@ def explain_case(
     return heatmap, engine.encoded_slices - before
 
 
-def _segment(run: _Run, case: Case) -> Roi:
-    required = run.bundle.manifest.roi
-    path = run.request.roi
-    if path is None:
-        # The segmenter's morphology packages load only when it runs.
-        from MemorySurvivalLib.roi.automatic import segment_roi
-
-        return segment_roi(case.ct, required, run.progress)
-    return accept_roi(
-        read_volume(path, "mask"),
-        case.ct,
-        required,
-        run.request.roi_kind,
-        str(path),
-        allow_other=run.request.allow_other_roi,
-    )
-
-
 def _score(
     bundle: ModelBundle, case: Case, roi: Roi, passes: Mapping[Modality, Pass], values: Covariates | None
 ) -> RiskResult:
@@ -236,10 +262,12 @@ def _explain_config(run: _Run) -> ExplainConfig:
     return ExplainConfig(patch_mm, stride_mm, request.fill or defaults.fill)
 
 
-def _write_images(folder: Path, case: Case, roi: Roi, heatmap: Heatmap | None) -> dict[str, str]:
+def _write_images(folder: Path, case: Case, region: Region, heatmap: Heatmap | None) -> dict[str, str]:
     """Mask and heatmap as files that run along the original CT's axes."""
-    mask = roi.mask.with_voxels(roi.mask.voxels.astype(np.uint8)).reoriented(case.orientation)
-    write_volume(mask, folder / "roi.nrrd")
+    mask = region.roi.mask.with_voxels(region.roi.mask.voxels.astype(np.uint8)).reoriented(case.orientation)
+    # The stamp goes along unchanged, so that an edit of this file, or one made before, is recognised.
+    attributes = {**region.attributes, "research_use": RESEARCH_USE}
+    write_volume(Volume(mask.voxels, mask.affine, attributes), folder / "roi.nrrd")
     if heatmap is None:
         return {"roi": "roi.nrrd"}
     effect = heatmap.effect.reoriented(case.orientation)
@@ -251,12 +279,13 @@ def _write_images(folder: Path, case: Case, roi: Roi, heatmap: Heatmap | None) -
 def _make_record(
     run: _Run,
     case: Case,
-    roi: Roi,
+    region: Region,
     passes: Mapping[Modality, Pass],
     risk: RiskResult,
     heatmap: Heatmap | None,
     encoded: int,
 ) -> CaseRecord:
+    roi, review = region.roi, region.review
     manifest = run.bundle.manifest
     entry = next(head for head in manifest.heads if head.name == risk.head)
     first = next(iter(passes.values()))
@@ -265,6 +294,7 @@ def _make_record(
         request={key: str(value) if isinstance(value, Path) else value for key, value in asdict(run.request).items()},
         inputs=case.sources,
         simulated_case=case.simulated,
+        acquisition=case.acquisition,
         roi=RoiRecord(
             kind=roi.kind,
             made_by=roi.made_by,
@@ -272,6 +302,12 @@ def _make_record(
             volume_ml=round(roi.volume_ml, 3),
             slices_with_roi=int(roi.mask.voxels.any(axis=(1, 2)).sum()),
             slices_used=len(first.boxes),
+            provenance=review.provenance.sentence,
+            edited=review.provenance.edited,
+            parts=review.provenance.parts,
+            edit=review.edit,
+            boxes=review.boxes,
+            stray=review.stray,
         ),
         bundle=BundleRecord(
             name=manifest.name,

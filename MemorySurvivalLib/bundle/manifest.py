@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from MemorySurvivalLib.imaging.pet_quality import PetLimits
 from MemorySurvivalLib.imaging.window import Window
 from MemorySurvivalLib.memory.backbone import Architecture
 from MemorySurvivalLib.memory.propagation import PropagationConfig
@@ -140,6 +141,7 @@ class Manifest(_Part, frozen=True):
     explain: ExplainDefaults
     provenance: Provenance
     members: dict[str, Member]
+    pet_limits: PetLimits = msgspec.field(default_factory=PetLimits)
 
 
 def check_manifest(manifest: Manifest) -> str | None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import get_args
 
 from MemorySurvivalLib import RESEARCH_USE
+from MemorySurvivalLib.commands.inspect import add_choice_options
 from MemorySurvivalLib.commands.terminal import ProgressBars
 from MemorySurvivalLib.devices import DEVICES
+from MemorySurvivalLib.imaging.acquisition import Alignment
+from MemorySurvivalLib.imaging.suv_supplied import add_pet_options, supplied_from
 from MemorySurvivalLib.roi.roi import ROI_KINDS
 
 
@@ -17,10 +21,32 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = subparsers.add_parser(
         "score", help="score one PET/CT", description=f"Score one PET/CT and write a report. {RESEARCH_USE}."
     )
-    parser.add_argument("--ct", type=Path, required=True, help="CT in HU (NIfTI, NRRD or MHA)")
-    parser.add_argument("--pet", type=Path, required=True, help="PET in SUVbw g/mL (NIfTI, NRRD or MHA)")
-    parser.add_argument("--roi", type=Path, help="mask of the bundle's region; without it one is made from the CT")
+    parser.add_argument("--ct", type=Path, help="CT in HU: NIfTI, NRRD, MHA, or DICOM (a folder or a file of it)")
+    parser.add_argument("--pet", type=Path, help="PET: an image file in SUVbw g/mL, or DICOM")
+    parser.add_argument("--study", type=Path, help="DICOM folder that holds CT and PET, instead of --ct and --pet")
+    add_choice_options(parser)
+    parser.add_argument(
+        "--alignment",
+        choices=get_args(Alignment),
+        default="check",
+        help="a PET beside the CT: warn (check), also move it rigidly (correct), or do not look (off); %(default)s",
+    )
+    parser.add_argument(
+        "--roi",
+        type=Path,
+        help="mask or segmentation (NRRD, .seg.nrrd, NIfTI, DICOM SEG, RTSTRUCT); without it one is made from the CT",
+    )
     parser.add_argument("--roi-kind", choices=ROI_KINDS, help="what the mask is (default: what the bundle needs)")
+    parser.add_argument("--roi-segment", metavar="NAME", help="the segment of the file to use as it stands")
+    parser.add_argument(
+        "--roi-labels",
+        metavar="TABLE",
+        help="what the labels of a label map are: totalsegmentator, moose:MODEL, a .csv or .json table, or mask",
+    )
+    parser.add_argument("--roi-generated", type=Path, help="the mask before a person edited it, to count the changes")
+    parser.add_argument(
+        "--segmenter", default="builtin", help="builtin, totalsegmentator or moose, where installed (%(default)s)"
+    )
     parser.add_argument("--covariates", type=Path, help="one patient's covariates (CSV with a header, or JSON)")
     parser.add_argument("--bundle", default="demonstration", help="model bundle, by name or file (%(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="folder for report and results; made anew")
@@ -36,6 +62,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="engineering use: accept a mask of another kind; only the log-risk is shown then",
     )
     parser.add_argument("--json", action="store_true", help="print result.json instead of a summary")
+    add_pet_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -46,7 +73,8 @@ def run(options: argparse.Namespace) -> int:
     from MemorySurvivalLib.pipeline import ScoreRequest, score_case
 
     fields = ScoreRequest.__dataclass_fields__
-    request = ScoreRequest(**{name: value for name, value in vars(options).items() if name in fields})
+    given = {name: value for name, value in vars(options).items() if name in fields}
+    request = ScoreRequest(**given, supplied=supplied_from(options))
     with ProgressBars() as bars:
         output = score_case(request, progress=bars, tell=lambda text: bars.say(f"note: {text}"))
     if options.json:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.imaging.reading import read_volume
+from MemorySurvivalLib.imaging.acquisition import Acquisition, Alignment
+from MemorySurvivalLib.imaging.alignment import align, alignment_notes
+from MemorySurvivalLib.imaging.grid import crop_to_overlap
+from MemorySurvivalLib.imaging.intake import ImageRequest, Intake, take_in
+from MemorySurvivalLib.imaging.pet_quality import PetLimits, check_uptake
 from MemorySurvivalLib.imaging.volume import Affine, Volume, resample_onto
 from MemorySurvivalLib.imaging.window import Modality
+from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 
 SIMULATED_ATTRIBUTE = "memory_survival_simulated"
 """Attribute that the simulator writes into its files; a case counts as simulated only if both images carry it."""
@@ -46,6 +51,7 @@ class Case:
     simulated: bool
     sources: Mapping[Modality, ImageSource]
     notes: tuple[str, ...] = field(default=())
+    acquisition: Acquisition = field(default_factory=Acquisition)
 
     def __post_init__(self) -> None:
         if not self.ct.same_grid(self.pet):
@@ -56,30 +62,62 @@ class Case:
         return self.ct if modality == "CT" else self.pet
 
 
-def load_case(ct_path: Path, pet_path: Path) -> Case:
-    """Read CT and PET and bring the PET onto the CT's grid (paper section 2.2)."""
-    return make_case(read_volume(ct_path, "CT"), read_volume(pet_path, "PET"), str(ct_path), str(pet_path))
+def load_case(
+    ct_path: Path,
+    pet_path: Path,
+    alignment: Alignment = "off",
+    progress: ProgressCallback = ignore_progress,
+) -> Case:
+    """Read CT and PET (image files or DICOM) and bring the PET onto the CT's grid (paper section 2.2)."""
+    return prepare_case(take_in(ImageRequest(ct_path, pet_path), progress=progress), alignment)
 
 
-def make_case(ct: Volume, pet: Volume, ct_path: str = "CT", pet_path: str = "PET") -> Case:
+def prepare_case(intake: Intake, alignment: Alignment = "off", limits: PetLimits | None = None) -> Case:
+    """One grid from images that were taken in; flags of the PET's values are added to those of its tags."""
+    case = make_case(
+        intake.ct,
+        intake.pet,
+        intake.names["CT"],
+        intake.names["PET"],
+        alignment=alignment,
+        acquisition=intake.acquisition,
+    )
+    found = check_uptake(case.pet, case.ct, limits=limits)
+    acquisition = replace(case.acquisition, flags=(*case.acquisition.flags, *found))
+    notes = (*intake.notes, *case.notes, *(flag.sentence for flag in found))
+    return replace(case, acquisition=acquisition, notes=notes)
+
+
+def make_case(
+    ct: Volume,
+    pet: Volume,
+    ct_path: str = "CT",
+    pet_path: str = "PET",
+    *,
+    alignment: Alignment = "off",
+    acquisition: Acquisition | None = None,
+) -> Case:
     """Check two volumes and put them on one grid.
 
     Axes are permuted and flipped to LPS (exact, nothing is resampled for that), so the same patient stored another
-    way gives the same case. Raises InputError when the images do not overlap or their values cannot be HU and SUV.
+    way gives the same case. The CT is cut to where the PET is. `alignment` "check" estimates whether the PET lies
+    beside the CT, "correct" also moves it. Raises InputError when the images do not overlap or their values cannot be
+    HU and SUV.
     """
-    notes = []
-    if not _overlap(ct, pet):
+    if not (_inside(ct, pet).any() or _inside(pet, ct).any()):
         raise InputError(
             f"The PET {pet_path} and the CT {ct_path} do not overlap in space; "
             "choose images of the same patient and study."
         )
-    covered = _overlap_share(ct, pet)
-    if covered < 0.9:
-        notes.append(f"The PET covers only {covered:.0%} of the CT; the rest is read as no uptake.")
     _check_hu(ct, ct_path)
-    canonical = _canonical(ct)
-    on_grid = resample_onto(_canonical(pet), canonical, linear=True)
+    straight_ct, straight_pet = _canonical(ct), _canonical(pet)
+    aligned, record = align(straight_ct, straight_pet, alignment)
+    canonical, shared = crop_to_overlap(straight_ct, aligned)
+    on_grid = resample_onto(aligned, canonical, linear=True)
     _check_suv(canonical, on_grid, pet_path)
+    notes = [sentence for sentence in (shared.note, *alignment_notes(record)) if sentence]
+    if shared.covered < 0.9:
+        notes.append(f"The PET covers only {shared.covered:.0%} of the CT; the rest is read as no uptake.")
     sources: dict[Modality, ImageSource] = {"CT": _source(ct, ct_path), "PET": _source(pet, pet_path)}
     simulated = all(SIMULATED_ATTRIBUTE in volume.attributes for volume in (ct, pet))
     return Case(
@@ -89,6 +127,12 @@ def make_case(ct: Volume, pet: Volume, ct_path: str = "CT", pet_path: str = "PET
         simulated=simulated,
         sources=sources,
         notes=tuple(notes),
+        acquisition=replace(
+            acquisition or Acquisition(),
+            cropped_mm=dict(shared.cut_mm),
+            pet_coverage=round(shared.covered, 4),
+            alignment=record,
+        ),
     )
 
 
@@ -106,16 +150,6 @@ def _canonical(volume: Volume) -> Volume:
 
 def _source(volume: Volume, path: str) -> ImageSource:
     return ImageSource(path, volume.sha256(), volume.affine.orientation, volume.shape, volume.spacing_mm)
-
-
-def _overlap_share(ct: Volume, pet: Volume) -> float:
-    """Share of a coarse lattice of CT voxels whose centres lie inside the PET's field of view."""
-    return float(_inside(ct, pet).mean())
-
-
-def _overlap(ct: Volume, pet: Volume) -> bool:
-    """Whether the two fields of view meet; asked both ways, because one may lie between the other's lattice points."""
-    return bool(_inside(ct, pet).any() or _inside(pet, ct).any())
 
 
 def _inside(lattice_of: Volume, field_of_view: Volume) -> npt.NDArray[np.bool_]:

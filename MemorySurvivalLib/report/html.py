@@ -99,6 +99,7 @@ def render_page(record: CaseRecord, pictures: ReportPictures) -> str:
         side=wording.say_side,
         shorten=wording.shorten,
         file_name=wording.file_name,
+        edited=wording.say_edited,
         data_uri=_data_uri,
     )
     style = Markup((template_folder / "report.css").read_text(encoding="utf-8"))  # a shipped file
@@ -115,6 +116,7 @@ def _context(record: CaseRecord, pictures: ReportPictures) -> dict[str, Any]:
         "pictures": pictures,
         "request": {key: _hide(value, paths) for key, value in record.request.items()},
         "position": wording.say_position(record),
+        "way": wording.say_acquisition(record),
         "roi_title": wording.roi_title(record),
         "roi_made_by": wording.hide_folders(record.roi.made_by, paths),
         "status_words": wording.STATUS_WORDS.get(record.bundle.status, ""),

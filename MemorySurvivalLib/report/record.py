@@ -14,19 +14,28 @@ import msgspec
 from MemorySurvivalLib import RESEARCH_USE, __version__
 from MemorySurvivalLib.bundle.manifest import BackboneEntry, Provenance, Windows
 from MemorySurvivalLib.files import atomic_file
+from MemorySurvivalLib.imaging.acquisition import Acquisition
 from MemorySurvivalLib.imaging.case import ImageSource
 from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.memory.propagation import PropagationConfig
 from MemorySurvivalLib.risk.head import HeadSpec
+from MemorySurvivalLib.roi.edits import BoxesChanged, EditSummary
+from MemorySurvivalLib.roi.provenance import RoiPart
+from MemorySurvivalLib.roi.stray import StrayPiece
 from MemorySurvivalLib.scoring import RiskResult
 
 SCHEMA = "memory-survival-result"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
 class RoiRecord:
-    """The mask that prompted the model: kind, origin, hash, size, and how many slices it put a box on."""
+    """The mask that prompted the model: kind, origin, hash, size, and how many slices it put a box on.
+
+    `parts` say who made each part and how many voxels a person changed since, `provenance` says it in a sentence.
+    `edit` and `boxes` compare with the mask as it was generated, where that was given; `stray` lists tiny pieces far
+    from the rest.
+    """
 
     kind: str
     made_by: str
@@ -34,6 +43,12 @@ class RoiRecord:
     volume_ml: float
     slices_with_roi: int
     slices_used: int
+    provenance: str = ""
+    edited: bool | None = None
+    parts: tuple[RoiPart, ...] = ()
+    edit: EditSummary | None = None
+    boxes: BoxesChanged | None = None
+    stray: tuple[StrayPiece, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,6 +116,7 @@ class CaseRecord:
     request: Mapping[str, Any]
     inputs: Mapping[Modality, ImageSource]
     simulated_case: bool
+    acquisition: Acquisition
     roi: RoiRecord
     bundle: BundleRecord
     memory: tuple[MemoryRecord, ...]
@@ -134,7 +150,17 @@ class CaseRecord:
 def software_versions() -> dict[str, str]:
     """Versions of everything that can change a number."""
     versions = {"memory-survival": __version__, "python": platform.python_version(), "system": platform.platform()}
-    for package in ("torch", "sam2", "numpy", "SimpleITK", "safetensors", "matplotlib"):
+    for package in (
+        "torch",
+        "sam2",
+        "numpy",
+        "scipy",
+        "SimpleITK",
+        "pydicom",
+        "highdicom",
+        "safetensors",
+        "matplotlib",
+    ):
         try:
             versions[package] = version(package)
         except PackageNotFoundError:

@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from MemorySurvivalLib.imaging.acquisition import AlignmentRecord
 from MemorySurvivalLib.report.record import CaseRecord
+from MemorySurvivalLib.roi.provenance import RoiPart
 from MemorySurvivalLib.roi.roi import ROI_TITLES
 
 MINUS = "−"
@@ -93,6 +95,44 @@ def say_position(record: CaseRecord) -> str | None:
     if record.risk.position is None:
         return None
     return f"Higher than {say_percent(record.risk.position)} of {len(record.risk.reference_log_risks)} reference cases"
+
+
+def say_acquisition(record: CaseRecord) -> tuple[tuple[str, str], ...]:
+    """How the images came to be what the model saw, as pairs of a heading and a text."""
+    way = record.acquisition
+    rows = [(f"{name} read from", origin) for name, origin in sorted(way.origin.items())]
+    if way.suv is not None:
+        uptake = "" if way.suv.uptake_min is None else f"; {way.suv.uptake_min:.0f} min from injection to scan"
+        rows.append(("SUVbw", f"{way.suv.method}{uptake}"))
+        if way.suv.supplied:
+            rows.append(("Supplied by the user", say_value(way.suv.supplied)))
+    rows += [("PET flag" if flag.severity == "warning" else "PET note", flag.sentence) for flag in way.flags]
+    if way.cropped_mm:
+        cut = ", ".join(f"{mm:.0f} mm at the {end}" for end, mm in way.cropped_mm.items())
+        rows.append(("CT without PET", f"left out: {cut}"))
+    if way.pet_coverage < 0.995:
+        rows.append(("PET covers", f"{say_percent(way.pet_coverage)} of the rest"))
+    if way.alignment is not None:
+        rows.append(("PET against CT", _say_alignment(way.alignment)))
+    return (*rows, *(("Whose images", sentence) for sentence in way.identity))
+
+
+def _say_alignment(alignment: AlignmentRecord) -> str:
+    if alignment.correction is not None:
+        return str(alignment.correction["sentence"])
+    if alignment.magnitude_mm is None or not alignment.reliable:
+        return f"Not told reliably. {' '.join(alignment.reasons)}"
+    return alignment.warning or f"{alignment.magnitude_mm:.1f} mm apart by an estimate from the images; not corrected."
+
+
+def say_edited(part: RoiPart) -> str:
+    """Whether a person changed a part of the mask, and by how much."""
+    if part.edited is None:
+        return "not known whether edited"
+    if not part.edited:
+        return "not edited"
+    count = part.voxels_changed
+    return "edited" if count is None else f"edited, {count} voxel{'' if count == 1 else 's'} changed"
 
 
 def roi_title(record: CaseRecord) -> str:

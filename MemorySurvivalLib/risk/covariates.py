@@ -138,6 +138,14 @@ def read_covariates(path: Path) -> dict[str, str]:
     return values
 
 
+PATIENT_ID_COLUMNS = ("patient_id", "patientid", "patient id")
+
+
+def find_patient_id(values: Covariates) -> str | None:
+    """Whom the values belong to, where a column says so; compared with the images, never an input of a model."""
+    return next((text for name, text in values.items() if name.strip().lower() in PATIENT_ID_COLUMNS and text), None)
+
+
 def encode_covariates(schema: CovariateSchema, values: Covariates) -> EncodedCovariates:
     """Turn one patient's values into the head's input vector.
 

@@ -116,17 +116,36 @@ def test_a_small_pet_inside_a_long_ct_overlaps() -> None:
     rng = np.random.default_rng(0)
     ct = Volume(rng.integers(-1000, 900, (450, 8, 8)), Affine(np.diag([50.0, 50, 4, 1])))
     start = 4 * 449 / 11 + 10  # between two lattice points along z
-    pet = Volume(np.full((20, 4, 4), 1.0), Affine.from_parts((100, 100, 4), np.eye(3), (50, 50, start)))
+    pet = Volume(rng.uniform(0.5, 1, (20, 4, 4)), Affine.from_parts((100, 100, 4), np.eye(3), (50, 50, start)))
     case = make_case(ct, pet)
-    assert case.pet.voxels.max() == 1
+    assert case.pet.voxels.min() >= 0.5, "the CT was cut to where the PET is"
+    assert 19 <= case.ct.shape[0] <= 21
 
 
-def test_a_pet_that_covers_part_of_the_ct_is_said(made: Patient) -> None:
+def test_the_ct_is_cut_to_a_shorter_pet_and_that_is_said(made: Patient, case: Case) -> None:
     half = made.pet.cropped((0, 0, 0), (9, 20, 24))
-    case = make_case(made.ct, half)
-    assert case.notes == ("The PET covers only 50% of the CT; the rest is read as no uptake.",)
-    assert case.pet.voxels[12:].max() == 0
-    assert case.pet.voxels[:8].max() > 1
+    short = make_case(made.ct, half)
+    cut_mm = (made.ct.shape[0] - short.ct.shape[0]) * made.ct.spacing_mm[2]
+    assert cut_mm > 40
+    assert short.notes == (
+        f"The PET does not cover the whole CT: {cut_mm:.0f} mm at the head end of the CT was left out.",
+    )
+    assert dict(short.acquisition.cropped_mm) == {"head": cut_mm}
+    kept = short.ct.shape[0]
+    np.testing.assert_array_equal(short.ct.voxels, case.ct.voxels[:kept])
+    np.testing.assert_array_equal(short.pet.voxels[: kept - 1], case.pet.voxels[: kept - 1])
+    assert short.ct.affine.origin_mm == case.ct.affine.origin_mm
+
+
+def test_a_pet_grid_turned_against_the_ct_covers_less_than_its_box(made: Patient) -> None:
+    rotation = Rotation.from_euler("z", 45, degrees=True).as_matrix()
+    centre = made.pet.affine.points_mm((np.asarray(made.pet.shape[::-1]) - 1) / 2)
+    pet = turned(made.pet, rotation, tuple(centre - rotation @ centre))
+    case = make_case(made.ct, pet)
+    assert case.acquisition.pet_coverage < 0.9
+    assert case.notes[-1] == (
+        f"The PET covers only {case.acquisition.pet_coverage:.0%} of the CT; the rest is read as no uptake."
+    )
 
 
 @pytest.mark.parametrize("scale", [12_000.0, 1e-3])

@@ -12,7 +12,9 @@ import pytest
 from MemorySurvivalLib.bundle.manifest import BackboneEntry, Provenance, Windows
 from MemorySurvivalLib.explain.heatmap import MEANING, UNIT, Heatmap, Hotspot
 from MemorySurvivalLib.explain.plan import ExplainConfig
+from MemorySurvivalLib.imaging.acquisition import Acquisition, AlignmentRecord, SuvRecord
 from MemorySurvivalLib.imaging.case import Case, make_case
+from MemorySurvivalLib.imaging.pet_quality import QualityFlag
 from MemorySurvivalLib.imaging.volume import Affine, Volume
 from MemorySurvivalLib.imaging.window import Window
 from MemorySurvivalLib.memory.propagation import PropagationConfig
@@ -26,7 +28,10 @@ from MemorySurvivalLib.report.record import (
 )
 from MemorySurvivalLib.risk.covariates import EncodedCovariates
 from MemorySurvivalLib.risk.head import HeadSpec
+from MemorySurvivalLib.roi.edits import BoxesChanged
+from MemorySurvivalLib.roi.provenance import RoiPart
 from MemorySurvivalLib.roi.roi import Roi
+from MemorySurvivalLib.roi.segments import Maker
 from MemorySurvivalLib.scoring import RiskResult, SurvivalCurve
 
 
@@ -102,6 +107,25 @@ def example_of(case: Case, roi: Roi) -> Example:
     return Example(make_record(case, roi, heatmap), case, roi, heatmap)
 
 
+ACQUISITION = Acquisition(
+    origin={"CT": "image file", "PET": 'DICOM series "WB FDG" of 299 images'},
+    suv=SuvRecord("activity concentration (BQML), decay from injection", 61.4, {"weight_kg": 71.5}, {"dose_bq": 3.7e8}),
+    flags=(
+        QualityFlag("glucose", "warning", "The blood glucose was 12.3 mmol/L, above 11; it lowers FDG uptake.", 12.3),
+    ),
+    identity=("Confirmed by the user although: The CT and the PET are of different studies, 3 days apart.",),
+    cropped_mm={"foot": 112.0},
+    alignment=AlignmentRecord(
+        shift_lps_mm=(0.0, 0.0, 6.5),
+        magnitude_mm=6.5,
+        reliable=True,
+        warning="The PET lies 6.5 mm from the CT (6.5 mm towards the head) by an estimate from the images; look at both.",
+        reasons=(),
+        details={},
+    ),
+)
+
+
 def make_record(case: Case, roi: Roi, heatmap: Heatmap) -> CaseRecord:
     """The record of an invented run; every number differs from every other."""
     rng = np.random.default_rng(7)
@@ -120,7 +144,21 @@ def make_record(case: Case, roi: Roi, heatmap: Heatmap) -> CaseRecord:
         },
         inputs=case.sources,
         simulated_case=case.simulated,
-        roi=RoiRecord(roi.kind, roi.made_by, roi.mask.sha256(), round(roi.volume_ml, 3), 171, 86),
+        acquisition=ACQUISITION,
+        roi=RoiRecord(
+            kind=roi.kind,
+            made_by=roi.made_by,
+            sha256=roi.mask.sha256(),
+            volume_ml=round(roi.volume_ml, 3),
+            slices_with_roi=171,
+            slices_used=86,
+            provenance="The mask was edited after built-in CT segmenter 0.1.0 made it.",
+            edited=True,
+            parts=(
+                RoiPart("spine_dilated", Maker("built-in CT segmenter", "0.1.0"), edited=True, voxels_changed=1234),
+            ),
+            boxes=BoxesChanged(86, 87, (41, 43), (45,), (), 7.5, 2),
+        ),
         bundle=BundleRecord(
             name="demonstration",
             title="Demonstration model",

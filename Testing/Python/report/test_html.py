@@ -166,6 +166,21 @@ def test_page_two_holds_hashes_parameters_and_covariates(written: tuple[Path, st
     assert "calcium missing" in second and "shoe size ignored" in second and "age 63" in second
 
 
+def test_page_two_tells_the_images_way_from_the_scanner(written: tuple[Path, str, Page]) -> None:
+    text = " ".join(written[2].text.split())
+    for said in (
+        "activity concentration (BQML), decay from injection; 61 min from injection to scan",
+        "Supplied by the user dose_bq 3.7e+08",
+        "PET flag The blood glucose was 12.3 mmol/L, above 11; it lowers FDG uptake.",
+        "CT without PET left out: 112 mm at the foot",
+        "PET against CT The PET lies 6.5 mm from the CT",
+        "Whose images Confirmed by the user although:",
+        "spine_dilated: built-in CT segmenter 0.1.0, edited, 1234 voxels changed",
+        "The edit changes the prompt boxes of 3 slices (2 moved by up to 7.5 mm, 1 new; 87 slices are prompted).",
+    ):
+        assert said in text, said
+
+
 def test_labels_and_research_use_are_everywhere(written: tuple[Path, str, Page]) -> None:
     _, source, page = written
     assert len(page.pages) == 2
