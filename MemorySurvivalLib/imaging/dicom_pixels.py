@@ -20,6 +20,10 @@ from MemorySurvivalLib.imaging.dicom_slices import SliceHeader
 from MemorySurvivalLib.imaging.volume import Volume, Voxels
 from MemorySurvivalLib.progress import Meter, ProgressCallback, ignore_progress
 
+AIR_HU = -1024.0
+DENSEST_HU = 31000.0
+"""Extended CT scales end at 30,710 HU; what is above is no measurement."""
+
 _INT16 = np.iinfo(np.int16)
 _PIXEL_KEYWORDS = (
     "SamplesPerPixel",
@@ -39,9 +43,9 @@ def read_series(series: DicomSeries, progress: ProgressCallback = ignore_progres
     """Decode a series: voxels (z, y, x) with slice i of `series.slices` at index i along z.
 
     Every slice is rescaled in double precision by its own slope and intercept: HU for CT, what Units (0054,1001) says
-    for PET. CT becomes int16 where that loses nothing, else float32; everything else float32. One slice (or one
-    multi-frame file) is held besides the result. Raises InputError with one sentence when the series has problems, or
-    when a file cannot be read or decoded.
+    for PET. In a CT, padding that would read as extremely dense becomes air (-1024 HU). CT becomes int16 where that
+    loses nothing, else float32; everything else float32. One slice (or one multi-frame file) is held besides the
+    result. Raises InputError with one sentence when the series has problems, or when a file cannot be read or decoded.
     """
     if series.affine is None:
         raise InputError(f"The series {series.title} cannot be read as a volume: {' '.join(series.problems)}")
@@ -54,7 +58,9 @@ def read_series(series: DicomSeries, progress: ProgressCallback = ignore_progres
         stored = _read_stored(frames[0])
         for image in frames:
             values = _rescaled(_frame(stored, image), image)
-            if voxels.dtype == np.int16 and not _fits(values):
+            if series.modality == "CT":
+                _clear_padding(values, image)
+            if voxels.dtype == np.int16 and not (stored.dtype.kind in "iu" and _fits(values)):
                 voxels = voxels.astype(np.float32)
             voxels[index] = values
             index += 1
@@ -78,6 +84,18 @@ def _rescaled(stored: Voxels, image: SliceHeader) -> Voxels:
         values *= image.slope
         values += image.intercept
     return values
+
+
+def _clear_padding(values: Voxels, image: SliceHeader) -> None:
+    """Make pixels outside the field of view air where their mark, read as HU, would be denser than any tissue or metal.
+
+    Marks below air stay as they are, and so does a mark in the range of tissue, because some scanners write it wrongly.
+    """
+    if image.padding is None:
+        return
+    mark = image.padding * (image.slope or 1.0) + (image.intercept or 0.0)
+    if mark > DENSEST_HU:
+        values[values == mark] = AIR_HU
 
 
 def _frame(stored: Voxels, image: SliceHeader) -> Voxels:

@@ -46,8 +46,9 @@ class SliceHeader:
     """Where one image lies and how its stored numbers become values.
 
     `orientation` holds the direction of the rows' columns (x axis), then of the rows (y axis); `spacing_yx_mm` is Pixel
-    Spacing as stored: between rows, between columns. `marks` are the tags that may tell images at one place apart.
-    `problem` says what is wrong with this image ("" when nothing is).
+    Spacing as stored: between rows, between columns. `padding` is the stored number that marks pixels outside the field
+    of view. `marks` are the tags that may tell images at one place apart. `problem` says what is wrong with this image
+    ("" when nothing is).
     """
 
     path: Path
@@ -63,6 +64,7 @@ class SliceHeader:
     signed: bool
     bits_allocated: int
     bits_stored: int
+    padding: float | None
     transfer_syntax: str
     marks: Marks
     problem: str
@@ -132,6 +134,7 @@ def _slice(
         signed=count(ds, "PixelRepresentation") == 1,
         bits_allocated=allocated,
         bits_stored=count(ds, "BitsStored", allocated),
+        padding=number(ds, "PixelPaddingValue"),
         transfer_syntax=header.transfer_syntax,
         marks=marks,
         problem=problem,

@@ -212,6 +212,40 @@ def test_only_the_stored_bits_count(tmp_path: Path, signed: bool) -> None:
     assert np.array_equal(read_series(only(tmp_path)).voxels, volume.voxels)
 
 
+@pytest.mark.parametrize(
+    ("padding", "signed", "intercept", "expected"),
+    [
+        (63536, False, -1024, -1024),  # a signed mark written as unsigned
+        (-2000, True, -1024, -3024),
+        (0, False, -1024, -1024),
+        (1024, False, -1024, 0),  # water: the tag must be wrong
+    ],
+)
+def test_padding_outside_the_field_of_view(
+    tmp_path: Path, padding: int, signed: bool, intercept: int, expected: int
+) -> None:
+    volume = make_volume(high=2000)
+    voxels = volume.voxels.astype(np.int32)
+    voxels[:, 0, 0] = padding + intercept
+    tags = {("SS" if signed else "US", 0x0028, 0x0120): padding}
+    write_series(tmp_path, Volume(voxels, volume.affine), signed=signed, intercept=intercept, tags=tags)
+    read = read_series(only(tmp_path))
+    assert read.voxels.dtype == np.int16
+    assert (read.voxels[:, 0, 0] == expected).all()
+    assert np.array_equal(read.voxels[:, 1:], volume.voxels[:, 1:])
+
+
+def test_pixels_stored_as_floats_keep_their_fractions(tmp_path: Path) -> None:
+    values = make_volume().voxels + np.float32(0.25)
+
+    def as_floats(z: int) -> dict[str, object]:
+        floats = {"FloatPixelData": values[z].astype("<f4").tobytes(), "PixelData": None}
+        return {**floats, "BitsAllocated": 32, "BitsStored": None, "HighBit": None, "PixelRepresentation": None}
+
+    write_series(tmp_path, make_volume(), tags=as_floats)
+    assert np.array_equal(read_series(only(tmp_path)).voxels, values)
+
+
 def test_progress_counts_slices(tmp_path: Path) -> None:
     write_series(tmp_path, make_volume())
     events: list[ProgressEvent] = []
