@@ -165,7 +165,7 @@ def test_a_thin_mask_does_not_vanish_in_a_small_picture() -> None:
 def test_the_first_point_is_the_deepest_in_millimetres() -> None:
     voxels = np.zeros((1, 40, 40))
     voxels[0, 2:7, 2:38] = 1  # 5 rows of 4 mm: 12 mm deep
-    voxels[0, 20:38, 20:26] = 1  # 6 columns of 1 mm: 3 mm deep, though deeper in pixels
+    voxels[0, 20:38, 20:28] = 1  # 8 columns of 1 mm: 4 mm deep, though deeper in pixels
     mask = mask_of(voxels, (1.0, 4.0, 1.0))
     prompter = prompter_of(mask, PromptConfig("points"))
     ((x, y),) = prompter.prompt([prompter.edges(prompt_boxes(mask, 1)[0])]).points[0].tolist()  # type: ignore[union-attr]
