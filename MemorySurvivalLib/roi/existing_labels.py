@@ -117,7 +117,15 @@ def name_labels(
 
 def labels_in(voxels: npt.NDArray[np.generic]) -> list[int]:
     """The labels that at least one voxel has, ascending, background left out."""
-    return [int(label) for label in np.flatnonzero(np.bincount(voxels.ravel())) if label]
+    return [int(label) for label in np.flatnonzero(count_labels(voxels)) if label]
+
+
+def count_labels(voxels: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
+    """How many voxels have each label; slice by slice, because numpy counts in 64 bits and would copy the whole."""
+    counts = np.zeros(int(voxels.max(initial=0)) + 1, dtype=np.int64)
+    for part in voxels:
+        counts += np.bincount(part.ravel(), minlength=len(counts))
+    return counts
 
 
 def _aligned(part: Volume, whole: Volume, tolerance_mm: float) -> bool:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.volume import Volume
+from MemorySurvivalLib.roi.existing_labels import count_labels
 from MemorySurvivalLib.roi.segments import Maker, Segmentation, Structure, StructureGroup
 
 Box = tuple[slice, slice, slice]
@@ -87,9 +88,10 @@ class ExistingSegmentation:
         """Names of the segments that lost voxels to others."""
         if len(self.layers) == 1:
             return []
-        left = np.bincount(labels.ravel(), minlength=len(self.segments) + 1)
-        counts = [np.bincount(layer.voxels.ravel()) for layer in self.layers]
-        return [s.name for n, s in enumerate(self.segments) if left[n + 1] < counts[s.layer][s.label]]
+        left = count_labels(labels)
+        counts = [count_labels(layer.voxels) for layer in self.layers]
+        kept = [int(left[n + 1]) if n + 1 < len(left) else 0 for n in range(len(self.segments))]
+        return [s.name for s, voxels in zip(self.segments, kept, strict=True) if voxels < counts[s.layer][s.label]]
 
 
 class LayerBuilder:
