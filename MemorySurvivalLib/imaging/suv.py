@@ -16,8 +16,9 @@ from pydicom.dataset import Dataset
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.pet_quality import QualityFlag
 from MemorySurvivalLib.imaging.pet_tags import PetTags, read_pet_tags
+from MemorySurvivalLib.imaging.suv_checks import check_corrections, series_flags
 from MemorySurvivalLib.imaging.suv_formulas import SuvType, body_measure, frame_decay, remaining
-from MemorySurvivalLib.imaging.suv_supplied import BQ_PER_MBQ, Supplied
+from MemorySurvivalLib.imaging.suv_supplied import BQ_PER_MBQ, QUESTIONS, Field, Supplied
 from MemorySurvivalLib.imaging.suv_times import Reference
 from MemorySurvivalLib.imaging.suv_values import LONGEST_HALF_LIVES, MissingPetTags, PetValues
 from MemorySurvivalLib.imaging.volume import Volume
@@ -65,13 +66,14 @@ def convert_tags(tags: PetTags, supplied: Supplied | None = None) -> SuvConversi
     """As `convert_to_suv`, from tags that were read before."""
     supplied = supplied or Supplied()
     run = _Run(tags, PetValues(tags, supplied))
-    _check_corrections(tags)
+    check_corrections(tags)
     factors = run.convert()
     run.values.insist()
     if not all(math.isfinite(factor) and factor > 0 for factor in factors):
         raise InputError("The PET's tags lead to SUV factors that are not positive numbers; check its scale factors.")
     uptake_min = run.uptake_min()
-    _flag_series(run)
+    run.flag_unused()
+    run.values.flag(*series_flags(tags))
     return SuvConversion(
         factors=tuple(factors),
         method=", ".join(run.steps),
@@ -110,6 +112,7 @@ class _Run:
     reference: Reference | None = None
     injected: datetime | None = None
     used: dict[str, Any] = field(default_factory=dict)
+    entered: set[Field] = field(default_factory=set)
 
     def convert(self) -> list[float]:
         """One factor per slice, by the units."""
@@ -146,12 +149,22 @@ class _Run:
             start = min((part.acquired for part in self.tags.slices if part.acquired), default=start)
         return (start - injected).total_seconds() / 60
 
+    def flag_unused(self) -> None:
+        """Say which supplied values SUV was made without."""
+        for name, question in QUESTIONS.items():
+            if getattr(self.values.supplied, name) is None or name in self.entered:
+                continue
+            use = "counts for the uptake time only" if name in ("injection_time", "scan_time") else "is only recorded"
+            sentence = f"The supplied {question.words} did not enter SUV, which needs none here; it {use}."
+            self.values.flag(QualityFlag(f"supplied_{name}", "note", sentence))
+
     def _from_activity(self, bq_ml: list[float]) -> list[float]:
         """`bq_ml` turn the slices' values to Bq/mL; here they are divided by dose per gram, decay allowed for."""
         dose, weight = self.values.dose_bq(), self.values.weight_kg()
         decay = self._decay()
         self.values.insist()
         assert dose is not None and weight is not None
+        self.entered |= {"dose_bq", "weight_kg"}
         self.used.update(dose_mbq=dose / BQ_PER_MBQ, weight_kg=weight)
         self.steps.append("divided by dose per gram of body weight")
         return [scale * one * 1000 * weight / dose for scale, one in zip(bq_ml, decay, strict=True)]
@@ -175,6 +188,7 @@ class _Run:
         if half_life_s is None or reference is None or injected is None:
             return [1.0] * count
         self.reference, self.injected = reference, injected
+        self.entered |= {"half_life_s", "injection_time", "scan_time"}
         seconds = (reference.at - injected).total_seconds()
         self.steps.append(f"decay-corrected to the scan's start (START: {reference.source})")
         self.used["decayed_dose_share"] = remaining(seconds, half_life_s)
@@ -198,6 +212,7 @@ class _Run:
                 "apart, so SUV cannot be computed; choose a decay-corrected series."
             )
         self.injected = injected
+        self.entered |= {"half_life_s", "injection_time", "scan_time"}
         self.steps.append("not decay-corrected (NONE): each frame by its own start and duration")
         return [
             frame_decay(part.duration_s or 0.0, half_life_s)
@@ -294,8 +309,10 @@ class _Run:
                 "check weight and height of the PET."
             )
         self.used.update(weight_kg=weight, height_m=height, body_measure=measure)
+        self.entered |= {"height_m"}
         if suv_type != "BSA":
             self.used["sex"] = sex
+            self.entered |= {"sex"}
         if sex == "O" and suv_type != "BSA":
             sentence = (
                 f"The patient's sex is O (other), for which {suv_type} has no agreed formula; the mean of those for "
@@ -309,12 +326,14 @@ class _Run:
         """The scanner's SUV with a supplied weight or dose in place of what its tags say it used."""
         supplied, scanners = self.values.supplied, PetValues(self.tags, Supplied())
         ratio = 1.0
-        for name, stated, tagged, power in (
+        asked: tuple[tuple[Field, float | None, float | None, int], ...] = (
             ("weight_kg", supplied.weight_kg, scanners.weight_kg(), 1),
             ("dose_bq", supplied.dose_bq, scanners.dose_bq(), -1),
-        ):
+        )
+        for name, stated, tagged, power in asked:
             if stated is None:
                 continue
+            self.entered |= {name}
             getattr(self.values, name)()  # records the source and a contradiction
             if tagged is None:
                 sentence = (
@@ -332,48 +351,6 @@ class _Run:
                 sentence = f"The scanner computed SUV itself, but {problem}."
                 self.values.flag(QualityFlag(f"scanner_{field_name}", "warning", sentence))
         return [factor * ratio for factor in factors]
-
-
-def _check_corrections(tags: PetTags) -> None:
-    """ATTN and decay correction are required; contradictions between tags are refused."""
-    if "REPROJECTION" in tags.series_type:
-        raise InputError("The PET is a reprojection (such as a MIP), not slices; choose the series of slices.")
-    if not tags.corrected:
-        raise InputError(
-            "The PET does not tell its corrections (0028,0051), so it is unknown whether attenuation was corrected; "
-            "choose the attenuation-corrected series, or give a PET in SUVbw."
-        )
-    if "ATTN" not in tags.corrected or tags.attenuation_method.strip().lower() in ("none", "no"):
-        raise InputError(
-            "The PET is not attenuation-corrected (no ATTN in 0028,0051, or its method 0054,1101 is none); "
-            "choose the attenuation-corrected series."
-        )
-    corrected = bool({"DECY", "DECAY"} & set(tags.corrected))
-    if corrected == (tags.decay_correction == "NONE") and tags.decay_correction:
-        raise InputError(
-            f'The PET contradicts itself about decay: decay correction (0054,1102) is "{tags.decay_correction}", but '
-            f"DECY is {'' if corrected else 'not '}among its corrections (0028,0051); export the series again."
-        )
-    if not corrected and (tags.units in ("GML", "CM2ML") or not tags.decay_correction):
-        raise InputError(
-            "The PET is not decay-corrected (no DECY in 0028,0051), so its values are no SUV; "
-            "choose the decay-corrected series."
-        )
-
-
-def _flag_series(run: _Run) -> None:
-    tags, values = run.tags, run.values
-    if {"DYNAMIC", "GATED"} & set(tags.series_type):
-        kind = tags.series_type[0].lower()
-        values.flag(QualityFlag("series_type", "warning", f"The PET series is {kind}, not a static or whole-body one."))
-    if tags.injections > 1:
-        sentence = f"The PET names {tags.injections} injections; only what they agree on was used."
-        values.flag(QualityFlag("injections", "warning", sentence, tags.injections))
-    if any(part.rescale_intercept for part in tags.slices):
-        sentence = "The PET has a rescale intercept other than 0, which DICOM forbids for PT; it was applied."
-        values.flag(QualityFlag("rescale_intercept", "warning", sentence))
-    if not tags.dated:
-        values.flag(QualityFlag("dates", "note", "The PET tells no dates; its times were taken to be of one day."))
 
 
 def _facts(run: _Run, factors: Sequence[float], uptake_min: float | None) -> dict[str, Any]:

@@ -382,6 +382,14 @@ def test_the_scanners_suv_is_restated_for_a_supplied_weight_and_dose() -> None:
     assert unknown.factors[0] == 1 and "supplied_weight_kg" in flag_names(unknown)
 
 
+def test_a_supplied_value_that_suv_does_not_need_is_told() -> None:
+    told = " ".join(convert({"Units": "GML", "SUVType": "BW"}, injection_time="09:59", sex="F").notes)
+    assert "supplied injection time did not enter SUV, which needs none here; it counts for the uptake" in told
+    assert "supplied patient's sex did not enter SUV" in told
+    lean = convert({**GML, "SUVType": "LBM"}, sex="M", height_m=1.8, weight_kg=90, dose_bq=370e6)
+    assert lean.flags == () and lean.factors == pytest.approx(convert({**GML, "SUVType": "LBM"}).factors)
+
+
 def test_the_scanners_suv_from_an_impossible_weight_is_flagged() -> None:
     conversion = convert({"Units": "GML", "SUVType": "BW", "PatientWeight": "70000"})
     assert "scanner_weight_kg" in flag_names(conversion)
