@@ -76,9 +76,7 @@ class Program:
     def _judge(self, command: tuple[str, ...], version: str, where: str) -> tuple[tuple[str, ...], Availability]:
         if version and not version.startswith(self.versions):
             known = " or ".join(f"{each.rstrip('.')}.x" for each in self.versions)
-            reason = (
-                f"{self.title} {version} in {where} is not a version that is known here ({known}); install one of it."
-            )
+            reason = f"{self.title} {version} in {where} is not a known version ({known}); install one of these."
             return (), Availability(False, version, reason)
         return command, Availability(True, version, f"{self.title} {version or 'of unknown version'} is in {where}.")
 

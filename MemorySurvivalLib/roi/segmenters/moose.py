@@ -27,7 +27,6 @@ from MemorySurvivalLib.roi.segmenters.external import (
 )
 from MemorySurvivalLib.roi.segmenters.protocol import Availability
 from MemorySurvivalLib.roi.segments import Maker, Segmentation, Structure
-from MemorySurvivalLib.roi.terminology import MOOSE, label_table
 
 PROGRAM = Program(
     title="MOOSE",
@@ -35,7 +34,7 @@ PROGRAM = Program(
     module="moosez.moosez",
     script="moosez",
     variable="MEMORYSURVIVAL_MOOSEZ",
-    versions=("3.",),
+    versions=("3.1.", "3.2."),
 )
 
 MODELS = ("clin_ct_peripheral_bones", "clin_ct_ribs", "clin_ct_vertebrae")
@@ -43,7 +42,7 @@ MODELS = ("clin_ct_peripheral_bones", "clin_ct_ribs", "clin_ct_vertebrae")
 
 SUBJECT = "subject"
 
-_RUNNING = re.compile(r"Running workflow for .*?\b(clin_ct_[a-z_]+)")
+_RUNNING = re.compile(r"Running (?:workflow|prediction) for .*?\b(clin_ct_[a-z_]+)")
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Moose:
     title = PROGRAM.title
 
     def available(self) -> Availability:
-        """Whether moosez 3 is installed here, on the PATH, or named by the user."""
+        """Whether moosez 3.1 or 3.2 is installed here, on the PATH, or named by the user."""
         return PROGRAM.find()[1]
 
     def segment(
@@ -111,16 +110,14 @@ class Moose:
                 "(often its weights could not be downloaded)."
             )
         labels, notes = read_output(found[-1], ct, f"{self.title}'s model {model}")
-        table = label_table(MOOSE, model)
         names = _read_names(found[-1].with_name(f"{prefix}organ_indices.json"))
         present = labels_in(labels.voxels)
-        unknown = [label for label in present if label not in (names or table.labels)]
+        unknown = [label for label in present if label not in names]
         if unknown:
             raise ExternalToolError(
                 f"{self.title}'s model {model} wrote labels that it does not name ({unknown[:5]}); update it."
             )
-        meanings = {} if names else table.structures()
-        return labels, name_labels(present, names or table.theirs, meanings), notes
+        return labels, name_labels(present, names, {}), notes
 
 
 class _Joined:
@@ -163,11 +160,11 @@ class _Progress(ProgressOfLines):
 
 
 def _read_names(path: Path) -> dict[int, str]:
-    """Label -> name from the file that MOOSE writes beside a result; empty where there is none."""
-    if not path.is_file():
-        return {}
+    """Label -> name from the file that MOOSE writes beside a result: the model's own list, whatever its version."""
     try:
         indices = json.loads(path.read_text(encoding="utf-8"))["organ_indices"]
         return {int(label): str(entry["name"]) for label, entry in indices.items() if int(label) > 0}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ExternalToolError(f"{PROGRAM.title} wrote a list of labels that cannot be read ({path.name}).") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ExternalToolError(
+            f"{PROGRAM.title} wrote no list of its labels that can be read ({path.name}); update it to 3.1 or later."
+        ) from error

@@ -145,6 +145,13 @@ def test_names_in_the_file_count_more_than_numbers(fake: Fake) -> None:
     assert list(named(OTHERS["totalsegmentator"], ct)) == ["rib_left_1"]
 
 
+def test_moose_must_name_its_labels(fake: Fake) -> None:
+    """moosez 3.0 wrote no list of names, and numbers alone say nothing between versions."""
+    fake("moosez", "nameless")
+    with pytest.raises(ExternalToolError, match="wrote no list of its labels"):
+        OTHERS["moosez"].segment(make_ct(GRIDS["straight"], (24,)))
+
+
 def test_a_temporary_folder_with_other_letters(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = fake("moosez") / "Übergang ütf 文件"
     folder.mkdir()
@@ -241,7 +248,7 @@ def test_the_version_is_read_from_the_environment_around_the_program(
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     found = OTHERS["totalsegmentator"].available()
     assert (found.found, found.version) == (usable, version)
-    assert usable or "not a version that is known here (2.x)" in found.reason
+    assert usable or "not a known version (2.x)" in found.reason
 
 
 def test_the_built_in_segmenter_is_always_there_and_stops() -> None:
