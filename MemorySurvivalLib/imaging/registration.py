@@ -139,7 +139,7 @@ def find_rigid(pair: ImagePair, start: Rigid) -> Match:
     transform.SetCenter(body_middle(pair))
     transform.SetTranslation(start[:3, 3].tolist())
     method = _method(pair, transform)
-    _descend(method, first_step_mm=2.0)
+    _descend(method, first_step_mm=2.0, relaxation=0.7)  # turns and shifts pull against each other: patience
     found = _compared(lambda: method.Execute(pair.ct, pair.pet))
     return Match(_matrix(found), -float(method.GetMetricValue()))
 
@@ -173,12 +173,12 @@ def _method(pair: ImagePair, transform: sitk.Transform) -> sitk.ImageRegistratio
     return method
 
 
-def _descend(method: sitk.ImageRegistrationMethod, first_step_mm: float) -> None:
+def _descend(method: sitk.ImageRegistrationMethod, first_step_mm: float, relaxation: float = 0.5) -> None:
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=first_step_mm,
         minStep=LAST_STEP_MM,
         numberOfIterations=MOST_STEPS,
-        relaxationFactor=0.5,
+        relaxationFactor=relaxation,
         gradientMagnitudeTolerance=1e-8,
     )
     method.SetOptimizerScalesFromPhysicalShift()
