@@ -124,7 +124,8 @@ class MaskPanel:
         return roi.GetSegmentation().GetSegment(self._parameters.segment_id)
 
     def _say(self, sentences: tuple[str, ...]) -> None:
-        self._ui.maskStatusLabel.text = "\n".join(sentences)
+        bullet = "•  " if len(sentences) > 1 else ""
+        self._ui.maskStatusLabel.text = "\n".join(f"{bullet}{sentence}" for sentence in sentences)
         self._ui.maskStatusLabel.visible = bool(sentences)
 
     def _on_generate(self, *_ignored: Any) -> None:

@@ -99,6 +99,12 @@ def read_stamp(volume: Volume) -> RoiStamp | None:
     return stamp if stamp.format == FORMAT and stamp.parts else None
 
 
+def find_stamp(segment_tags: str) -> str | None:
+    """The stamp's text among the tags of a segment in a .seg.nrrd file (`SegmentN_Tags`); None where there is none."""
+    start = f"{ROI_ATTRIBUTE}:"
+    return next((tag.removeprefix(start) for tag in segment_tags.split("|") if tag.startswith(start)), None)
+
+
 def read_roi_provenance(volume: Volume) -> RoiProvenance:
     """Who made the mask that a file holds, and whether it was edited since; an unknown origin is said as unknown."""
     stamp = read_stamp(volume)

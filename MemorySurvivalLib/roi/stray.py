@@ -48,8 +48,7 @@ class StrayPiece:
 
     @property
     def sentence(self) -> str:
-        """The piece for the user: where, how far, what harm, what to do. Positions are RAS, as Slicer shows them."""
-        x, y, z = self.position_lps_mm
+        """The piece for the user: where (as Slicer's Data Probe says it), how far, what harm, what to do."""
         one = self.voxels == 1
         what = "A stray voxel" if one else f"{self.voxels} stray voxels"
         count = "1 slice" if len(self.slices) == 1 else f"{len(self.slices)} slices"
@@ -58,9 +57,16 @@ class StrayPiece:
         else:
             harm = f"{'stretches' if one else 'stretch'} the prompt box by {self.box_stretch_mm:.0f} mm on {count}"
         return (
-            f"{what} at R {-x:.0f}, A {-y:.0f}, S {z:.0f} mm, {self.distance_mm:.0f} mm from the rest of the mask, "
-            f"{harm}; erase {'it' if one else 'them'} unless meant."
+            f"{what} at {_place(self.position_lps_mm)}, {self.distance_mm:.0f} mm from the rest of the mask, {harm}; "
+            f"erase {'it' if one else 'them'} unless meant."
         )
+
+
+def _place(position_lps_mm: tuple[float, float, float]) -> str:
+    """Such as "L 12, P 40, S 103 mm"."""
+    letters = (("L", "R"), ("P", "A"), ("S", "I"))
+    named = zip(position_lps_mm, letters, strict=True)
+    return ", ".join(f"{plus if value >= 0 else minus} {abs(value):.0f}" for value, (plus, minus) in named) + " mm"
 
 
 def find_stray(mask: Volume, config: StrayConfig = DEFAULT_CONFIG) -> tuple[StrayPiece, ...]:

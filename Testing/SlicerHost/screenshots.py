@@ -2,7 +2,8 @@
 
 PATIENT is a folder with CT_image, PET_image and CT_mask (.nii.gz), or one that `memory-survival simulate case` wrote;
 it is scored by the real worker with the demonstration bundle. Without it a made-up case and a fake worker show the same
-panel. `slicer-panel.png` puts the panel beside both views.
+panel. `slicer-panel.png` puts the panel beside both views. For a simulated patient masks are made, corrected and
+checked too: `slicer-masks.png`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def main(out: Path, patient: Path | None) -> None:
             time.sleep(0.01)
 
     def photograph(name: str) -> None:
-        application.processEvents()
+        for _round in range(5):  # sections that grow pass their new height on one event at a time
+            application.processEvents()
+            time.sleep(0.02)
         panel.grab().save(str(out / name))
 
     photograph("panel-empty.png")
@@ -56,7 +59,12 @@ def main(out: Path, patient: Path | None) -> None:
     photograph("panel-result.png")
     if parameters.heatmap is not None:
         _draw_slices(ct, pet, parameters.heatmap, out)
-        _put_together(out)
+        _put_together(out, "panel-result", "slice", "slicer-panel.png")
+    if patient and _is_simulated(patient):
+        _correct_masks(widget, wait)
+        photograph("panel-masks.png")
+        _draw_masks(ct, parameters.roi, out)
+        _put_together(out, "panel-masks", "masks", "slicer-masks.png")
     unload_module("MemorySurvival")
 
 
@@ -80,18 +88,60 @@ def _draw_slices(ct: Any, pet: Any, heatmap: Any, out: Path) -> None:
         view.save(out / f"slice-{orientation.lower()}.png")
 
 
-def _put_together(out: Path) -> None:
+def _correct_masks(widget: Any, wait: Callable[[Callable[[], bool]], None]) -> None:
+    """Make masks, paint a block beside the spine and one stray voxel, and check the mask."""
+    import slicer
+
+    widget.ui.generateButton.click()
+    wait(lambda: not widget.run_panel.running)
+    parameters = widget._parameters
+    voxels = slicer.util.arrayFromSegmentBinaryLabelmap(parameters.roi, parameters.segment_id, parameters.ct)
+    z, y, x = (int(each.mean()) for each in voxels.nonzero())
+    voxels[z - 2 : z + 3, y - 12 : y - 6, x + 6 : x + 22] = 1
+    voxels[z + 12 : z + 14, y, x + 70] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, parameters.roi, parameters.segment_id, parameters.ct)
+    widget.ui.checkButton.click()
+    wait(lambda: not widget.run_panel.running)
+
+
+def _draw_masks(ct: Any, region: Any, out: Path) -> None:
+    import numpy as np
+    import slicer
+    from scenes import ijk_to_ras
+    from slicer_host.slice_view import SliceView
+
+    for each in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        if each.GetDisplayNode() is not None:
+            each.GetDisplayNode().SetVisibility(each is region)
+    display = region.GetDisplayNode()
+    display.SetOpacity2DFill(1.0)
+    for segment in region.GetSegmentation().GetSegmentIDs():  # vertebrae are on their own layer, hidden at first
+        display.SetSegmentVisibility(segment, segment not in ("skeleton", "bone"))
+    display.SetSegmentOpacity2DFill("spine_dilated", 0.0)  # the host draws a fill over black, Slicer over the CT
+    voxels = slicer.util.arrayFromSegmentBinaryLabelmap(region, "spine_dilated", ct)
+    middle = np.array([int(each.mean()) for each in voxels.nonzero()])[::-1]
+    middle[1] -= 4  # from the canal into the vertebral bodies
+    point = ijk_to_ras(ct) @ [*middle, 1.0]
+    for name, orientation in (("Red", "Axial"), ("Green", "Coronal")):
+        view = SliceView(name, orientation, 640, 560)
+        slicer.util.setSliceViewerLayers(background=ct, foreground=None)
+        view.show(tuple(point[:3]))
+        view.save(out / f"masks-{orientation.lower()}.png")
+
+
+def _put_together(out: Path, panel_name: str, view_name: str, result: str) -> None:
     """The panel beside the axial and the coronal view, as a person sees them."""
     from PIL import Image
 
-    panel, axial, coronal = (Image.open(out / f"{n}.png") for n in ("panel-result", "slice-axial", "slice-coronal"))
+    names = (panel_name, f"{view_name}-axial", f"{view_name}-coronal")
+    panel, axial, coronal = (Image.open(out / f"{name}.png") for name in names)
     height = max(panel.height, axial.height + coronal.height)
     sheet = Image.new("RGB", (panel.width + axial.width, height), "black")
     sheet.paste(Image.new("RGB", (panel.width, height), panel.getpixel((2, panel.height - 2))), (0, 0))
     sheet.paste(panel, (0, 0))
     sheet.paste(axial, (panel.width, 0))
     sheet.paste(coronal, (panel.width, axial.height))
-    sheet.save(out / "slicer-panel.png", optimize=True)
+    sheet.save(out / result, optimize=True)
 
 
 def _is_simulated(patient: Path) -> bool:

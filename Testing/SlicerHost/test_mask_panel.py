@@ -201,11 +201,11 @@ def test_check_says_what_the_library_says(case: Any) -> None:
     case.wait_until(lambda: not case.widget.run_panel.running, 60)
     assert case.ui.messageLabel.text == ""
     assert case.ui.maskStatusLabel.text.splitlines() == [
-        "The mask was edited after built-in CT segmenter 0.1.0 made it.",
-        "The edit added 1 voxel (0.016 ml) and removed 0 (0 ml), on 1 axial slice.",
-        "The edit changes the prompt boxes of 1 slice (1 moved by up to 18 mm; 5 slices are prompted).",
-        "A stray voxel at R 26, A 34, S -28 mm, 20 mm from the rest of the mask, stretches the prompt box by 18 mm on "
-        "1 slice; erase it unless meant.",
+        "•  The mask was edited after built-in CT segmenter 0.1.0 made it.",
+        "•  The edit added 1 voxel (0.016 ml) and removed 0 (0 ml), on 1 axial slice.",
+        "•  The edit changes the prompt boxes of 1 slice (1 moved by up to 18 mm; 5 slices are prompted).",
+        "•  A stray voxel at R 26, A 34, I 28 mm, 20 mm from the rest of the mask, stretches the prompt box by 18 mm "
+        "on 1 slice; erase it unless meant.",
     ]
     parameters.segment_id = "spine_dilated"
     assert case.ui.maskStatusLabel.text == "Made by built-in CT segmenter 0.1.0."

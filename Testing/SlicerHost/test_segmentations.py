@@ -221,6 +221,23 @@ def test_saving_and_loading_keeps_voxels_terminology_and_makers(
         assert generated is None
 
 
+def test_the_stamp_is_found_in_a_saved_file_without_slicer(
+    segmentations: Any, loaded: tuple[Any, Any, Path], tmp_path: Path
+) -> None:
+    import SimpleITK as sitk
+
+    from MemorySurvivalLib.roi.provenance import ROI_ATTRIBUTE, find_stamp, read_stamp
+
+    ct, node, record = loaded
+    save_and_load(node, tmp_path, "seg.nrrd")
+    image = sitk.ReadImage(str(tmp_path / "saved.seg.nrrd"))
+    found = find_stamp(image.GetMetaData("Segment1_Tags"))
+    assert image.GetMetaData("Segment1_ID") == "skeleton"
+    assert found == read(record.parent / "skeleton.nrrd").attributes[ROI_ATTRIBUTE]
+    assert read_stamp(exported(segmentations, node, "skeleton", tmp_path, ct)) is not None
+    assert find_stamp("TerminologyEntry:a~b~c|Other:memory_survival_roi|") is None
+
+
 @pytest.mark.parametrize("factor", [0.5, 1.3])
 def test_a_mask_on_a_grid_of_its_own_goes_out_in_it(segmentations: Any, tmp_path: Path, factor: float) -> None:
     """A person's segmentation may have other voxels, another extent and other axes than the CT; none is resampled."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.imaging.reading import read_volume
 from MemorySurvivalLib.imaging.volume import Affine, Volume
 from MemorySurvivalLib.roi.boxes import prompt_boxes
 from MemorySurvivalLib.roi.edits import boxes_changed, describe_edit
@@ -159,11 +162,13 @@ def test_one_stray_voxel_is_found_at_its_place(mask: Volume, orientation: str) -
     assert piece.position_lps_mm == pytest.approx(tuple(mask.affine.points_mm((50, 30, 12))))
     assert (piece.voxels, piece.distance_mm, piece.box_stretch_mm) == (1, pytest.approx(32.0), pytest.approx(32.0))
     assert len(piece.slices) == 1
-    x, y, z = piece.position_lps_mm
+    x, y, z = (abs(round(value)) for value in piece.position_lps_mm)
+    side = "L" if piece.position_lps_mm[0] > 0 else "R"
     assert piece.sentence == (
-        f"A stray voxel at R {-x:.0f}, A {-y:.0f}, S {z:.0f} mm, 32 mm from the rest of the mask, stretches the prompt "
-        "box by 32 mm on 1 slice; erase it unless meant."
+        f"A stray voxel at {side} {x}, P 0, I {z} mm, 32 mm from the rest of the mask, stretches the prompt box by "
+        "32 mm on 1 slice; erase it unless meant."
     )
+    assert y == 0
     clean = remove_stray(spoilt.reoriented(orientation), (piece,)).reoriented()
     assert (clean.voxels == mask.reoriented().voxels).all()
 
@@ -220,3 +225,17 @@ def test_no_bone_of_a_whole_body_is_stray_and_one_voxel_is(patient: SimulatedCas
     z = int(np.flatnonzero(voxels.any(axis=(1, 2)))[20])
     voxels[z, 2, 2] = 1
     assert [piece.voxels for piece in find_stray(mask.with_voxels(voxels))] == [1]
+
+
+@pytest.mark.real_data
+def test_no_bone_of_a_real_label_map_is_stray(real_data: Path) -> None:
+    """Skeleton, spine and vertebrae as another segmenter labelled them on a real CT (TotalSegmentator's numbers)."""
+    folder = real_data / "ct_labels"
+    labels = read_volume(folder / "example_seg_fast_force_split.nii.gz", "labels")
+    spine, skeleton = range(25, 51), [*range(25, 51), *range(69, 79), *range(91, 118)]
+    for chosen in (spine, skeleton):
+        mask = labels.with_voxels(np.isin(labels.voxels, chosen))
+        assert np.count_nonzero(mask.voxels) > 20_000
+        assert find_stray(mask) == ()
+    vertebrae = read_volume(folder / "example_ct_vertebrae.nii.gz", "labels")
+    assert find_stray(vertebrae) == ()
