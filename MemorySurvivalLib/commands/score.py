@@ -45,7 +45,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--roi-generated", type=Path, help="the mask before a person edited it, to count the changes")
     parser.add_argument(
-        "--segmenter", default="builtin", help="builtin, totalsegmentator or moose, where installed (%(default)s)"
+        "--segmenter", default="built-in", help="built-in, totalsegmentator or moose, where installed (%(default)s)"
     )
     parser.add_argument("--covariates", type=Path, help="one patient's covariates (CSV with a header, or JSON)")
     parser.add_argument("--bundle", default="demonstration", help="model bundle, by name or file (%(default)s)")

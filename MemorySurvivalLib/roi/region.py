@@ -18,7 +18,7 @@ from MemorySurvivalLib.roi.review import MaskReview, review_mask
 from MemorySurvivalLib.roi.roi import Roi, RoiKind
 from MemorySurvivalLib.roi.segments import Segmentation
 
-BUILT_IN = "builtin"
+BUILT_IN = "built-in"
 
 
 @dataclass(frozen=True)
