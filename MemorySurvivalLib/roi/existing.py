@@ -21,7 +21,7 @@ from MemorySurvivalLib.roi.existing_labels import (
 )
 from MemorySurvivalLib.roi.existing_layers import ExistingSegmentation, LayerBuilder, Segment
 from MemorySurvivalLib.roi.existing_nrrd import is_segmentation_nrrd, read_segmentation_nrrd
-from MemorySurvivalLib.roi.existing_tables import ONE_MASK, LabelNames, read_label_names
+from MemorySurvivalLib.roi.existing_tables import ONE_MASK, TABLE_BESIDE, LabelNames, read_label_names
 from MemorySurvivalLib.roi.roi import ROI_TITLES, Roi, RoiKind
 from MemorySurvivalLib.roi.segments import Maker, Segmentation
 from MemorySurvivalLib.roi.terminology import recognise
@@ -37,8 +37,8 @@ def read_existing(path: Path, ct: Volume, labels: str | Path | None = None) -> E
     Knows Slicer's .seg.nrrd, DICOM SEG and RTSTRUCT (a file, or a folder that holds exactly one), a folder with one
     NIfTI mask for each structure (TotalSegmentator's usual output), and label maps (NIfTI, NRRD, MHA). What the labels
     of a label map mean is said by `labels` (see `read_label_names`, or "mask": all of it is one mask); without it by
-    the names inside the file, and a single label is one mask. Raises InputError with one sentence for whatever cannot
-    be used.
+    the names inside the file or in a structures.json beside it, and a single label is one mask. Raises InputError with
+    one sentence for whatever cannot be used.
     """
     if path.is_dir() and (masks := [each for each in sorted(path.iterdir()) if each.name.endswith(_MASK_ENDINGS)]):
         return _read_mask_folder(path, masks, ct)
@@ -122,6 +122,8 @@ def _read_label_file(path: Path, ct: Volume, labels: str | Path | None) -> Exist
         known = read_label_names(labels)
     else:
         known = LabelNames(read_embedded_names(path))
+        if not known.names and len(present) > 1 and (beside := path.with_name(TABLE_BESIDE)).is_file():
+            known = read_label_names(beside)
         if not known.names and len(present) == 1:
             known = LabelNames({present[0]: ONE_MASK})
     if not known.names and present:

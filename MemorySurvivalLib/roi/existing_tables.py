@@ -7,10 +7,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.roi.segments import Structure
 from MemorySurvivalLib.roi.terminology import MOOSE, TOTALSEGMENTATOR, label_table, label_tasks
+
+TABLE_BESIDE = "structures.json"
+"""The table that `memory-survival segment` writes beside its label map."""
 
 ONE_MASK = "mask"
 """The choice that takes every labelled voxel as one mask."""
@@ -31,7 +35,8 @@ def read_label_names(choice: str | Path) -> LabelNames:
     """Label names by a user's choice.
 
     "totalsegmentator" (its `total` task), "totalsegmentator:total_v3", "moose:clin_ct_vertebrae", or a .csv
-    (columns label,name) or .json file ({"1": "L4"} or moosez' organ_indices). Raises InputError for anything else.
+    (columns label,name) or .json file ({"1": "L4"}, moosez' organ_indices, or the structures.json that `segment`
+    writes). Raises InputError for anything else.
     """
     text = str(choice)
     if text.lower().endswith((".csv", ".json")):
@@ -73,8 +78,14 @@ def _read_table(path: Path) -> dict[int, str]:
 
 def _parse_json(text: str) -> dict[int, str]:
     content = json.loads(text)
-    entries = content.get("organ_indices", content)
-    return {int(label): entry["name"] if isinstance(entry, dict) else str(entry) for label, entry in entries.items()}
+    entries = content.get("labels", content.get("organ_indices", content))  # ours, moosez', or plain
+    return {int(label): _name_of(entry) for label, entry in entries.items()}
+
+
+def _name_of(entry: Any) -> str:
+    if not isinstance(entry, dict):
+        return str(entry)
+    return str(entry["structure"]["name"] if "structure" in entry else entry["name"])
 
 
 def _parse_csv(text: str) -> dict[int, str]:

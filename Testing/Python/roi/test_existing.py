@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -21,6 +22,7 @@ from MemorySurvivalLib.roi.existing_layers import ExistingSegmentation, LayerBui
 from MemorySurvivalLib.roi.roi import RoiKind
 from MemorySurvivalLib.roi.segments import Maker
 from MemorySurvivalLib.roi.terminology import structure
+from MemorySurvivalLib.segmenting import LabelRecord
 
 SHAPE = (8, 9, 10)
 EVERYWHERE = (slice(None), slice(None), slice(None))
@@ -211,6 +213,18 @@ def test_a_folder_with_a_mask_for_each_structure(tmp_path: Path) -> None:
     write_labels(tmp_path / "odd" / "ct.nii.gz", voxels, ct.affine)
     with pytest.raises(InputError, match="is named like a structure"):
         read_existing(tmp_path / "odd", ct)
+
+
+def test_the_table_that_segment_writes_is_found_beside_the_labels(tmp_path: Path) -> None:
+    """`memory-survival segment` leaves labels.nrrd and structures.json; the names are taken from there."""
+    ct = make_ct("permuted")
+    voxels = label_voxels(1, 2)
+    path = write_labels(tmp_path / "labels.nrrd", voxels, ct.affine)
+    records = {n: LabelRecord(structure(name), 1, "") for n, name in ((1, "vertebra 2"), (2, "bone"))}
+    (tmp_path / "structures.json").write_bytes(msgspec.json.encode({"labels": records, "kinds": []}))
+    found = read_existing(path, ct)
+    assert [each.structure for each in found.segments] == [structure("vertebra 2"), structure("bone")]
+    assert np.array_equal(found.mask(found.segments[1]), voxels == 2)
 
 
 def test_missing_files(tmp_path: Path) -> None:
