@@ -175,6 +175,27 @@ def test_phases_at_the_same_places_are_taken_apart_by_acquisition(tmp_path: Path
     assert series[1].key == f"{series[0].key}#2"
 
 
+@pytest.mark.parametrize(("keyword", "parts"), [("AcquisitionNumber", 2), ("ContentTime", 1)])
+def test_stations_of_other_spacing_are_taken_apart_by_acquisition_only(
+    tmp_path: Path, keyword: str, parts: int
+) -> None:
+    thick = Volume(make_volume(5).voxels, Affine.from_parts((1.5, 2.0, 5.0), np.eye(3), (-30.0, 12.5, -674.0)))
+    write_series(tmp_path / "1", make_volume(), tags={keyword: "110001"})
+    write_series(tmp_path / "2", thick, tags={keyword: "110002"})
+    series = scan(tmp_path).series
+    assert len(series) == parts
+    if parts == 2:
+        assert [one.affine.spacing_mm[2] for one in series if one.affine] == pytest.approx([3.0, 5.0])
+    else:
+        assert "unevenly spaced" in series[0].problems[0]
+
+
+def test_two_frames_of_reference_under_one_uid_stay_apart(tmp_path: Path) -> None:
+    write_series(tmp_path / "1", make_volume(seed=1), tags={"FrameOfReferenceUID": "1.2.3"})
+    write_series(tmp_path / "2", make_volume(seed=2), tags={"FrameOfReferenceUID": "1.2.4"})
+    assert [one.affine is not None for one in scan(tmp_path).series] == [True, True]
+
+
 def test_different_images_at_one_place_that_nothing_tells_apart(tmp_path: Path) -> None:
     write_series(tmp_path / "1", make_volume(seed=1))
     write_series(tmp_path / "2", make_volume(seed=2))

@@ -170,6 +170,13 @@ def test_the_ct_that_covers_the_pet(tmp_path: Path) -> None:
     assert "covers 25% of the PET's length" in judged(choice, "thorax").reasons_against
 
 
+def test_the_ct_that_covers_more_where_none_covers_all(tmp_path: Path) -> None:
+    add(tmp_path, "a", volume=make_volume(8, 2.0))
+    add(tmp_path, "b", volume=make_volume(8, 4.0))
+    add(tmp_path, "PET", "PT", make_volume(20))
+    assert choose(tmp_path).ct.description == "b"
+
+
 def test_thinner_slices_decide_last(tmp_path: Path) -> None:
     add(tmp_path, "a", volume=make_volume(8, 5.0))
     add(tmp_path, "b", volume=make_volume(20, 2.0))
