@@ -218,7 +218,14 @@ def embed_case(
     windows: dict[Modality, Window] = {"PET": manifest.windows.PET, "CT": manifest.windows.CT}
     return {
         modality: propagate(
-            engine, case.image(modality), modality, windows[modality], boxes, manifest.propagation, progress
+            engine,
+            case.image(modality),
+            modality,
+            windows[modality],
+            boxes,
+            manifest.propagation,
+            progress,
+            mask=roi.mask,
         )
         for modality in MODALITIES
         if any(modality in head.spec.modalities for head in manifest.heads)

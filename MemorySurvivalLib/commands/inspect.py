@@ -16,8 +16,11 @@ from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.dicom_header import show
 from MemorySurvivalLib.imaging.dicom_scan import scan
 from MemorySurvivalLib.imaging.dicom_series import DicomSeries, Found
+from MemorySurvivalLib.imaging.pet_quality import check_pet
 from MemorySurvivalLib.imaging.study import StudyChoice, choose_study, list_candidates
 from MemorySurvivalLib.imaging.study_candidates import Candidate
+from MemorySurvivalLib.imaging.suv import convert_to_suv
+from MemorySurvivalLib.imaging.suv_supplied import Supplied, add_pet_options, supplied_from
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -34,8 +37,12 @@ class DetailColumn:
     """Gives a short text, "" for nothing to say. An InputError that it raises is shown as the text."""
 
 
-DETAILS: tuple[DetailColumn, ...] = ()
-"""What the command says beside the columns that every series has."""
+def describe_suv(series: DicomSeries, supplied: Supplied) -> str:
+    """How a PET would become SUVbw with what the user supplies, and what is conspicuous about it; "" for others."""
+    if series.modality != "PT":
+        return ""
+    conversion = convert_to_suv(series.headers, supplied)
+    return " ".join([f"{conversion.method}.", *(flag.sentence for flag in check_pet(conversion))])
 
 
 def register(subparsers: Subparsers) -> None:
@@ -51,6 +58,7 @@ def register(subparsers: Subparsers) -> None:
         "--identifiers", action="store_true", help="also print patient ID, name and birth date (left out otherwise)"
     )
     add_choice_options(parser)
+    add_pet_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -66,7 +74,10 @@ def add_choice_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Scan, choose, print. Exit code 0 when a CT and a PET can be used, else 2. Raises InputError for a bad path."""
+    """Scan, choose, print. Exit code 0 when a CT and a PET can be used as they are, else 2.
+
+    Raises InputError for a bad path.
+    """
     with ProgressBars() as bars:
         found = scan(args.folder, bars)
     choice: StudyChoice | None = None
@@ -78,11 +89,18 @@ def run(args: argparse.Namespace) -> int:
     except InputError as error:
         refusal = str(error)
     candidates = choice.candidates if choice else list_candidates(found)
+    supplied = supplied_from(args)
+    if choice:
+        try:
+            convert_to_suv(choice.pet.headers, supplied)
+        except InputError as error:
+            choice, refusal = None, str(error)
+    details = (DetailColumn("SUV", lambda series: describe_suv(series, supplied)),)
     if args.json:
-        record = describe_found(found, candidates, choice, refusal, DETAILS, identifiers=args.identifiers)
+        record = describe_found(found, candidates, choice, refusal, details, identifiers=args.identifiers)
         print(json.dumps(record, indent=2, ensure_ascii=False))
     else:
-        print(format_found(found, candidates, choice, refusal, DETAILS, identifiers=args.identifiers))
+        print(format_found(found, candidates, choice, refusal, details, identifiers=args.identifiers))
     return 0 if choice else EXIT_NOTHING_USABLE
 
 

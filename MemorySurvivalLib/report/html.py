@@ -15,6 +15,7 @@ from markupsafe import Markup
 from MemorySurvivalLib.explain.heatmap import Heatmap
 from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.imaging.case import Case
+from MemorySurvivalLib.memory.readout import check_readout
 from MemorySurvivalLib.report import wording
 from MemorySurvivalLib.report.charts import draw_reference, draw_survival
 from MemorySurvivalLib.report.pictures import Scene, draw_close_ups, draw_overview, say_where
@@ -120,7 +121,7 @@ def _context(record: CaseRecord, pictures: ReportPictures) -> dict[str, Any]:
         "roi_title": wording.roi_title(record),
         "roi_made_by": wording.hide_folders(record.roi.made_by, paths),
         "status_words": wording.STATUS_WORDS.get(record.bundle.status, ""),
-        "readout_words": wording.READOUT_WORDS.get(record.bundle.propagation.readout, ""),
+        "readout_words": wording.READOUT_WORDS[check_readout(record.bundle.propagation.readout)[0]],
         "fill_words": wording.FILL_WORDS.get(record.heatmap.fill, record.heatmap.fill) if record.heatmap else "",
         "heatmap_is_zero": record.heatmap is not None and record.heatmap.minimum == 0 == record.heatmap.maximum,
         "notes": notes[:room],

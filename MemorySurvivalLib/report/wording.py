@@ -24,6 +24,8 @@ READOUT_WORDS = {
     "last": "the memory after the last slices of the pass (it hardly depends on the slices before them)",
     "mean": "the mean of the memories over all slices used",
     "max": "the maximum of the memories over all slices used",
+    "bank": "the memories of the last slices of the pass, one beside the other",
+    "stations": "the means of the memories over equal parts of the pass, one beside the other",
 }
 
 FILL_WORDS = {

@@ -13,13 +13,16 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from Testing.Benchmarks import demo, embed_vs_official, score_real
+from Testing.Benchmarks import demo, embed_vs_official, misregistration, oracle_equality, score_real, suv_objects
 from Testing.Benchmarks.document import save
 
 FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
     "demo": demo.run,
     "score-real": score_real.run,
     "embed-vs-official": embed_vs_official.run,
+    "misregistration": misregistration.run,
+    "oracle-equality": oracle_equality.run,
+    "suv-objects": suv_objects.run,
 }
 
 

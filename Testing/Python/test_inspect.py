@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,6 @@ from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.commands import inspect
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.dicom_scan import scan
-from MemorySurvivalLib.imaging.dicom_series import DicomSeries
 from MemorySurvivalLib.imaging.volume import Affine, Volume
 
 
@@ -138,25 +138,27 @@ def test_choosing_and_confirming(study: Path, capsys: pytest.CaptureFixture[str]
     assert "+ asked for" in printed
 
 
-def test_more_columns_can_be_added(
-    study: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def describe(series: DicomSeries) -> str:
-        if series.modality == "CT":
-            return ""
-        if "NAC" in series.description:
-            raise InputError("No SUV without attenuation correction.")
-        return f"body weight, dose {series.headers[0].RadiopharmaceuticalInformationSequence[0].RadionuclideTotalDose}"
-
-    monkeypatch.setattr(inspect, "DETAILS", (inspect.DetailColumn("SUV", describe),))
+def test_it_says_how_the_pet_would_become_suv(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(str(study)) == 0
     printed = capsys.readouterr().out
-    assert "       SUV: body weight, dose 370000000" in printed
-    assert "       SUV: No SUV without attenuation correction." in printed
-    assert printed.count("SUV:") == 2
-    assert run(str(study), "--json") == 0
-    details = [series["details"]["SUV"] for series in json.loads(capsys.readouterr().out)["series"]]
-    assert sorted(details) == ["", "No SUV without attenuation correction.", "body weight, dose 370000000"]
+    assert "       SUV: activity concentration (BQML), decay-corrected to the scan's start" in printed
+    assert "       SUV: The PET is not attenuation-corrected" in printed
+    assert printed.count("SUV: ") == 2, "the CT has none"
+
+
+def test_a_pet_that_lacks_values_is_not_usable_until_they_are_supplied(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(study / "pet")
+    write_series(study / "pet", make_volume(), "PT", patient="Secret", tags={"PatientWeight": None})
+    assert run(str(study)) == inspect.EXIT_NOTHING_USABLE
+    printed = capsys.readouterr().out
+    assert "weight (0010,1030)" in printed and "--pet-weight-kg" in printed
+    assert "can be used" not in printed
+    assert run(str(study), "--json", "--pet-weight-kg", "70") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["usable"] is True
+    assert any("activity concentration" in series["details"].get("SUV", "") for series in record["series"])
 
 
 def test_a_damaged_file_is_shown(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
