@@ -23,6 +23,7 @@ from MemorySurvivalLib.roi.existing_layers import ExistingSegmentation, LayerBui
 from MemorySurvivalLib.roi.existing_nrrd import is_segmentation_nrrd, read_segmentation_nrrd
 from MemorySurvivalLib.roi.existing_tables import ONE_MASK, TABLE_BESIDE, LabelNames, read_label_names
 from MemorySurvivalLib.roi.roi import ROI_TITLES, Roi, RoiKind
+from MemorySurvivalLib.roi.segmenters.outline import with_body
 from MemorySurvivalLib.roi.segments import Maker, Segmentation
 from MemorySurvivalLib.roi.terminology import recognise
 
@@ -67,13 +68,18 @@ def read_segmentation(path: Path, ct: Volume, labels: str | Path | None = None) 
 
 
 def choose_roi(
-    existing: ExistingSegmentation, kind: RoiKind, config: RoiConfig = DEFAULT_ROI, segment: str | None = None
+    existing: ExistingSegmentation,
+    kind: RoiKind,
+    config: RoiConfig = DEFAULT_ROI,
+    segment: str | None = None,
+    ct: Volume | None = None,
 ) -> Roi:
     """The region `kind` from an existing segmentation, along LPS axes.
 
     A segment that `segment` names is taken as it stands; else one that is coded or named as this region; else the only
     segment there is, unless it is something that cannot be this region; else the region is derived from bones and
-    vertebrae. Raises InputError when nothing fits.
+    vertebrae, inside the body's outline where `ct` (HU, on the grid that the file was read onto) is given. Raises
+    InputError when nothing fits.
     """
     if segment is not None:
         chosen = existing.find(segment)
@@ -101,7 +107,7 @@ def choose_roi(
         raise InputError(
             f"The segmentation holds neither the {ROI_TITLES[kind]} nor what it is derived from; it holds {known}."
         )
-    return derive_roi(flat, kind, config)
+    return derive_roi(flat if ct is None else with_body(flat, ct), kind, config)
 
 
 def _take(existing: ExistingSegmentation, segment: Segment, kind: RoiKind, note: str) -> Roi:

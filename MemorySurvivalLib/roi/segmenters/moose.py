@@ -25,6 +25,7 @@ from MemorySurvivalLib.roi.segmenters.external import (
     run_program,
     write_ct,
 )
+from MemorySurvivalLib.roi.segmenters.outline import with_body
 from MemorySurvivalLib.roi.segmenters.protocol import Availability
 from MemorySurvivalLib.roi.segments import Maker, Segmentation, Structure
 
@@ -85,7 +86,7 @@ class Moose:
                 joined.add(*self._read(subject, model, ct))
         if not joined.structures:
             raise ExternalToolError(f"{self.title} found no bone in this CT; check that it is the CT and in HU.")
-        return Segmentation(
+        found = Segmentation(
             labels=ct.with_voxels(joined.voxels),
             structures=joined.structures,
             maker=Maker(self.title, availability.version, "models " + ", ".join(self.models)),
@@ -95,6 +96,7 @@ class Moose:
                 *joined.notes,
             ),
         )
+        return with_body(found, ct)
 
     def arguments(self, data: Path) -> tuple[str, ...]:
         """Its command line."""

@@ -25,6 +25,7 @@ from MemorySurvivalLib.roi.segmenters.external import (
     run_program,
     write_ct,
 )
+from MemorySurvivalLib.roi.segmenters.outline import with_body
 from MemorySurvivalLib.roi.segmenters.protocol import Availability
 from MemorySurvivalLib.roi.segments import Maker, Segmentation
 from MemorySurvivalLib.roi.terminology import TOTALSEGMENTATOR, label_table
@@ -94,12 +95,13 @@ class TotalSegmentator:
                 f"{self.title} {availability.version} wrote labels that it does not name ({unknown[:5]}); update it."
             )
         settings = f"task {TASK}, {'3 mm' if self.fast else '1.5 mm'} model, {self.device}"
-        return Segmentation(
+        found = Segmentation(
             labels=labels,
             structures=name_labels(present, names or table.theirs, meanings),
             maker=Maker(self.title, availability.version, settings),
             notes=(f"Bones were segmented by {self.title}; check them.", *notes),
         )
+        return with_body(found, ct)
 
     def arguments(self, ct: Path, output: Path) -> tuple[str, ...]:
         """Its command line: options that every version since 2.0 has."""

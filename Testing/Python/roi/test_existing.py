@@ -307,6 +307,23 @@ def test_the_roi_is_derived_from_bones_where_it_is_not_there() -> None:
         assert roi.mask.voxels[rib].all() == (kind == "skeleton")
 
 
+def test_a_derived_region_ends_at_the_skin() -> None:
+    """A vertebra 4 mm under the skin, dilated by 10 mm, on a CT that runs along other axes."""
+    affine = Affine.from_parts((2.0, 2.0, 2.0), np.diag([-1.0, 1.0, 1.0]), (0.0, 0.0, 0.0))
+    hu = np.full((30, 60, 60), -1000, np.int16)
+    hu[:, 10:50, 10:50] = 40
+    vertebra = np.zeros(hu.shape, bool)
+    vertebra[10:20, 42:48, 25:35] = True
+    ct = Volume(hu, affine)
+    second = np.zeros(hu.shape, bool)
+    second[22:26, 42:48, 25:35] = True
+    existing = build(ct, ("L4", vertebra), ("L3", second))
+    outside = Volume((hu < 0).astype(np.uint8), affine).reoriented().voxels > 0
+    free, held = choose_roi(existing, "spine_dilated"), choose_roi(existing, "spine_dilated", ct=ct)
+    assert free.mask.voxels[outside].any() and not held.mask.voxels[outside].any()
+    assert np.array_equal(held.mask.voxels, free.mask.voxels & ~outside)
+
+
 @pytest.mark.parametrize(
     ("names", "kind", "sentence"),
     [
