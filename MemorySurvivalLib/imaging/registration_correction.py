@@ -82,24 +82,30 @@ class RigidCorrection:
         return Volume(volume.voxels, Affine(matrix @ volume.affine.matrix), volume.attributes)
 
 
-def correct_rigidly(pet: Volume, ct: Volume, *, motion: Motion = "translation") -> tuple[Volume, RigidCorrection]:
+def correct_rigidly(
+    pet: Volume, ct: Volume, *, motion: Motion = "translation", estimate: Misregistration | None = None
+) -> tuple[Volume, RigidCorrection]:
     """Move the PET (SUVbw) onto the CT (HU) where their mutual information is largest; the voxels stay as they are.
 
-    The same images always give the same answer (one thread, fixed samples). With "rigid" the PET's grid may come out
-    oblique to the CT's. Raises InputError, and moves nothing, where the answer cannot be trusted (`judge_match`), the
-    move is implausible (the body's middle by more than LARGEST_MOVE_MM, or a turn by more than LARGEST_TURN_DEG), or
-    the images fit no better after it.
+    `estimate` is what `estimate_misregistration` said of these very images, where it was asked already: a translation
+    then undoes exactly that shift. The same images always give the same answer (one thread, fixed samples). With
+    "rigid" the PET's grid may come out oblique to the CT's. Raises InputError, and moves nothing, where the answer
+    cannot be trusted (`judge_match`), the move is implausible (the body's middle by more than LARGEST_MOVE_MM, or a
+    turn by more than LARGEST_TURN_DEG), or the images fit no better after it.
     """
     if motion not in get_args(Motion):
         raise InputError(f'A correction is a "translation" or "rigid", not "{motion}".')
     pair = make_pair(ct, pet)
-    match = find_translation(pair)
+    rigid = find_translation(pair).rigid if estimate is None else _shifted(estimate)
     if motion == "rigid":
-        match = find_rigid(pair, match.rigid)
-    similarity = mutual_information(pair, np.eye(4)), mutual_information(pair, match.rigid)
+        rigid = find_rigid(pair, rigid).rigid
+    similarity = mutual_information(pair, np.eye(4)), mutual_information(pair, rigid)
     settings = f"Mattes mutual information, {BINS} bins, {WORKING_MM:g} mm, gradient descent, seed {SEED}, one thread"
-    record = _record("images", motion, match.rigid, _body_points(pair), body_middle(pair), similarity, settings)
-    reasons, _ = judge_match(pair, match.rigid)
+    record = _record("images", motion, rigid, _body_points(pair), body_middle(pair), similarity, settings)
+    if estimate is not None and motion == "translation":
+        reasons = estimate.reasons
+    else:
+        reasons = tuple(judge_match(pair, rigid)[0])
     if reasons:
         raise InputError(f"The PET was not moved, because how it lies cannot be told reliably: {reasons[0]}")
     return record.apply(pet), record
@@ -109,8 +115,7 @@ def correct_by_contours(pet: Volume, shift: Misregistration) -> tuple[Volume, Ri
     """Move the PET back by a shift measured between contours; errors as in `correct_rigidly`."""
     if not shift.reliable:
         raise InputError(f"The PET was not moved, because how it lies cannot be told reliably: {shift.reasons[0]}")
-    rigid = np.eye(4)
-    rigid[:3, 3] = shift.shift_lps_mm
+    rigid = _shifted(shift)
     middle = pet.affine.points_mm((np.asarray(pet.shape[::-1]) - 1) / 2)
     centre = (float(middle[0]), float(middle[1]), float(middle[2]))
     record = _record("contours", "translation", rigid, middle[None], centre, None, "difference of centroids")
@@ -155,6 +160,12 @@ def _record(
         similarity_after=None if similarity is None else round(similarity[1], 5),
         settings=settings,
     )
+
+
+def _shifted(by: Misregistration) -> Rigid:
+    rigid = np.eye(4)
+    rigid[:3, 3] = by.shift_lps_mm
+    return rigid
 
 
 def _body_points(pair: ImagePair) -> FloatMatrix:

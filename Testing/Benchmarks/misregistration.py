@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 
 from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.imaging.misregistration import CONTOUR_WARNING_MM, estimate_misregistration, shift_between_masks
+from MemorySurvivalLib.imaging.misregistration import (
+    CONTOUR_WARNING_MM,
+    Misregistration,
+    estimate_misregistration,
+    shift_between_masks,
+)
 from MemorySurvivalLib.imaging.reading import read_volume
 from MemorySurvivalLib.imaging.registration_correction import correct_rigidly
 from MemorySurvivalLib.imaging.volume import Affine, Volume
@@ -35,7 +40,7 @@ def run() -> dict[str, Any]:
         "estimate_seconds_median": float(np.median([row["seconds"] for row in phantoms])),
         "real_patients": real,
         "phantoms": phantoms,
-        "remark": "Phantoms lie still and do not breathe; on the cropped limbs the estimate from images is only reported.",
+        "remark": "phantoms lie still and do not breathe; on cropped limbs the estimate from images is only reported",
         "goal": "contours flag exactly STS_019; the estimate from images is within 2 mm on each of the 20 phantoms",
         "ok": flagged == TO_BE_FLAGGED and len(real) == 10 and max(errors) <= GOAL_MM,
     }
@@ -82,17 +87,17 @@ def _phantom(seed: int) -> dict[str, Any]:
         "error_mm": round(float(np.linalg.norm(np.asarray(estimate.shift_lps_mm) - true)), 2),
         "reliable": estimate.reliable,
         "warned": estimate.exceeds(),
-        "left_after_correction_mm": _left_over(case.ct, pet, case.pet),
+        "left_after_correction_mm": _left_over(case.ct, pet, case.pet, estimate),
         "seconds": round(seconds, 1),
     }
     print(row, flush=True)
     return row
 
 
-def _left_over(ct: Volume, shifted: Volume, true: Volume) -> float | str:
+def _left_over(ct: Volume, shifted: Volume, true: Volume, estimate: Misregistration) -> float | str:
     """How far the corrected PET lies from where it belongs; a word where the correction was refused."""
     try:
-        moved, _ = correct_rigidly(shifted, ct)
+        moved, _ = correct_rigidly(shifted, ct, estimate=estimate)
     except InputError as error:
         return "not moved, it fitted already" if "no better" in str(error) else "refused"
     return round(float(np.linalg.norm(np.subtract(moved.affine.origin_mm, true.affine.origin_mm))), 2)

@@ -53,7 +53,9 @@ def test_the_crop_holds_exactly_the_box_of_voxels_that_the_pet_covers(ct: Volume
         cropped.voxels, ct.voxels[tuple(map(slice, found.start_zyx, found.stop_zyx))], strict=True
     )
     start = np.array(found.start_zyx[::-1])
-    np.testing.assert_allclose(cropped.affine.points_mm([2, 3, 1]), ct.affine.points_mm(start + [2, 3, 1]), atol=1e-9)
+    np.testing.assert_allclose(
+        cropped.affine.points_mm([2, 3, 1]), ct.affine.points_mm(start + np.array([2, 3, 1])), atol=1e-9
+    )
 
 
 @settings(deadline=None, max_examples=30)

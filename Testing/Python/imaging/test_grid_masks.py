@@ -68,7 +68,7 @@ def test_the_share_of_voxels_keeps_the_volume_of_thin_bone_too(turn: str) -> Non
     counted = Volume(voxels > 0, affine)
     pet = Volume(np.zeros((24, 24, 24)), centred((5.2, 4.3, 5.0), (24, 24, 24), TURNS[turn]))
     share = mask_share(sheet, pet)
-    assert 0 <= share.voxels.min() and share.voxels.max() <= 1
+    assert share.voxels.min() >= 0 and share.voxels.max() <= 1
     assert volume_ml(share) == pytest.approx(volume_ml(counted), rel=0.05)
     np.testing.assert_allclose(centroid(share), centroid(counted), atol=0.3)
 
