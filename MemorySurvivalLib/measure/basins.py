@@ -26,6 +26,8 @@ class Basins:
 
     def groups(self) -> list[Indices]:
         """The voxels (flat indices) of every basin."""
+        if self.peaks.size == 0:
+            return []
         order = np.argsort(self.basin, kind="stable")
         cuts = np.searchsorted(self.basin[order], np.arange(1, len(self.peaks)))
         return np.split(self.voxels[order], cuts)
@@ -41,6 +43,8 @@ def divide(uptake: FloatArray, level: float, prominence: float) -> Basins:
     strides = np.asarray([padded.shape[1] * padded.shape[2], padded.shape[2], 1])
     flat = padded.ravel()
     where = np.flatnonzero(flat >= level)
+    if where.size == 0:
+        return Basins(where, where, where)
     number = np.full(flat.size, -1, dtype=np.int32)
     number[where] = np.arange(where.size, dtype=np.int32)
     values = flat[where]
