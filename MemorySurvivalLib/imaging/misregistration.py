@@ -26,7 +26,7 @@ IMAGE_WARNING_MM = 5.0
 """About a PET voxel; well above the error of the estimate on phantoms, below what moves a lesion out of a vertebra."""
 
 PARTS = 3
-LARGEST_SPREAD_MM = 4.0
+LARGEST_SPREAD_MM = 3.0
 LEAST_BODY_ML = 8000.0
 LEAST_INFORMATION = 0.3
 LARGEST_SHIFT_MM = 30.0
