@@ -119,6 +119,17 @@ def test_the_body_mean_does_not_depend_on_how_voxels_are_stored(patient: Simulat
     assert found == pytest.approx(wanted, rel=0.01)
 
 
+def test_the_body_mean_does_not_depend_on_how_fine_the_ct_is(patient: SimulatedCase) -> None:
+    ct, pet = patient.ct, patient.pet
+    voxels = ct.voxels.repeat(4, axis=1).repeat(4, axis=2)
+    matrix = ct.affine.matrix @ np.diag([0.25, 0.25, 1, 1])
+    matrix[:3, 3] = ct.affine.points_mm((-0.375, -0.375, 0))
+    x_mm = pet.affine.points_mm(np.stack(np.indices(pet.shape)[::-1], axis=-1))[..., 0]
+    ramp = pet.with_voxels(x_mm.astype(np.float32))
+    wanted = measure_body_mean(ramp, ct)
+    assert measure_body_mean(ramp, Volume(voxels, Affine(matrix))) == pytest.approx(wanted, abs=0.3)
+
+
 def test_the_body_mean_of_a_tilted_patient(patient: SimulatedCase) -> None:
     angle = np.radians(12)
     turn = np.eye(4)

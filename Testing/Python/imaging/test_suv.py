@@ -243,6 +243,8 @@ def test_philips_activity_factor_where_the_suv_factor_is_missing_or_zero(suv_fac
 def test_a_supplied_value_goes_through_the_activity_factor() -> None:
     conversion = convert(philips, weight_kg=140)
     assert conversion.factors == pytest.approx([2 * PLAIN * n for n in (2, 3, 4)])
+    earlier = convert(philips, injection_time="2020-01-31 09:30")
+    assert earlier.factors == pytest.approx([2 ** (1800 / HALF_LIFE_S) * PLAIN * n for n in (2, 3, 4)])
 
 
 def test_counts_without_factors_and_other_units_are_refused() -> None:
