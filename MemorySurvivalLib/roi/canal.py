@@ -98,19 +98,21 @@ def score_canal(ct_hu: Image, dense: Mask, filled: Mask, sealed: Mask, tissue_hu
     """Likeness to a spinal canal, 0 to 1, for every voxel (z, y, x)."""
     reach = round(REACH_MM / GRID_MM)
     soft = ~dense & (ct_hu > tissue_hu - 120) & (ct_hu < tissue_hu + 110)
-    near = ndimage.distance_transform_edt(~dense, sampling=(1e6, 1, 1)) <= reach
-    where = np.nonzero(soft & near)
+    near = dense.astype(np.uint8)  # what no ray can reach scores nothing anyway
+    for axis in (1, 2):
+        near = ndimage.maximum_filter1d(near, 2 * reach + 1, axis=axis, mode="constant")
+    where = np.nonzero(soft & (near > 0))
     score = np.zeros(ct_hu.shape, dtype=np.float32)
     if len(where[0]) == 0:
         return score
     padded = np.pad(dense, ((0, 0), (reach, reach), (reach, reach)))
+    start = np.ravel_multi_index((where[0], where[1] + reach, where[2] + reach), padded.shape)
+    flat, row = padded.ravel(), padded.shape[2]
     dy, dx = ray_directions()
     hits = np.zeros((RAYS, len(where[0])), dtype=np.bool_)
     for ray in range(RAYS):
         for step in range(1, reach + 1):
-            y = where[1] + reach + round(step * dy[ray])
-            x = where[2] + reach + round(step * dx[ray])
-            hits[ray] |= padded[where[0], y, x]
+            hits[ray] |= flat[start + (round(step * dy[ray]) * row + round(step * dx[ray]))]
     # The worst quarter decides as much as the mean: a notch open to one side is no canal.
     quarters = np.stack(
         [np.roll(hits, RAYS // 8, axis=0)[k : k + RAYS // 4].mean(0) for k in range(0, RAYS, RAYS // 4)]
