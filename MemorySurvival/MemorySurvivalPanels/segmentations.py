@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 import slicer
 import vtk
+from scipy import ndimage
 from slicer.i18n import tr as _
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
@@ -76,11 +77,15 @@ def generated_segments(node: slicer.vtkMRMLSegmentationNode) -> list[str]:
 
 def edited_segments(node: slicer.vtkMRMLSegmentationNode) -> list[str]:
     """Identifiers of the generated segments whose voxels or place are no longer those that were generated."""
-    return [each for each in generated_segments(node) if is_edited(node, each)]
+    layers: _Layers = {}
+    return [each for each in generated_segments(node) if is_edited(node, each, layers)]
 
 
-def is_edited(node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> bool | None:
-    """Whether a person changed a generated segment; None where nobody can tell, because it carries no stamp."""
+def is_edited(node: slicer.vtkMRMLSegmentationNode, segment_id: str, layers: "_Layers | None" = None) -> bool | None:
+    """Whether a person changed a generated segment; None where nobody can tell, because it carries no stamp.
+
+    `layers` remembers, from one segment of a node to the next, where in their shared layer the segments lie.
+    """
     # Imported late, so that Reload reads it again and a panel without its library can still say so.
     from MemorySurvivalLib.imaging.volume import Affine, Volume
     from MemorySurvivalLib.roi.fingerprint import Fingerprint, fingerprint_mask
@@ -90,7 +95,7 @@ def is_edited(node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> bool | N
         return None
     generated = stamp["generated"]
     before = Fingerprint(generated["sha256"], tuple(generated["first_mm"]), tuple(generated["last_mm"]))
-    found = segment_voxels(node, segment_id)
+    found = segment_voxels(node, segment_id, layers)
     if found is None:
         return True
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ found.ijk_to_ras
@@ -120,32 +125,62 @@ def describe_makers(segment: slicer.vtkSegment | None) -> str | None:
 
 @dataclass(frozen=True)
 class SegmentVoxels:
-    """One segment in its own grid: voxels (uint8, k, j, i) and where they lie in the world (4 x 4, RAS mm)."""
+    """One segment on its own lattice: voxels (uint8, k, j, i) and where they lie in the world (4 x 4, RAS mm)."""
 
     voxels: np.ndarray
     ijk_to_ras: np.ndarray
 
 
-def segment_voxels(node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> SegmentVoxels | None:
-    """A segment with the node's transforms applied; None where it has no voxel. The node is not changed."""
+_Places = list[tuple[slice, slice, slice] | None]
+_Layers = dict[str, tuple[slicer.vtkOrientedImageData, _Places]]
+"""Where each label of a layer lies, by the address of the layer's image; the image is kept so that it stays the one."""
+
+
+def segment_voxels(
+    node: slicer.vtkMRMLSegmentationNode, segment_id: str, layers: _Layers | None = None
+) -> SegmentVoxels | None:
+    """A segment in the smallest box around it, with the node's transforms applied; None where it has no voxel.
+
+    The node is not changed.
+    """
+    to_world = np.eye(4)
     if node.GetParentTransformNode() is not None:
         require_linear(node.GetParentTransformNode(), "ROI", node.GetName())
-    image = slicer.vtkOrientedImageData()
-    logic = slicer.modules.segmentations.logic()
-    if not logic.GetSegmentBinaryLabelmapRepresentation(node, segment_id, image, True) or image.IsEmpty():
-        return None
-    values = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(tuple(reversed(image.GetDimensions())))
+        matrix = vtk.vtkMatrix4x4()
+        slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(node.GetParentTransformNode(), None, matrix)
+        to_world = slicer.util.arrayFromVTKMatrix(matrix)
     segment = node.GetSegmentation().GetSegment(segment_id)
-    # Segments that do not overlap share one layer, and the logic hands out the whole layer.
-    own = segment.GetLabelValue() if segment.GetRepresentation(_LABEL_MAP) is not None else None
-    voxels = (values != 0 if own is None else values == own).astype(np.uint8)
-    if not voxels.any():
+    image, label = segment.GetRepresentation(_LABEL_MAP), segment.GetLabelValue()
+    if image is None:  # drawn as a surface: Slicer converts it on a copy
+        image, label, layers = slicer.vtkOrientedImageData(), 1, None
+        logic = slicer.modules.segmentations.logic()
+        if not logic.GetSegmentBinaryLabelmapRepresentation(node, segment_id, image, False):
+            return None
+    if image.IsEmpty() or image.GetPointData().GetScalars() is None:
         return None
+    # Segments that do not overlap share one layer, in which each is a label; most of a layer is empty.
+    values = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(tuple(reversed(image.GetDimensions())))
+    places = _find_labels(image, values, layers)
+    place = places[label - 1] if 0 < label <= len(places) else None
+    if place is None:
+        return None
+    voxels = (values[place] == label).astype(np.uint8)
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
-    ijk_to_ras = slicer.util.arrayFromVTKMatrix(matrix)
-    ijk_to_ras[:, 3] = ijk_to_ras @ np.array([*image.GetExtent()[::2], 1.0])
+    ijk_to_ras = to_world @ slicer.util.arrayFromVTKMatrix(matrix)
+    corner = np.array(image.GetExtent()[::2]) + [part.start for part in reversed(place)]
+    ijk_to_ras[:, 3] = ijk_to_ras @ np.array([*corner, 1.0])
     return SegmentVoxels(voxels, ijk_to_ras)
+
+
+def _find_labels(image: slicer.vtkOrientedImageData, values: np.ndarray, layers: _Layers | None) -> _Places:
+    """The box around each label, found once for a layer."""
+    if layers is None:
+        return ndimage.find_objects(values)
+    key = image.GetAddressAsString("vtkObject")
+    if key not in layers:
+        layers[key] = (image, ndimage.find_objects(values))
+    return layers[key][1]
 
 
 def export_mask(
@@ -156,8 +191,9 @@ def export_mask(
 ) -> Path:
     """Write one segment, exactly as it is, as a mask file that keeps its stamp.
 
-    Where the segment lies on the lattice of `reference` it is written on that volume's whole grid, else on its own
-    grid: nothing is resampled, and no voxel is cut off. Raises UserError for a segment that is not there or empty.
+    Where the segment lies on the lattice of `reference` it is written on that volume's whole grid, else in the smallest
+    box on its own lattice: nothing is resampled, and no voxel is cut off. Raises UserError for a segment that is not
+    there or empty.
     """
     segment = node.GetSegmentation().GetSegment(segment_id) if segment_id else None
     if segment is None:
