@@ -1,8 +1,17 @@
 """The one exception family whose text is shown to users as it stands: one sentence, no traceback."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
 
 class MemorySurvivalError(Exception):
-    """Something the user can put right. `str(error)` says what is wrong, where, and what to do."""
+    """Something the user can put right. `str(error)` says what is wrong, where, and what to do.
+
+    `details` tell a panel what it may ask for, such as the names of values that are missing.
+    """
+
+    details: Mapping[str, Sequence[str]] = {}
 
 
 class InputError(MemorySurvivalError):

@@ -9,10 +9,14 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/bundle/manifest.py
   MemorySurvivalLib/bundle/registry.py
   MemorySurvivalLib/bundle/rights.py
+  MemorySurvivalLib/checking.py
   MemorySurvivalLib/cli.py
   MemorySurvivalLib/commands/__init__.py
   MemorySurvivalLib/commands/bundle.py
+  MemorySurvivalLib/commands/inspect.py
+  MemorySurvivalLib/commands/measure.py
   MemorySurvivalLib/commands/score.py
+  MemorySurvivalLib/commands/segment.py
   MemorySurvivalLib/commands/simulate.py
   MemorySurvivalLib/commands/summary.py
   MemorySurvivalLib/commands/terminal.py
@@ -25,14 +29,61 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/explain/plan.py
   MemorySurvivalLib/files.py
   MemorySurvivalLib/imaging/__init__.py
+  MemorySurvivalLib/imaging/acquisition.py
+  MemorySurvivalLib/imaging/alignment.py
   MemorySurvivalLib/imaging/case.py
+  MemorySurvivalLib/imaging/dicom_header.py
+  MemorySurvivalLib/imaging/dicom_magic.py
+  MemorySurvivalLib/imaging/dicom_pixels.py
+  MemorySurvivalLib/imaging/dicom_scan.py
+  MemorySurvivalLib/imaging/dicom_series.py
+  MemorySurvivalLib/imaging/dicom_slices.py
+  MemorySurvivalLib/imaging/dicom_stack.py
+  MemorySurvivalLib/imaging/dicom_volume.py
+  MemorySurvivalLib/imaging/grid.py
+  MemorySurvivalLib/imaging/grid_masks.py
+  MemorySurvivalLib/imaging/intake.py
+  MemorySurvivalLib/imaging/misregistration.py
   MemorySurvivalLib/imaging/nifti.py
+  MemorySurvivalLib/imaging/pet_quality.py
+  MemorySurvivalLib/imaging/pet_tags.py
   MemorySurvivalLib/imaging/reading.py
+  MemorySurvivalLib/imaging/registration.py
+  MemorySurvivalLib/imaging/registration_correction.py
+  MemorySurvivalLib/imaging/study.py
+  MemorySurvivalLib/imaging/study_candidates.py
+  MemorySurvivalLib/imaging/study_identity.py
+  MemorySurvivalLib/imaging/suv.py
+  MemorySurvivalLib/imaging/suv_checks.py
+  MemorySurvivalLib/imaging/suv_formulas.py
+  MemorySurvivalLib/imaging/suv_supplied.py
+  MemorySurvivalLib/imaging/suv_times.py
+  MemorySurvivalLib/imaging/suv_values.py
   MemorySurvivalLib/imaging/volume.py
   MemorySurvivalLib/imaging/window.py
+  MemorySurvivalLib/measure/__init__.py
+  MemorySurvivalLib/measure/aorta.py
+  MemorySurvivalLib/measure/basins.py
+  MemorySurvivalLib/measure/delineation.py
+  MemorySurvivalLib/measure/existing.py
+  MemorySurvivalLib/measure/finder.py
+  MemorySurvivalLib/measure/folder.py
+  MemorySurvivalLib/measure/frame.py
+  MemorySurvivalLib/measure/lesion.py
+  MemorySurvivalLib/measure/lesions.py
+  MemorySurvivalLib/measure/liver.py
+  MemorySurvivalLib/measure/measuring.py
+  MemorySurvivalLib/measure/organs.py
+  MemorySurvivalLib/measure/reference.py
+  MemorySurvivalLib/measure/segments.py
+  MemorySurvivalLib/measure/tables.py
+  MemorySurvivalLib/measure/uptake.py
   MemorySurvivalLib/memory/__init__.py
   MemorySurvivalLib/memory/backbone.py
+  MemorySurvivalLib/memory/bank.py
   MemorySurvivalLib/memory/engine.py
+  MemorySurvivalLib/memory/features.py
+  MemorySurvivalLib/memory/prompts.py
   MemorySurvivalLib/memory/propagation.py
   MemorySurvivalLib/memory/readout.py
   MemorySurvivalLib/memory/slices.py
@@ -43,6 +94,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/memory/weights_store.py
   MemorySurvivalLib/models.py
   MemorySurvivalLib/pipeline.py
+  MemorySurvivalLib/processes.py
   MemorySurvivalLib/progress.py
   MemorySurvivalLib/report/__init__.py
   MemorySurvivalLib/report/charts.py
@@ -68,13 +120,40 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/roi/canal.py
   MemorySurvivalLib/roi/column.py
   MemorySurvivalLib/roi/derive.py
+  MemorySurvivalLib/roi/dicom_seg.py
+  MemorySurvivalLib/roi/dilation.py
+  MemorySurvivalLib/roi/edits.py
+  MemorySurvivalLib/roi/existing.py
+  MemorySurvivalLib/roi/existing_labels.py
+  MemorySurvivalLib/roi/existing_layers.py
+  MemorySurvivalLib/roi/existing_nrrd.py
+  MemorySurvivalLib/roi/existing_tables.py
+  MemorySurvivalLib/roi/fingerprint.py
+  MemorySurvivalLib/roi/labelled.py
   MemorySurvivalLib/roi/levels.py
+  MemorySurvivalLib/roi/mask_files.py
   MemorySurvivalLib/roi/pelvis.py
   MemorySurvivalLib/roi/plausibility.py
+  MemorySurvivalLib/roi/provenance.py
+  MemorySurvivalLib/roi/region.py
+  MemorySurvivalLib/roi/review.py
   MemorySurvivalLib/roi/roi.py
+  MemorySurvivalLib/roi/rtstruct.py
   MemorySurvivalLib/roi/segmentation.py
+  MemorySurvivalLib/roi/segmenters/__init__.py
+  MemorySurvivalLib/roi/segmenters/builtin.py
+  MemorySurvivalLib/roi/segmenters/choice.py
+  MemorySurvivalLib/roi/segmenters/external.py
+  MemorySurvivalLib/roi/segmenters/moose.py
+  MemorySurvivalLib/roi/segmenters/outline.py
+  MemorySurvivalLib/roi/segmenters/protocol.py
+  MemorySurvivalLib/roi/segmenters/totalsegmentator.py
+  MemorySurvivalLib/roi/segments.py
+  MemorySurvivalLib/roi/stray.py
+  MemorySurvivalLib/roi/terminology.py
   MemorySurvivalLib/roi/working_grid.py
   MemorySurvivalLib/scoring.py
+  MemorySurvivalLib/segmenting.py
   MemorySurvivalLib/simulation/__init__.py
   MemorySurvivalLib/simulation/anatomy.py
   MemorySurvivalLib/simulation/body_plan.py
@@ -106,5 +185,8 @@ set(MemorySurvival_RESOURCES
   Resources/Icons/MemorySurvival.png
   Resources/Report/report.css
   Resources/Report/report.html.j2
+  Resources/Terminology/moosez.json
+  Resources/Terminology/structures.json
+  Resources/Terminology/totalsegmentator.json
   Resources/UI/MemorySurvival.ui
   )

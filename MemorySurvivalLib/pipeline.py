@@ -181,11 +181,20 @@ def score_case(
         values = read_covariates(request.covariates) if request.covariates else None
         with run.stage("prepare"):
             limits = bundle.manifest.pet_limits
-            case = prepare_case(take_in(request.images(values), limits, progress), request.alignment, limits)
+            intake = take_in(request.images(values), limits, progress)
+            case = prepare_case(intake, request.alignment, limits)
             run.note(*case.notes)
         with run.stage("segment"):
             needs, step = bundle.manifest.roi, bundle.manifest.propagation.slice_step
-            region = prepare_region(request.region(), case.ct, needs, step, progress)
+            region = prepare_region(
+                request.region(),
+                case.ct,
+                needs,
+                step,
+                progress,
+                identity=intake.identity,
+                confirmed=request.confirm_identity,
+            )
             roi = region.roi
             run.note(*region.notes)
         with run.stage("embed"):

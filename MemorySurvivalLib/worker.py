@@ -81,7 +81,7 @@ class Worker:
         try:
             content = self._jobs[job.job](job)
         except MemorySurvivalError as error:
-            self._events.send("failed", id=job.id, kind=type(error).__name__, message=str(error))
+            self._events.send("failed", id=job.id, kind=type(error).__name__, message=str(error), details=error.details)
         except Exception as error:  # noqa: BLE001  the process must outlive any job; the log has the traceback
             _LOG.exception("job %s failed", job.id)
             text = (

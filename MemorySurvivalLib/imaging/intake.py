@@ -18,7 +18,7 @@ from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 
 if TYPE_CHECKING:
-    from MemorySurvivalLib.imaging.dicom_series import DicomSeries, Found
+    from MemorySurvivalLib.imaging.dicom_series import DicomSeries, Found, Identity
 
 FILE_ORIGIN = "image file"
 
@@ -50,13 +50,17 @@ class ImageRequest:
 
 @dataclass(frozen=True, eq=False)
 class Intake:
-    """CT (HU) and PET (SUVbw), each on its own grid, their names for sentences, and what is known of their origin."""
+    """CT (HU) and PET (SUVbw), each on its own grid, their names for sentences, and what is known of their origin.
+
+    `identity` says whom the CT is of, to compare masks with; it goes into no record.
+    """
 
     ct: Volume
     pet: Volume
     names: Mapping[Modality, str]
     acquisition: Acquisition
     notes: tuple[str, ...]
+    identity: Identity | None = None
 
 
 def take_in(
@@ -80,8 +84,9 @@ def take_in(
         "PET": str(found["PET"].folder if "PET" in found else request.pet),
     }
     origin: dict[Modality, str] = {"CT": _origin(found.get("CT")), "PET": _origin(found.get("PET"))}
+    whose = found["CT"].identity if "CT" in found else None
     notes = (*about, *(flag.sentence for flag in flags))
-    return Intake(ct, pet, names, Acquisition(origin, suv, flags, about), notes)
+    return Intake(ct, pet, names, Acquisition(origin, suv, flags, about), notes, whose)
 
 
 def _choose(request: ImageRequest, progress: ProgressCallback) -> tuple[dict[Modality, DicomSeries], tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 
 from MemorySurvivalLib.errors import InputError
@@ -19,6 +20,7 @@ class IdentityMismatch(InputError):
 
     def __init__(self, differences: tuple[str, ...]) -> None:
         self.differences = differences
+        self.details = {"differences": differences}
         super().__init__(
             f"{' '.join(differences)} Choose images of one study of one patient, or confirm that they belong together "
             f"with {CONFIRM_OPTION}."
@@ -46,6 +48,21 @@ def check_identity(
     if differences and not confirmed:
         raise IdentityMismatch(differences)
     return tuple(f"Confirmed by the user although: {sentence}" for sentence in differences) + unknown
+
+
+def check_mask_identity(ct: Identity | None, origin: Mapping[str, str], *, confirmed: bool = False) -> tuple[str, ...]:
+    """Compare whom a mask was drawn on, by what its file states ("PatientID"), with whom the CT is of.
+
+    A mask may come from another study or program, so only a different patient counts. Notes and errors as in
+    `check_identity`.
+    """
+    stated = origin.get("PatientID", "")
+    if ct is None or not _plain(ct.patient_id) or not _plain(stated) or _plain(ct.patient_id) == _plain(stated):
+        return ()
+    difference = "The mask and the CT have different patient IDs."
+    if not confirmed:
+        raise IdentityMismatch((difference,))
+    return (f"Confirmed by the user although: {difference}",)
 
 
 def _compare(ct: Identity, pet: Identity) -> tuple[str, ...]:

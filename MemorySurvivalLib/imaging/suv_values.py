@@ -34,6 +34,7 @@ class MissingPetTags(InputError):
 
     def __init__(self, problems: dict[Field, str]) -> None:
         self.missing: tuple[str, ...] = tuple(problems)
+        self.details = {"missing": self.missing}
         told = "; ".join(problems.values())
         options = " ".join(f"{QUESTIONS[name].option} {QUESTIONS[name].example}" for name in problems)
         super().__init__(f"The PET cannot be converted to SUV: {told}; supply what is right, as in {options}.")

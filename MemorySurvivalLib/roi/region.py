@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from MemorySurvivalLib.imaging.reading import read_volume
+from MemorySurvivalLib.imaging.study_identity import check_mask_identity
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 from MemorySurvivalLib.roi.plausibility import accept_roi
@@ -17,6 +19,9 @@ from MemorySurvivalLib.roi.provenance import ROI_ATTRIBUTE, RoiPart, stamp_mask
 from MemorySurvivalLib.roi.review import MaskReview, review_mask
 from MemorySurvivalLib.roi.roi import Roi, RoiKind
 from MemorySurvivalLib.roi.segments import Segmentation
+
+if TYPE_CHECKING:
+    from MemorySurvivalLib.imaging.dicom_series import Identity
 
 BUILT_IN = "built-in"
 
@@ -64,22 +69,26 @@ def prepare_region(
     required: RoiKind,
     slice_step: int,
     progress: ProgressCallback = ignore_progress,
+    *,
+    identity: Identity | None = None,
+    confirmed: bool = False,
 ) -> Region:
     """The region `required` by a bundle on the grid of `ct` (HU, axes running to LPS).
 
     A file is never altered and never re-derived: the mask that a person drew is the mask that is used. Raises
     InputError with one sentence for a mask that is missing, empty, of another kind or elsewhere, and when no region is
-    found.
+    found, IdentityMismatch for a DICOM mask of another patient than the CT's (`identity`) unless `confirmed`.
     """
     if request.mask is None:
         return _make(request.segmenter, ct, required, slice_step, progress)
     generated = None if request.generated is None else read_volume(request.generated, "generated mask")
-    segmentation, mask = _read(request.mask, request, ct, required)
+    segmentation, mask, origin = _read(request.mask, request, ct, required)
+    whose = check_mask_identity(identity, origin, confirmed=confirmed)
     roi = accept_roi(mask, ct, required, request.kind, str(request.mask), allow_other=request.allow_other)
     review = review_mask(mask, ct, slice_step, generated)
     notes = segmentation.notes if segmentation else ()
     stamp = {key: text for key, text in mask.attributes.items() if key == ROI_ATTRIBUTE}
-    return Region(replace(roi, notes=(*notes, *roi.notes)), review, segmentation, stamp)
+    return Region(replace(roi, notes=(*whose, *notes, *roi.notes)), review, segmentation, stamp)
 
 
 def _make(segmenter: str, ct: Volume, kind: RoiKind, slice_step: int, progress: ProgressCallback) -> Region:
@@ -94,18 +103,20 @@ def _make(segmenter: str, ct: Volume, kind: RoiKind, slice_step: int, progress: 
     return Region(roi, review_mask(stamped, ct, slice_step), segmentation, stamped.attributes)
 
 
-def _read(path: Path, request: RegionRequest, ct: Volume, kind: RoiKind) -> tuple[Segmentation | None, Volume]:
-    """The mask that a file holds, and the structures beside it where the file names any."""
+def _read(
+    path: Path, request: RegionRequest, ct: Volume, kind: RoiKind
+) -> tuple[Segmentation | None, Volume, Mapping[str, str]]:
+    """The mask that a file holds, the structures beside it where the file names any, and what DICOM states of it."""
     if request.segment is None and request.labels is None and not _names_segments(path):
         mask = read_volume(path, "mask")
-        if int(np.count_nonzero(np.unique(mask.voxels))) <= 1 or ROI_ATTRIBUTE in mask.attributes:
-            return None, mask
+        if int(np.count_nonzero(np.unique(mask.voxels))) <= 1:
+            return None, mask, {}
     from MemorySurvivalLib.roi.existing import choose_roi, read_existing
 
     existing = read_existing(path, ct, request.labels)
-    roi = choose_roi(existing, request.kind or kind, segment=request.segment)
+    roi = choose_roi(existing, request.kind or kind, segment=request.segment, ct=ct)
     mask = roi.mask.with_voxels(roi.mask.voxels.astype(np.uint8))
-    return replace(existing.flatten(), notes=roi.notes), mask
+    return replace(existing.flatten(), notes=roi.notes), mask, existing.origin
 
 
 def _names_segments(path: Path) -> bool:

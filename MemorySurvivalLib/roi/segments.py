@@ -66,8 +66,10 @@ class Segmentation:
             raise InputError(f"A label map must be uint8 or uint16, got {self.labels.voxels.dtype}.")
         if self.body is not None and not self.body.same_grid(self.labels):
             raise InputError("The body mask lies on another grid than the label map.")
-        present = np.flatnonzero(np.bincount(self.labels.voxels.ravel()))
-        unnamed = [int(label) for label in present if label and int(label) not in self.structures]
+        # Slice by slice, because numpy counts in 64 bits and would copy the whole volume.
+        counted = (np.flatnonzero(np.bincount(section.ravel())) for section in self.labels.voxels)
+        present = {int(label) for labels in counted for label in labels}
+        unnamed = sorted(present - {0} - set(self.structures))
         if unnamed:
             raise InputError(f"The label map from {self.maker} holds labels without a name: {unnamed}.")
 

@@ -136,3 +136,28 @@ def test_a_correction_that_cannot_be_trusted_is_refused(small_bundle: Path, mode
     with pytest.raises(InputError, match="The PET was not moved"):
         score(patient, small_bundle, models, "moved", alignment="correct")
     assert not (tmp_path / "moved").exists()
+
+
+@pytest.mark.real_data
+def test_contours_of_another_patient_stop_until_confirmed(
+    real_data: Path, small_bundle: Path, models: Models, tmp_path: Path
+) -> None:
+    """A real study with its own RTSTRUCT is scored; with that of another patient it is not."""
+    dicom = real_data / "petct_sts_dicom"
+    fields: dict[str, object] = {"study": dicom / "STS_041", "bundle": str(small_bundle), "device": "cpu"}
+    own = ScoreRequest(
+        out=tmp_path / "own",
+        roi=dicom / "STS_041" / "CT" / "mask",
+        allow_other_roi=True,
+        **fields,  # type: ignore[arg-type]
+    )
+    record = score_case(own, models).record
+    assert 0 < record.roi.slices_with_roi < 53
+    other = ScoreRequest(
+        out=tmp_path / "other",
+        roi=dicom / "STS_002" / "CT" / "mask",
+        allow_other_roi=True,
+        **fields,  # type: ignore[arg-type]
+    )
+    with pytest.raises(InputError, match=r"different patient IDs|does not overlap"):
+        score_case(other, models)

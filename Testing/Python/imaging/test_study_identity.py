@@ -8,7 +8,7 @@ import pytest
 
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.dicom_series import Identity
-from MemorySurvivalLib.imaging.study_identity import IdentityMismatch, check_identity
+from MemorySurvivalLib.imaging.study_identity import IdentityMismatch, check_identity, check_mask_identity
 
 ONE = Identity("4711", "Doe^Jane", "19600101", "1.2.3", "20200131")
 
@@ -77,3 +77,16 @@ def test_images_that_name_nobody() -> None:
     assert "only the study says" in check_identity(nobody, nobody)[0]
     assert "was not checked" in check_identity(Identity(), Identity())[0]
     assert check_identity(ONE, None, "4711") == ()
+
+
+def test_a_mask_of_another_patient_stops_until_confirmed() -> None:
+    ct = Identity(patient_id="P1")
+    assert check_mask_identity(ct, {"PatientID": " p1"}) == ()
+    assert check_mask_identity(ct, {}) == () and check_mask_identity(None, {"PatientID": "P2"}) == ()
+    with pytest.raises(IdentityMismatch, match=r"^The mask and the CT have different patient IDs\.") as caught:
+        check_mask_identity(ct, {"PatientID": "P2"})
+    assert "P2" not in str(caught.value)
+    assert caught.value.details == {"differences": caught.value.differences}
+    assert check_mask_identity(ct, {"PatientID": "P2"}, confirmed=True) == (
+        "Confirmed by the user although: The mask and the CT have different patient IDs.",
+    )
