@@ -163,7 +163,6 @@ def body_middle(pair: ImagePair) -> tuple[float, float, float]:
 
 def _method(pair: ImagePair, transform: sitk.Transform) -> sitk.ImageRegistrationMethod:
     method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)  # sums in another order would change the last digits from run to run
     method.SetMetricAsMattesMutualInformation(BINS)
     method.MetricUseMovingImageGradientFilterOff()  # gradients at the samples only: half the time, the same answer
     method.SetMetricFixedMask(pair.body)
@@ -186,6 +185,12 @@ def _descend(method: sitk.ImageRegistrationMethod, first_step_mm: float, relaxat
 
 
 def _compared(compare: Callable[[], Value]) -> Value:
+    """Run a comparison in one thread: sums in another order would change the last digits from run to run.
+
+    SimpleITK's metric heeds only the number for the whole process, so that is set and put back.
+    """
+    threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     try:
         return compare()
     except RuntimeError as error:
@@ -193,6 +198,8 @@ def _compared(compare: Callable[[], Value]) -> Value:
             "The CT and the PET cannot be compared where they overlap (too little of the body, or one of them is the "
             "same everywhere there); leave the misregistration check out or choose other images."
         ) from error
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
 
 
 def _affine_transform(rigid: Rigid) -> sitk.AffineTransform:
