@@ -39,14 +39,18 @@ def run() -> dict[str, Any]:
         own, plain, pet = (_measure(step, path) for step in STEPS)
     return {
         "segment_s": own["seconds"],
+        "segment_cpu_s": own["cpu_s"],
         "segment_steps_s": own["steps_s"],
         "segment_peak_gib": own["peak_gib"],
         "plain_s": plain["seconds"],
+        "plain_cpu_s": plain["cpu_s"],
         "plain_steps_s": plain["steps_s"],
         "plain_peak_gib": plain["peak_gib"],
         "plain_over_own": round(plain["seconds"] / own["seconds"], 2),
+        "plain_over_own_cpu": round(plain["cpu_s"] / own["cpu_s"], 2),
         "what_plain_leaves_out": "marrow in three planes, contrast agent, canal, vertebrae, levels",
         "resample_and_suv_s": pet["seconds"],
+        "resample_and_suv_cpu_s": pet["cpu_s"],
         "resample_peak_gib": pet["peak_gib"],
         "cores": CORES,
         "load_before": round(load, 1),
@@ -134,9 +138,13 @@ def _child(step: str, path: Path) -> None:
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(CORES)
     with np.load(path) as stored:
         ct = Volume(stored["voxels"], Affine(stored["matrix"]))
+    before = resource.getrusage(resource.RUSAGE_SELF)
     steps_s = STEPS[step](ct)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024**2 if sys.platform != "darwin" else 1024**3)
-    print(json.dumps({"seconds": round(sum(steps_s.values()), 2), "steps_s": steps_s, "peak_gib": round(peak, 2)}))
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    peak_gib = usage.ru_maxrss / (1024**2 if sys.platform != "darwin" else 1024**3)
+    cpu_s = usage.ru_utime + usage.ru_stime - before.ru_utime - before.ru_stime
+    result = {"seconds": sum(steps_s.values()), "cpu_s": cpu_s, "peak_gib": peak_gib}
+    print(json.dumps({name: round(value, 2) for name, value in result.items()} | {"steps_s": steps_s}))
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def found(abdomen: tuple[Volume, npt.NDArray[np.generic]]) -> BuiltinSegmentatio
 def test_floors_of_overlap(abdomen: tuple[Volume, npt.NDArray[np.generic]], found: BuiltinSegmentation) -> None:
     _, labels = abdomen
     assert dice(found.skeleton_bones.voxels > 0, np.isin(labels, BONES)) >= 0.92
-    assert dice(found.vertebrae.voxels > 0, np.isin(labels, VERTEBRAE)) >= 0.88
+    assert dice(found.vertebrae.voxels > 0, np.isin(labels, VERTEBRAE)) >= 0.90
 
 
 def test_the_dilated_spine_covers_the_spine_and_no_more(
@@ -60,8 +60,8 @@ def test_the_dilated_spine_covers_the_spine_and_no_more(
     dilated = derive_spine_dilated(as_segmentation(found)).voxels > 0
     assert dilated[spine].mean() >= 0.97
     away_mm = ndimage.distance_transform_edt(~spine, sampling=ct.spacing_mm[::-1])
-    assert (away_mm[dilated] <= 10).mean() >= 0.87
-    assert (away_mm[dilated] <= 20).mean() >= 0.95
+    assert (away_mm[dilated] <= 10).mean() >= 0.93
+    assert (away_mm[dilated] <= 20).mean() >= 0.98
     assert (derive_skeleton(as_segmentation(found)).voxels > 0)[np.isin(labels, BONES)].mean() >= 0.9
 
 
@@ -70,7 +70,14 @@ def test_lumbar_vertebrae_have_their_names_and_metal_is_told(
 ) -> None:
     _, labels = abdomen
     assert found.vertebra_names[-6:] == ("L1", "L2", "L3", "L4", "L5", "S1")
-    for name, value, floor in (("L1", 31, 0.85), ("L2", 30, 0.85), ("L3", 29, 0.85), ("L4", 28, 0.85), ("L5", 27, 0.7)):
+    for name, value, floor in (
+        ("L1", 31, 0.85),
+        ("L2", 30, 0.85),
+        ("L3", 29, 0.85),
+        ("L4", 28, 0.85),
+        ("L5", 27, 0.75),
+        ("S1", 26, 0.7),
+    ):
         number = found.vertebra_names.index(name) + 1
         assert dice(found.vertebrae.voxels == number, labels == value) >= floor, name
     assert any("metal" in note for note in found.notes)
@@ -116,7 +123,7 @@ def test_a_neck_with_thick_slices_works(real_data: Path) -> None:
     assert slices[:28].all(), "the canal runs through all slices that hold the patient"
     canal_hu = ct.voxels[neck.canal.voxels > 0]
     assert 0 < float(np.median(canal_hu)) < 80
-    assert (ct.voxels[neck.vertebrae.voxels > 0] > 120).mean() > 0.8
+    assert float(np.mean(ct.voxels[neck.vertebrae.voxels > 0] > 120)) > 0.8
     table = np.zeros(ct.shape, dtype=np.bool_)
     table[:, :8] = True  # the axes run right, anterior, superior: the table is at the first rows
     assert not (neck.body.voxels > 0)[table].any()
