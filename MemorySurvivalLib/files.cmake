@@ -100,6 +100,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/report/charts.py
   MemorySurvivalLib/report/colours.py
   MemorySurvivalLib/report/html.py
+  MemorySurvivalLib/report/measured.py
   MemorySurvivalLib/report/pictures.py
   MemorySurvivalLib/report/record.py
   MemorySurvivalLib/report/sheet.py

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -24,10 +24,12 @@ from MemorySurvivalLib.files import atomic_folder
 from MemorySurvivalLib.imaging.acquisition import Alignment
 from MemorySurvivalLib.imaging.case import Case, prepare_case
 from MemorySurvivalLib.imaging.intake import ImageRequest, take_in
+from MemorySurvivalLib.imaging.pet_quality import check_uptake
 from MemorySurvivalLib.imaging.reading import write_volume
 from MemorySurvivalLib.imaging.suv_supplied import Supplied
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.imaging.window import MODALITIES, Modality, Window
+from MemorySurvivalLib.measure.measuring import Measurements, measure_case, write_measurements
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.propagation import Pass, propagate
 from MemorySurvivalLib.models import Models
@@ -85,6 +87,7 @@ class ScoreRequest:
     covariates: Path | None = None
     bundle: str = "demonstration"
     explain: bool = False
+    measure: bool = False
     device: DeviceName = "auto"
     patch_mm: float | None = None
     stride_mm: float | None = None
@@ -169,7 +172,8 @@ def score_case(
     progress: ProgressCallback = ignore_progress,
     tell: NoteCallback = ignore_note,
 ) -> ScoreOutput:
-    """Score one case and write its folder: report.html, result.json, the mask used, and the heatmap when asked for.
+    """Score one case and write its folder: report.html, result.json, the mask used, and the heatmap and the
+    measurements when asked for.
 
     The folder appears whole or not at all; an exception (bad input, Ctrl-C) leaves nothing behind. Raises
     MemorySurvivalError with one sentence for anything the user can put right.
@@ -209,9 +213,17 @@ def score_case(
                 heatmap, encoded = run.on_device(
                     lambda engine: explain_case(engine, bundle, case, roi, passes, risk, config, progress)
                 )
+        measurements = None
+        if request.measure:
+            with run.stage("measure"):
+                measurements = _measure(run, case, region)
         with run.stage("report"):
             files = _write_images(folder, case, region, heatmap)
+            if measurements is not None:
+                files |= write_measurements(measurements, case, folder)
         record = _make_record(run, case, region, passes, risk, heatmap, encoded)
+        if measurements is not None:
+            record = replace(record, measurements=measurements.record)
         record.write(folder / "result.json")
         report = write_report(record, case, roi, heatmap, folder)
     names = {"report": report.name, "result": "result.json", **files}
@@ -262,6 +274,22 @@ def explain_case(
     limit = bundle.manifest.explain.display_limit
     heatmap = make_heatmap(roi, config, fills, patches, risk.log_risk - occluded, limit)
     return heatmap, engine.encoded_slices - before
+
+
+def _measure(run: _Run, case: Case, region: Region) -> Measurements:
+    """Measure the case; a liver that is out of range says that the SUV may be wrong."""
+    segmentation = region.segmentation
+    if segmentation is None:
+        # The segmenter's morphology packages load only when it runs.
+        from MemorySurvivalLib.roi.automatic import segment_case
+
+        segmentation = segment_case(case.ct, run.progress)
+    measured = measure_case(case, segmentation, region.roi, progress=run.progress)
+    liver = measured.record.references.liver
+    if liver is not None:
+        limits = run.bundle.manifest.pet_limits
+        run.note(*(flag.sentence for flag in check_uptake(case.pet, None, liver.suv_mean, limits)))
+    return measured
 
 
 def _score(

@@ -52,6 +52,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--out", type=Path, required=True, help="folder for report and results; made anew")
     parser.add_argument("--overwrite", action="store_true", help="replace the folder if it already holds something")
     parser.add_argument("--explain", action="store_true", help="compute the occlusion heatmap")
+    parser.add_argument(
+        "--measure", action="store_true", help="measure segments, reference regions and lesions (tables and CSV)"
+    )
     parser.add_argument("--patch-mm", type=float, help="edge of the occluded cubes (default: the bundle's)")
     parser.add_argument("--stride-mm", type=float, help="distance between cube centres (default: the bundle's)")
     parser.add_argument("--fill", choices=("roi_median", "volume_mean"), help="what occluded voxels become")

@@ -37,7 +37,7 @@ def align(ct: Volume, pet: Volume, how: Alignment) -> tuple[Volume, AlignmentRec
     )
     if how == "check":
         return pet, record
-    moved, correction = correct_rigidly(pet, ct)
+    moved, correction = correct_rigidly(pet, ct, estimate=found)
     return moved, replace(record, warning="", correction={**asdict(correction), "sentence": correction.sentence})
 
 

@@ -82,7 +82,8 @@ def prepare_case(intake: Intake, alignment: Alignment = "off", limits: PetLimits
         alignment=alignment,
         acquisition=intake.acquisition,
     )
-    found = check_uptake(case.pet, case.ct, limits=limits)
+    # On the PET's own grid: on the CT's, whatever lies outside the PET counts as no uptake.
+    found = check_uptake(intake.pet, intake.ct, limits=limits)
     acquisition = replace(case.acquisition, flags=(*case.acquisition.flags, *found))
     notes = (*intake.notes, *case.notes, *(flag.sentence for flag in found))
     return replace(case, acquisition=acquisition, notes=notes)
@@ -100,9 +101,9 @@ def make_case(
     """Check two volumes and put them on one grid.
 
     Axes are permuted and flipped to LPS (exact, nothing is resampled for that), so the same patient stored another
-    way gives the same case. The CT is cut to where the PET is. `alignment` "check" estimates whether the PET lies
-    beside the CT, "correct" also moves it. Raises InputError when the images do not overlap or their values cannot be
-    HU and SUV.
+    way gives the same case. The CT is cut to where the PET is, from head to feet. `alignment` "check" estimates whether
+    the PET lies beside the CT, "correct" also moves it. Raises InputError when the images do not overlap or their
+    values cannot be HU and SUV.
     """
     if not (_inside(ct, pet).any() or _inside(pet, ct).any()):
         raise InputError(
@@ -112,7 +113,8 @@ def make_case(
     _check_hu(ct, ct_path)
     straight_ct, straight_pet = _canonical(ct), _canonical(pet)
     aligned, record = align(straight_ct, straight_pet, alignment)
-    canonical, shared = crop_to_overlap(straight_ct, aligned)
+    # Whole slices are kept: a cut at the sides would change the scale of the pictures that the model sees.
+    canonical, shared = crop_to_overlap(straight_ct, aligned, body_axis_only=True)
     on_grid = resample_onto(aligned, canonical, linear=True)
     _check_suv(canonical, on_grid, pet_path)
     notes = [sentence for sentence in (shared.note, *alignment_notes(record)) if sentence]
@@ -122,7 +124,7 @@ def make_case(
     simulated = all(SIMULATED_ATTRIBUTE in volume.attributes for volume in (ct, pet))
     return Case(
         ct=canonical.with_voxels(canonical.voxels.astype(np.float32)),
-        pet=on_grid.with_voxels(on_grid.voxels.astype(np.float32)),
+        pet=on_grid.with_voxels(on_grid.voxels.astype(np.float32, copy=False)),
         orientation=ct.affine.orientation,
         simulated=simulated,
         sources=sources,

@@ -18,6 +18,7 @@ from MemorySurvivalLib.imaging.case import Case
 from MemorySurvivalLib.memory.readout import check_readout
 from MemorySurvivalLib.report import wording
 from MemorySurvivalLib.report.charts import draw_reference, draw_survival
+from MemorySurvivalLib.report.measured import choose_rows
 from MemorySurvivalLib.report.pictures import Scene, draw_close_ups, draw_overview, say_where
 from MemorySurvivalLib.report.record import CaseRecord
 from MemorySurvivalLib.report.sheet import Picture
@@ -101,6 +102,8 @@ def render_page(record: CaseRecord, pictures: ReportPictures) -> str:
         shorten=wording.shorten,
         file_name=wording.file_name,
         edited=wording.say_edited,
+        maybe=_maybe,
+        whole=wording.say_whole,
         data_uri=_data_uri,
     )
     style = Markup((template_folder / "report.css").read_text(encoding="utf-8"))  # a shipped file
@@ -115,8 +118,9 @@ def _context(record: CaseRecord, pictures: ReportPictures) -> dict[str, Any]:
         "record": record,
         "risk": record.risk,
         "pictures": pictures,
-        "request": {key: _hide(value, paths) for key, value in record.request.items()},
+        "request": {key: _hide(value, paths) for key, value in record.request.items() if wording.is_given(value)},
         "position": wording.say_position(record),
+        "measured": choose_rows(record.measurements) if record.measurements else None,
         "way": wording.say_acquisition(record),
         "roi_title": wording.roi_title(record),
         "roi_made_by": wording.hide_folders(record.roi.made_by, paths),
@@ -138,6 +142,14 @@ def _notes_that_fit(notes: tuple[str, ...]) -> int:
 
 def _hide(value: Any, paths: tuple[str, ...]) -> Any:
     return wording.hide_folders(value, paths) if isinstance(value, str) else value
+
+
+def _maybe(value: float | None, places: int) -> Markup:
+    """A marked number, or a dash where there is none."""
+    if value is None:
+        return Markup("&ndash;")
+    text = wording.say_whole(value) if places == 0 else f"{value:.{places}f}"
+    return Markup('<data value="{}">{}</data>').format(value, text)
 
 
 def _data_uri(picture: Picture) -> str:

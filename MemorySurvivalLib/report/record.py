@@ -17,6 +17,7 @@ from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.imaging.acquisition import Acquisition
 from MemorySurvivalLib.imaging.case import ImageSource
 from MemorySurvivalLib.imaging.window import Modality
+from MemorySurvivalLib.measure.tables import MeasurementRecord
 from MemorySurvivalLib.memory.propagation import PropagationConfig
 from MemorySurvivalLib.risk.head import HeadSpec
 from MemorySurvivalLib.roi.edits import BoxesChanged, EditSummary
@@ -127,6 +128,7 @@ class CaseRecord:
     threads: int
     seconds: Mapping[str, float]
     seed: int
+    measurements: MeasurementRecord | None = None
     software: Mapping[str, str] = field(default_factory=dict)
     research_use: str = RESEARCH_USE
     schema: str = SCHEMA

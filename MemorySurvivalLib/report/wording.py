@@ -49,6 +49,11 @@ def say_plain(value: float, digits: int = 6) -> str:
     return f"{value:.{digits}g}".replace("-", MINUS)
 
 
+def say_whole(value: float) -> str:
+    """A number without decimals; minus as a real minus sign."""
+    return f"{round(value) + 0:d}".replace("-", MINUS)
+
+
 def say_side(value: float, positive: str, negative: str) -> str:
     """A coordinate with the side it lies on: "L 12" for 12 mm towards L."""
     return f"{positive if value >= 0 else negative} {abs(value):.0f}"
@@ -148,6 +153,11 @@ def collect_notes(record: CaseRecord) -> tuple[str, ...]:
     return tuple(dict.fromkeys(hide_folders(note, paths) for note in (*record.notes, *record.risk.notes)))
 
 
+def is_given(value: Any) -> bool:
+    """Whether a parameter says anything: None and groups of nothing do not."""
+    return any(map(is_given, value.values())) if isinstance(value, Mapping) else value is not None
+
+
 def say_value(value: Any) -> str:
     """A parameter of any plain type as text."""
     if value is None:
@@ -157,7 +167,7 @@ def say_value(value: Any) -> str:
     if isinstance(value, float):
         return say_plain(value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {say_value(item)}" for key, item in value.items()) or "none"
+        return ", ".join(f"{key} {say_value(item)}" for key, item in value.items() if is_given(item)) or "none"
     if isinstance(value, list | tuple):
         return ", ".join(say_value(item) for item in value) or "none"
     return str(value)

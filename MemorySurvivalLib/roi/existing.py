@@ -22,6 +22,7 @@ from MemorySurvivalLib.roi.existing_labels import (
 from MemorySurvivalLib.roi.existing_layers import ExistingSegmentation, LayerBuilder, Segment
 from MemorySurvivalLib.roi.existing_nrrd import is_segmentation_nrrd, read_segmentation_nrrd
 from MemorySurvivalLib.roi.existing_tables import ONE_MASK, TABLE_BESIDE, LabelNames, read_label_names
+from MemorySurvivalLib.roi.provenance import ROI_ATTRIBUTE
 from MemorySurvivalLib.roi.roi import ROI_TITLES, Roi, RoiKind
 from MemorySurvivalLib.roi.segmenters.outline import with_body
 from MemorySurvivalLib.roi.segments import Maker, Segmentation
@@ -112,8 +113,9 @@ def choose_roi(
 
 def _take(existing: ExistingSegmentation, segment: Segment, kind: RoiKind, note: str) -> Roi:
     grid = existing.layers[segment.layer]
-    mask = Volume(existing.mask(segment).astype(np.uint8), grid.affine).reoriented()
-    return Roi(Volume(mask.voxels != 0, mask.affine), kind, str(existing.maker), (note, *existing.notes))
+    stamp = {ROI_ATTRIBUTE: segment.stamp} if segment.stamp else {}
+    mask = Volume(existing.mask(segment).astype(np.uint8), grid.affine, stamp).reoriented()
+    return Roi(mask.with_voxels(mask.voxels != 0), kind, str(existing.maker), (note, *existing.notes))
 
 
 def _read_label_file(path: Path, ct: Volume, labels: str | Path | None) -> ExistingSegmentation:

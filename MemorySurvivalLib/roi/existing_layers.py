@@ -22,12 +22,16 @@ PRECEDENCE: tuple[StructureGroup, ...] = ("other", "roi", "organ", "bone", "sacr
 
 @dataclass(frozen=True)
 class Segment:
-    """One segment of a file: what it is, what the file calls it, and where it lies (a value in one of the layers)."""
+    """One segment of a file: what it is, what the file calls it, and where it lies (a value in one of the layers).
+
+    `stamp` is our own mark of who made it, where the file carries one.
+    """
 
     structure: Structure
     name: str
     layer: int
     label: int
+    stamp: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

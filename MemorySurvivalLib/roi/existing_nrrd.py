@@ -14,6 +14,7 @@ from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.roi.existing_labels import TISSUE, as_label_map, labels_in, place_on
 from MemorySurvivalLib.roi.existing_layers import ExistingSegmentation, Segment
+from MemorySurvivalLib.roi.provenance import find_stamp
 from MemorySurvivalLib.roi.segments import Code, Maker, Structure
 from MemorySurvivalLib.roi.terminology import find_by_code, recognise
 
@@ -31,6 +32,7 @@ class SegmentHeader:
     code: Code | None
     side: str | None
     colour_rgb: tuple[int, int, int]
+    stamp: str | None = None
 
     def structure(self) -> Structure:
         """The structure by its code, else by its name, else a tissue with the file's name and colour."""
@@ -73,7 +75,7 @@ def read_segmentation_nrrd(path: Path, ct: Volume) -> ExistingSegmentation:
         notes += [each for each in said if each not in notes]
     present = [set(labels_in(layer.voxels)) for layer in layers]
     segments = tuple(
-        Segment(header.structure(), header.name, header.layer, header.label)
+        Segment(header.structure(), header.name, header.layer, header.label, header.stamp)
         for header in headers
         if header.layer < len(layers) and header.label in present[header.layer]
     )
@@ -110,6 +112,7 @@ def _read_header(fields: Mapping[str, str], number: int) -> SegmentHeader:
         code=code,
         side=side,
         colour_rgb=(red, green, blue),
+        stamp=find_stamp(get("Tags", "")),
     )
 
 

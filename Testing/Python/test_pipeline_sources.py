@@ -161,3 +161,22 @@ def test_contours_of_another_patient_stop_until_confirmed(
     )
     with pytest.raises(InputError, match=r"different patient IDs|does not overlap"):
         score_case(other, models)
+
+
+def test_measurements_go_into_the_folder_the_record_and_the_report(
+    patient: Patient, small_bundle: Path, models: Models
+) -> None:
+    output = score(patient, small_bundle, models, "measured", measure=True)
+    assert {"measurements", "segments", "lesions", "lesion_labels", "references"} <= set(output.files)
+    assert all(path.is_file() for path in output.files.values())
+    measured = output.record.measurements
+    assert measured is not None
+    lesions = [row.lesion for row in measured.lesions]
+    hottest = max(lesions, key=lambda lesion: lesion.suv_max)
+    assert np.linalg.norm(np.subtract(hottest.suv_max_lps_mm, (0, 32, -270))) < 10, (
+        "the hotter of the two made-up spots"
+    )
+    page = output.files["report"].read_text(encoding="utf-8")
+    assert "Measurements" in page and f'value="{hottest.suv_max}"' in page
+    with output.files["lesions"].open(encoding="utf-8") as file:
+        assert len(file.read().splitlines()) == 1 + len(lesions)
