@@ -119,7 +119,7 @@ ACQUISITION = Acquisition(
         shift_lps_mm=(0.0, 0.0, 6.5),
         magnitude_mm=6.5,
         reliable=True,
-        warning="The PET lies 6.5 mm from the CT (6.5 mm towards the head) by an estimate from the images; look at both.",
+        warning="The PET lies 6.5 mm from the CT (6.5 mm towards the head) by an estimate from the images.",
         reasons=(),
         details={},
     ),
