@@ -16,6 +16,8 @@ from MemorySurvivalLib import RESEARCH_USE, __version__
 from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.files import atomic_file, atomic_folder
 from MemorySurvivalLib.imaging.case import ImageSource
+from MemorySurvivalLib.imaging.grid_masks import masks_to_pet
+from MemorySurvivalLib.imaging.intake import read_pet_grid
 from MemorySurvivalLib.imaging.reading import read_volume
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
@@ -38,6 +40,7 @@ RoiDeriver = Callable[[Segmentation, RoiKind], Roi]
 class SegmentRequest:
     """Which CT to segment, where to, and which regions to derive.
 
+    With `pet` each region is also written on the PET's grid (the paper's other direction), as `<kind>_on_pet.nrrd`.
     `overwrite` replaces an earlier folder of ours, but never a mask that a person may have edited: that takes
     `replace_edited` too.
     """
@@ -47,6 +50,7 @@ class SegmentRequest:
     kinds: tuple[RoiKind, ...] = DERIVED_KINDS
     overwrite: bool = False
     replace_edited: bool = False
+    pet: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,8 @@ def segment_to_folder(
         for note in notes:
             tell(note)
         files = _write(folder, ct, segmentation, rois)
+        if request.pet is not None:
+            files |= _write_on_pet(folder, request.pet, rois, segmentation.maker)
         done = time.monotonic()
         record = SegmentRecord(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -186,6 +192,17 @@ def _write(folder: Path, ct: Volume, segmentation: Segmentation, rois: Mapping[R
     return files
 
 
+def _write_on_pet(folder: Path, pet_path: Path, rois: Mapping[RoiKind, Roi], maker: Maker) -> dict[str, str]:
+    """The regions on the PET's own grid, along its own axes; its voxels' values play no part."""
+    pet = read_pet_grid(pet_path)
+    files = {}
+    for kind, roi in rois.items():
+        name = f"{kind}_on_pet"
+        write_roi(folder / f"{name}.nrrd", masks_to_pet(roi.mask, pet), kind, (RoiPart(kind, maker),))
+        files[name] = f"{name}.nrrd"
+    return files
+
+
 def _describe_labels(segmentation: Segmentation) -> dict[int, LabelRecord]:
     """Every label that has voxels."""
     labels = segmentation.labels
@@ -211,7 +228,8 @@ def _refuse_touched(request: SegmentRequest) -> None:
     """Raise OutputError where overwriting would destroy what a person made or put there."""
     if not request.overwrite or not (request.out / RECORD_FILE).is_file():
         return  # atomic_folder has its own sentence for these
-    ours = {RECORD_FILE, LABELS_FILE, *(f"{kind}.nrrd" for kind in DERIVED_KINDS)}
+    masks = {f"{kind}{where}.nrrd" for kind in DERIVED_KINDS for where in ("", "_on_pet")}
+    ours = {RECORD_FILE, LABELS_FILE, *masks}
     strangers = sorted(p.name for p in request.out.iterdir() if p.name not in ours and not p.name.startswith("."))
     if strangers:
         raise OutputError(

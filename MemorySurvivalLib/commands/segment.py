@@ -19,7 +19,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="make spine and skeleton masks from a CT",
         description=f"Segment bones and spine on a CT and write masks that can be corrected. {RESEARCH_USE}.",
     )
-    parser.add_argument("--ct", type=Path, required=True, help="CT in HU (NIfTI, NRRD or MHA)")
+    parser.add_argument("--ct", type=Path, required=True, help="CT in HU (NIfTI, NRRD, MHA or DICOM)")
+    parser.add_argument("--pet", type=Path, help="also write each region on the grid of this PET")
     parser.add_argument("--out", type=Path, required=True, help="folder for masks and label map; made anew")
     parser.add_argument("--kind", choices=KINDS, action="append", dest="kinds", help="only this region (default: both)")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier folder whose masks are untouched")
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     from MemorySurvivalLib.segmenting import DERIVED_KINDS, SegmentOutput, SegmentRequest, segment_to_folder
 
     kinds = tuple(kind for kind in DERIVED_KINDS if options.kinds is None or kind in options.kinds)
-    request = SegmentRequest(options.ct, options.out, kinds, options.overwrite, options.replace_edited)
+    request = SegmentRequest(options.ct, options.out, kinds, options.overwrite, options.replace_edited, options.pet)
     with ProgressBars() as bars:
         output = segment_to_folder(request, progress=bars, tell=lambda text: bars.say(f"note: {text}"))
 

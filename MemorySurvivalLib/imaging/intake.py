@@ -89,6 +89,17 @@ def take_in(
     return Intake(ct, pet, names, Acquisition(origin, suv, flags, about), notes, whose)
 
 
+def read_pet_grid(path: Path, progress: ProgressCallback = ignore_progress) -> Volume:
+    """A PET (image file or DICOM) for its grid alone: the values are as stored, not SUV."""
+    if not is_dicom_source(path):
+        return read_volume(path, "PET")
+    from MemorySurvivalLib.imaging.dicom_pixels import read_series
+    from MemorySurvivalLib.imaging.dicom_scan import scan
+    from MemorySurvivalLib.imaging.study import choose_one
+
+    return read_series(choose_one(scan(path, progress), "PET"), progress)
+
+
 def _choose(request: ImageRequest, progress: ProgressCallback) -> tuple[dict[Modality, DicomSeries], tuple[str, ...]]:
     """The DICOM series among the inputs (image files have none), and sentences on them and on whose images they are."""
     dicom = {name for name, path in (("CT", request.ct), ("PET", request.pet)) if path and is_dicom_source(path)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -170,3 +171,20 @@ def test_the_command_with_the_built_in_segmenter(tmp_path: Path, capsys: pytest.
     found = read_roi_provenance(spine)
     assert (found.kind, found.edited) == ("spine_dilated", False)
     assert spine.voxels.any()
+
+
+@pytest.mark.parametrize("order", ["LPS", "RAS", "SLP"])
+def test_regions_on_the_pets_grid(request_: SegmentRequest, order: str) -> None:
+    """The paper's other direction: each region where the PET's own voxels are, whatever way the PET is stored."""
+    affine = Affine.from_parts((4, 6, 4), np.eye(3), (2, 3.5, 3))
+    pet = Volume(np.random.default_rng(0).random((9, 5, 6)).astype(np.float32), affine)
+    path = request_.out.parent / "pet.nrrd"
+    write_volume(pet.reoriented(order), path)
+    output = run(replace(request_, pet=path))
+    mask = read_volume(output.files["spine_dilated_on_pet"], "mask")
+    assert mask.same_grid(pet.reoriented(order))
+    own = read_volume(output.files["spine_dilated"], "mask")
+    centres = [v.affine.points_mm(np.argwhere(v.voxels)[:, ::-1]).mean(axis=0) for v in (mask, own)]
+    assert np.abs(centres[0] - centres[1]).max() <= 2.0
+    assert read_roi_provenance(mask).edited is False
+    assert run(replace(request_, pet=path, overwrite=True)).files["skeleton_on_pet"].is_file()
