@@ -43,7 +43,7 @@ demo: $(RUNTIME)
 	@test -f $(DEMO)/case/truth.json || $(BIN)/memory-survival simulate case --seed 2 --spacing-mm 2.5 --out $(DEMO)/case
 	@$(BIN)/memory-survival score --ct $(DEMO)/case/ct.nrrd --pet $(DEMO)/case/pet.nrrd \
 		--roi $(DEMO)/case/spine_dilated.nrrd --covariates $(DEMO)/case/covariates.csv \
-		--bundle demonstration --explain --overwrite --out $(DEMO)/report
+		--bundle demonstration --explain --measure --overwrite --out $(DEMO)/report
 	@echo "Open $(DEMO)/report/report.html"
 
 lint: $(COMPLETE)
