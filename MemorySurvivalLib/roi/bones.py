@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from MemorySurvivalLib.roi.dilation import ROUNDING_MM, measure_distance_mm
 from MemorySurvivalLib.roi.segmentation import SegmenterConfig
 from MemorySurvivalLib.roi.working_grid import Image, Mask, Spacing
 
@@ -88,10 +89,7 @@ def find_bones(ct_hu: Image, body: Mask, spacing_mm: Spacing, config: SegmenterC
     cortex = body & (ct_hu > tissue_hu + config.cortex_above_tissue_hu)
     dense = body & (ct_hu > threshold_hu)
     cortex = drop_small(cortex, LEAST_CORTEX_ML, spacing_mm)  # noise in an enhanced vessel is no cortex
-    if cortex.any():
-        dense &= ndimage.distance_transform_edt(~cortex, sampling=spacing_mm) <= config.cortex_reach_mm
-    else:
-        dense[:] = False
+    dense &= measure_distance_mm(cortex, spacing_mm) <= config.cortex_reach_mm + ROUNDING_MM
     dense &= ~find_contrast(ct_hu, dense, tissue_hu, spacing_mm)
     dense = drop_small(dense, config.smallest_bone_ml, spacing_mm)
     sealed = np.zeros(dense.shape, dtype=np.uint8)
@@ -115,9 +113,9 @@ def find_contrast(ct_hu: Image, dense: Mask, tissue_hu: float, spacing_mm: Spaci
 
     Around spongy bone density rises to the cortex before it falls; around contrast agent it only falls.
     """
-    depth_mm = ndimage.distance_transform_edt(dense, sampling=spacing_mm)
+    depth_mm = measure_distance_mm(~dense, spacing_mm)
     core_depth_mm = max(CORE_DEPTH_MM, 1.6 * max(spacing_mm))
-    cores, count = ndimage.label(depth_mm > core_depth_mm)
+    cores, count = ndimage.label(depth_mm > core_depth_mm + ROUNDING_MM)
     result = np.zeros(dense.shape, dtype=np.bool_)
     sizes_ml = np.bincount(cores.ravel(), minlength=count + 1) * float(np.prod(spacing_mm)) / 1000.0
     margin = [int(np.ceil(2 * core_depth_mm / step)) + 1 for step in spacing_mm]
@@ -129,10 +127,12 @@ def find_contrast(ct_hu: Image, dense: Mask, tissue_hu: float, spacing_mm: Spaci
         level_hu = float(np.median(ct_hu[box][core]))
         if level_hu > tissue_hu + DENSEST_CONTRAST_HU or float(np.std(ct_hu[box][core])) > MOST_CONTRAST_SD_HU:
             continue
-        away_mm = ndimage.distance_transform_edt(~core, sampling=spacing_mm)
-        shell = dense[box] & ~core & (away_mm <= core_depth_mm)
+        away_mm = measure_distance_mm(core, spacing_mm)
+        shell = dense[box] & ~core & (away_mm <= core_depth_mm + ROUNDING_MM)
         if shell.any() and np.percentile(ct_hu[box][shell], 90) < level_hu + LEAST_CORTEX_RISE_HU:
-            result[box] |= dense[box] & (away_mm <= 2 * core_depth_mm) & (ct_hu[box] < level_hu + CONTRAST_SPREAD_HU)
+            result[box] |= (
+                dense[box] & (away_mm <= 2 * core_depth_mm + ROUNDING_MM) & (ct_hu[box] < level_hu + CONTRAST_SPREAD_HU)
+            )
     return result
 
 
