@@ -18,25 +18,29 @@ from MemorySurvivalLib.roi.working_grid import isotropic_grid, shrink
 SPHERE_MM = 6.2
 """Radius of the reference sphere."""
 
-MARGIN_MM = 1.0
+MARGIN_MM = 0.5
 """Least distance between the sphere and the vessel's wall, within a slice."""
 
 WORKING_MM = 2.0
 """The neighbourhood of the spine is searched on a cubic grid of this spacing."""
 
-BLOOD_HU = (85.0, 12.0)
+BLOOD_HU = (65.0, 12.0)
 """Where blood begins: with contrast agent, tried first, and without."""
 DENSEST_HU = 350.0
 RADIUS_MM = (7.0, 18.0)
-LEFT_MM = (-8.0, 55.0)
-AHEAD_MM = (14.0, 75.0)
+LEFT_MM = (-5.0, 45.0)
+AHEAD_MM = (20.0, 62.0)
 """Where the descending aorta runs, seen from the spinal canal's middle."""
 
-ERODE_MM = 5.0
+BODY_AHEAD_MM, BODY_RADIUS_MM = 22.0, 19.0
+"""A vertebral body lies this far in front of the canal's middle; where the segmenter left one out, it must not be taken
+for a vessel."""
+
+ERODE_MM = 4.5
 SIDEWAYS = 1.2
 """The vessel's middle moves sideways by no more than this per millimetre along the body (and one voxel)."""
 
-GAP_MM = 6.0
+GAP_MM = 10.0
 """A section that is not seen as round (a touching vertebra, contrast agent beside) may interrupt the vessel so far."""
 
 LEAST_LENGTH_MM = 35.0
@@ -127,6 +131,8 @@ def _discs(blood: Mask, z: int, middle_x: float, canal_y: float, crop: Volume) -
         left, ahead = (x - middle_x) * x_mm, (canal_y - y) * y_mm
         if not (LEFT_MM[0] <= left <= LEFT_MM[1] and AHEAD_MM[0] <= ahead <= AHEAD_MM[1]):
             continue
+        if np.hypot(left, ahead - BODY_AHEAD_MM) < BODY_RADIUS_MM:
+            continue
         size_y = (rows.max() - rows.min() + 1) * y_mm + 2 * (ERODE_MM - y_mm / 2)
         size_x = (columns.max() - columns.min() + 1) * x_mm + 2 * (ERODE_MM - x_mm / 2)
         radius = (size_y + size_x) / 4
@@ -159,8 +165,8 @@ def _link(sections: list[list[_Disc]], crop: Volume) -> list[list[_Disc]]:
 def _best_place(track: list[_Disc], crop: Volume) -> Point | None:
     """The middle of the widest stretch that is as long as the sphere."""
     first = track[0].z
-    depth = np.zeros(track[-1].z - first + 1)
-    depth[[disc.z - first for disc in track]] = [disc.depth_mm for disc in track]
+    levels = [disc.z - first for disc in track]
+    depth = np.interp(np.arange(levels[-1] + 1), levels, [disc.depth_mm for disc in track])
     half = max(1, int(np.ceil(SPHERE_MM / crop.spacing_mm[2])))
     least = ndimage.minimum_filter1d(depth, 2 * half + 1, mode="constant", cval=0.0)
     smooth = ndimage.uniform_filter1d(least, 2 * half + 1)

@@ -37,6 +37,9 @@ SOFT_HU = (0.0, 250.0)
 MOST_VARIATION = 0.3
 """More relative spread of uptake (SD / mean) within a reference sphere than this is not noise alone."""
 
+MOST_HU_SD = 50.0
+"""Of the blood pool: a larger spread of HU means bone, lung or calcification in the sphere."""
+
 HOT_SPOT = 1.8
 """A voxel this many times the sphere's mean means something hot in it."""
 
@@ -153,7 +156,8 @@ def _accept(
     if isinstance(found, str):
         return None, (found,)
     sphere = sphere_at(case, found, diameter_mm, organ, FOUND)
-    if not sphere.homogeneous or not SOFT_HU[0] <= sphere.hu_mean <= SOFT_HU[1]:
+    dense = organ == "blood_pool" and sphere.hu_sd > MOST_HU_SD
+    if not sphere.homogeneous or dense or not SOFT_HU[0] <= sphere.hu_mean <= SOFT_HU[1]:
         reasons = " ".join(sphere.quality)
         return None, (f"No {TITLES[organ]} reference: the place that was found cannot be used. {reasons}",)
     return sphere, sphere.quality
@@ -170,6 +174,8 @@ def _doubts(sphere: ReferenceSphere) -> tuple[str, ...]:
         )
     if sphere.organ != "other" and not SOFT_HU[0] <= sphere.hu_mean <= SOFT_HU[1]:
         doubts.append(f"The {name} sphere has {sphere.hu_mean:.0f} HU, which is not soft tissue or blood.")
+    if sphere.organ == "blood_pool" and sphere.hu_sd > MOST_HU_SD:
+        doubts.append(f"The {name} sphere is not even on CT (SD {sphere.hu_sd:.0f} HU); bone or lung may lie in it.")
     expected = EXPECTED_SUV.get(sphere.organ)
     if expected and not expected[0] <= sphere.suv_mean <= expected[1]:
         doubts.append(
