@@ -15,6 +15,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/commands/bundle.py
   MemorySurvivalLib/commands/inspect.py
   MemorySurvivalLib/commands/measure.py
+  MemorySurvivalLib/commands/options.py
   MemorySurvivalLib/commands/score.py
   MemorySurvivalLib/commands/segment.py
   MemorySurvivalLib/commands/simulate.py
@@ -50,6 +51,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/imaging/reading.py
   MemorySurvivalLib/imaging/registration.py
   MemorySurvivalLib/imaging/registration_correction.py
+  MemorySurvivalLib/imaging/shown.py
   MemorySurvivalLib/imaging/study.py
   MemorySurvivalLib/imaging/study_candidates.py
   MemorySurvivalLib/imaging/study_identity.py
@@ -65,7 +67,6 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/measure/aorta.py
   MemorySurvivalLib/measure/basins.py
   MemorySurvivalLib/measure/delineation.py
-  MemorySurvivalLib/measure/existing.py
   MemorySurvivalLib/measure/finder.py
   MemorySurvivalLib/measure/folder.py
   MemorySurvivalLib/measure/frame.py
@@ -81,6 +82,9 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/memory/__init__.py
   MemorySurvivalLib/memory/backbone.py
   MemorySurvivalLib/memory/bank.py
+  MemorySurvivalLib/memory/cache.py
+  MemorySurvivalLib/memory/cache_folder.py
+  MemorySurvivalLib/memory/cache_keys.py
   MemorySurvivalLib/memory/engine.py
   MemorySurvivalLib/memory/features.py
   MemorySurvivalLib/memory/prompts.py

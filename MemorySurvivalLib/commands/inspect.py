@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from MemorySurvivalLib import RESEARCH_USE
+from MemorySurvivalLib.commands.options import add_choice_options
 from MemorySurvivalLib.commands.terminal import ProgressBars
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.dicom_header import show
@@ -60,17 +61,6 @@ def register(subparsers: Subparsers) -> None:
     add_choice_options(parser)
     add_pet_options(parser)
     parser.set_defaults(run=run)
-
-
-def add_choice_options(parser: argparse.ArgumentParser) -> None:
-    """The options that choose among DICOM series: `ct_series`, `pet_series` and `confirm_identity`."""
-    parser.add_argument("--ct-series", metavar="KEY", help="use this CT (a key from `inspect`)")
-    parser.add_argument("--pet-series", metavar="KEY", help="use this PET (a key from `inspect`)")
-    parser.add_argument(
-        "--confirm-identity",
-        action="store_true",
-        help="images that seem to be of different patients or studies do belong together (this is recorded)",
-    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from MemorySurvivalLib import RESEARCH_USE
+from MemorySurvivalLib.commands.options import add_image_options, images_from
 from MemorySurvivalLib.commands.terminal import ProgressBars
 from MemorySurvivalLib.roi.roi import ROI_KINDS
 
@@ -25,16 +26,18 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="measure segments, references and lesions",
         description=f"Measure one PET/CT: segments, liver and blood pool, lesions. {RESEARCH_USE}.",
     )
-    parser.add_argument("--ct", type=Path, required=True, help="CT in HU (NIfTI, NRRD or MHA)")
-    parser.add_argument("--pet", type=Path, required=True, help="PET in SUVbw g/mL (NIfTI, NRRD or MHA)")
+    add_image_options(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder for tables and label maps; made anew")
     parser.add_argument("--overwrite", action="store_true", help="replace the folder if it already holds something")
     parser.add_argument(
         "--segmentation",
         type=Path,
-        help="label map with structures.json beside it, as segment writes it; without it the CT is segmented",
+        help="structures of the CT: a label map as segment writes it, .seg.nrrd, DICOM SEG or RTSTRUCT; "
+        "without it the CT is segmented",
     )
-    parser.add_argument("--structures", type=Path, help="structures.json when it lies elsewhere")
+    parser.add_argument(
+        "--labels", metavar="TABLE", help="what its labels are: totalsegmentator, moose:MODEL, a .csv or .json table"
+    )
     parser.add_argument("--roi", type=Path, help="mask to look for lesions in; without it one is derived")
     parser.add_argument(
         "--roi-kind", choices=ROI_KINDS, default="skeleton", help="what the mask is or becomes (%(default)s)"
@@ -64,11 +67,11 @@ def run(options: argparse.Namespace) -> int:
     from MemorySurvivalLib.measure.measuring import MeasureConfig
 
     request = MeasureRequest(
-        ct=options.ct,
-        pet=options.pet,
+        images=images_from(options),
+        alignment=options.alignment,
         out=options.out,
         segmentation=options.segmentation,
-        structures=options.structures,
+        labels=options.labels,
         roi=options.roi,
         roi_kind=options.roi_kind,
         config=MeasureConfig(

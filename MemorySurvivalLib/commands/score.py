@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import get_args
 
 from MemorySurvivalLib import RESEARCH_USE
-from MemorySurvivalLib.commands.inspect import add_choice_options
+from MemorySurvivalLib.commands.options import add_image_options
 from MemorySurvivalLib.commands.terminal import ProgressBars
 from MemorySurvivalLib.devices import DEVICES
-from MemorySurvivalLib.imaging.acquisition import Alignment
-from MemorySurvivalLib.imaging.suv_supplied import add_pet_options, supplied_from
+from MemorySurvivalLib.imaging.suv_supplied import supplied_from
 from MemorySurvivalLib.roi.roi import ROI_KINDS
 
 
@@ -21,16 +19,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = subparsers.add_parser(
         "score", help="score one PET/CT", description=f"Score one PET/CT and write a report. {RESEARCH_USE}."
     )
-    parser.add_argument("--ct", type=Path, help="CT in HU: NIfTI, NRRD, MHA, or DICOM (a folder or a file of it)")
-    parser.add_argument("--pet", type=Path, help="PET: an image file in SUVbw g/mL, or DICOM")
-    parser.add_argument("--study", type=Path, help="DICOM folder that holds CT and PET, instead of --ct and --pet")
-    add_choice_options(parser)
-    parser.add_argument(
-        "--alignment",
-        choices=get_args(Alignment),
-        default="check",
-        help="a PET beside the CT: warn (check), also move it rigidly (correct), or do not look (off); %(default)s",
-    )
+    add_image_options(parser)
     parser.add_argument(
         "--roi",
         type=Path,
@@ -65,7 +54,6 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="engineering use: accept a mask of another kind; only the log-risk is shown then",
     )
     parser.add_argument("--json", action="store_true", help="print result.json instead of a summary")
-    add_pet_options(parser)
     parser.set_defaults(run=run)
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from MemorySurvivalLib.files import atomic_folder
-from MemorySurvivalLib.imaging.case import Case, load_case
+from MemorySurvivalLib.imaging.acquisition import Alignment
+from MemorySurvivalLib.imaging.case import Case, prepare_case
+from MemorySurvivalLib.imaging.intake import ImageRequest, take_in
 from MemorySurvivalLib.imaging.reading import read_volume
-from MemorySurvivalLib.measure.existing import read_segmentation
 from MemorySurvivalLib.measure.measuring import MeasureConfig, Measurements, measure_case, write_measurements
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 from MemorySurvivalLib.roi.automatic import derive_roi, segment_case
+from MemorySurvivalLib.roi.existing import read_segmentation
 from MemorySurvivalLib.roi.plausibility import accept_roi
 from MemorySurvivalLib.roi.roi import Roi, RoiKind
 from MemorySurvivalLib.roi.segments import Segmentation
@@ -21,13 +23,13 @@ from MemorySurvivalLib.roi.segments import Segmentation
 @dataclass(frozen=True)
 class MeasureRequest:
     """What to measure and where to write. Without `segmentation` the built-in segmenter runs; without `roi` the region
-    `roi_kind` is derived from the segmentation."""
+    `roi_kind` is derived from the segmentation. `labels` says what the labels of a label map are."""
 
-    ct: Path
-    pet: Path
+    images: ImageRequest
     out: Path
+    alignment: Alignment = "check"
     segmentation: Path | None = None
-    structures: Path | None = None
+    labels: str | None = None
     roi: Path | None = None
     roi_kind: RoiKind = "skeleton"
     config: MeasureConfig = field(default_factory=MeasureConfig)
@@ -44,11 +46,11 @@ def measure_to_folder(
     Raises MemorySurvivalError with one sentence for anything the user can put right.
     """
     with atomic_folder(request.out, overwrite=request.overwrite, ours="measurements.json") as folder:
-        case = load_case(request.ct, request.pet)
+        case = prepare_case(take_in(request.images, progress=progress), request.alignment)
         if request.segmentation is None:
             segmentation = segment_case(case.ct, progress)
         else:
-            segmentation = read_segmentation(request.segmentation, request.structures)
+            segmentation = read_segmentation(request.segmentation, case.ct, request.labels)
         roi = _region(request, case, segmentation)
         for note in dict.fromkeys((*case.notes, *segmentation.notes, *roi.notes)):
             tell(note)

@@ -18,7 +18,6 @@ from MemorySurvivalLib.commands import measure
 from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.imaging.reading import read_volume, write_volume
 from MemorySurvivalLib.imaging.volume import Volume
-from MemorySurvivalLib.measure.existing import read_segmentation
 from MemorySurvivalLib.measure.measuring import MeasureConfig, Measurements, measure_case, write_measurements
 from MemorySurvivalLib.measure.reference import References, ReferenceSphere
 from MemorySurvivalLib.measure.tables import MeasurementRecord, categorise, segment_row, write_segments
@@ -163,20 +162,6 @@ def test_the_command_writes_a_folder(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert record.threshold_suv == 3.5
     with pytest.raises(OutputError):
         command(*given, "--out", str(out))
-
-
-def test_a_label_map_without_its_names_is_refused(tmp_path: Path) -> None:
-    labels = tmp_path / "labels.nrrd"
-    _, _, segmentation = phantom(SEED)
-    write_volume(segmentation.labels, labels)
-    with pytest.raises(InputError, match=r"structures\.json"):
-        read_segmentation(labels)
-    (tmp_path / "structures.json").write_text("{", encoding="utf-8")
-    with pytest.raises(InputError, match="does not name"):
-        read_segmentation(labels)
-    (tmp_path / "structures.json").write_text('{"labels": {}, "maker": {"method": "x"}}', encoding="utf-8")
-    with pytest.raises(InputError, match="no names"):
-        read_segmentation(labels)
 
 
 def test_percist_takes_no_number(tmp_path: Path) -> None:
