@@ -13,15 +13,30 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from Testing.Benchmarks import demo, embed_vs_official, misregistration, oracle_equality, score_real, suv_objects
+from Testing.Benchmarks import (
+    demo,
+    embed_vs_official,
+    measurements,
+    misregistration,
+    oracle_equality,
+    roi_dice,
+    roi_phantoms,
+    roi_speed,
+    score_real,
+    suv_objects,
+)
 from Testing.Benchmarks.document import save
 
 FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
     "demo": demo.run,
-    "score-real": score_real.run,
     "embed-vs-official": embed_vs_official.run,
+    "measurements": measurements.run,
     "misregistration": misregistration.run,
     "oracle-equality": oracle_equality.run,
+    "roi-dice": roi_dice.run,
+    "roi-phantoms": roi_phantoms.run,
+    "roi-speed": roi_speed.run,
+    "score-real": score_real.run,
     "suv-objects": suv_objects.run,
 }
 
