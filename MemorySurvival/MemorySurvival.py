@@ -34,7 +34,7 @@ from MemorySurvivalPanels.mask_panel import MaskPanel
 from MemorySurvivalPanels.parameters import ScoreParameters
 from MemorySurvivalPanels.result_panel import ResultPanel, heatmap_limit
 from MemorySurvivalPanels.run_panel import RunPanel
-from MemorySurvivalPanels.score_job import missing_choice, score_job
+from MemorySurvivalPanels.score_job import missing_choice, name_files, score_job
 from MemorySurvivalPanels.scratch import ScratchFolder
 from MemorySurvivalPanels.worker_client import WorkerClient, library_worker_command
 from MemorySurvivalPanels.worker_protocol import JobListener, Progress, WorkerCommand, WorkerProtocol
@@ -265,9 +265,7 @@ class MemorySurvivalLogic(ScriptedLoadableModuleLogic):
         inputs.mkdir()
         job = score_job(parameters, inputs, self._job_folder / "result")
         self.scored_ct = parameters.ct
-        self._node_names = {
-            job[name]: getattr(parameters, name).GetName() for name in ("ct", "pet", "roi") if job[name] is not None
-        }
+        self._node_names = name_files(job, parameters)
         self.worker.submit("score", job, listener)
 
     def with_node_names(self, sentence: str) -> str:

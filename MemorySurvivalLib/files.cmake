@@ -13,6 +13,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/cli.py
   MemorySurvivalLib/commands/__init__.py
   MemorySurvivalLib/commands/bundle.py
+  MemorySurvivalLib/commands/cache.py
   MemorySurvivalLib/commands/inspect.py
   MemorySurvivalLib/commands/measure.py
   MemorySurvivalLib/commands/options.py

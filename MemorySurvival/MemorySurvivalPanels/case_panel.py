@@ -8,6 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from MemorySurvivalPanels.dicom_source import describe_pet
 from MemorySurvivalPanels.parameters import ScoreParameters
 from MemorySurvivalPanels.worker_protocol import Progress
 
@@ -47,6 +48,7 @@ class CasePanel(VTKObservationMixin):
             if self._ui.covariatesPath.currentPath != self._parameters.covariates:
                 self._ui.covariatesPath.currentPath = self._parameters.covariates
             self._show_bundle()
+            self._show_pet_source()
         finally:
             self._updating = False
 
@@ -123,6 +125,11 @@ class CasePanel(VTKObservationMixin):
             there = Path(chosen).is_file()
             combo.addItem(Path(chosen).name if there else _("{name} (not installed)").format(name=chosen), chosen)
         self._select(combo, chosen)
+
+    def _show_pet_source(self) -> None:
+        text = describe_pet(self._parameters.pet if self._parameters is not None else None)
+        self._ui.petSourceLabel.text = text
+        self._ui.petSourceLabel.visible = bool(text)
 
     def _select(self, combo: Any, data: str) -> None:
         combo.currentIndex = combo.findData(data)

@@ -26,17 +26,49 @@ class Device(enum.Enum):
         }[self]
 
 
+class Alignment(enum.Enum):
+    """What is done about a PET that does not lie on the CT; the values are those of the command line."""
+
+    CHECK = "check"
+    CORRECT = "correct"
+    OFF = "off"
+
+    def label(self) -> str:
+        """The text in the list."""
+        return {
+            Alignment.CHECK: _("Warn when they do not fit"),
+            Alignment.CORRECT: _("Correct rigidly"),
+            Alignment.OFF: _("Leave as it is"),
+        }[self]
+
+
+class Sex(enum.Enum):
+    """What the user states about the patient's sex for the SUV; the values are DICOM's."""
+
+    TAGS = ""
+    F = "F"
+    M = "M"
+    O = "O"  # noqa: E741
+
+    def label(self) -> str:
+        """The text in the list."""
+        return {Sex.TAGS: _("from the tags"), Sex.F: _("Female"), Sex.M: _("Male"), Sex.O: _("Other")}[self]
+
+
 @parameterNodeWrapper
 class ScoreParameters:
     """One case to score and how.
 
-    ct, pet - the two images; pet in SUVbw (g/mL).
+    ct, pet - the two images; a pet that is not of DICOM in SUVbw (g/mL).
     roi - a segmentation or a label map; empty lets the library find the region itself.
     segment_id - which segment of the segmentation.
     covariates - path of a CSV file, or nothing.
     bundle - name of the model bundle.
     device, explain, allow_other_roi - as on the command line.
+    alignment, measure - as on the command line.
     heatmap - the volume that the last explained run produced.
+    pet_dose_mbq ... pet_sex - what the user states about the PET where its tags do not, as typed; empty: from the tags.
+    pet_values_of - the node identifier of the PET that these were typed for, so that they never serve another.
     """
 
     ct: slicer.vtkMRMLScalarVolumeNode
@@ -49,4 +81,14 @@ class ScoreParameters:
     device: Device = Device.AUTO
     explain: bool = True
     allow_other_roi: bool = False
+    alignment: Alignment = Alignment.CHECK
+    measure: bool = False
+    pet_dose_mbq: str = ""
+    pet_injected: str = ""
+    pet_scanned: str = ""
+    pet_half_life_s: str = ""
+    pet_weight_kg: str = ""
+    pet_height_m: str = ""
+    pet_sex: Sex = Sex.TAGS
+    pet_values_of: str = ""
     heatmap: slicer.vtkMRMLScalarVolumeNode

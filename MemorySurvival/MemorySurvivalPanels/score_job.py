@@ -1,10 +1,12 @@
 """From what the user chose to the parameters of one score job."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from slicer.i18n import tr as _
 
+from MemorySurvivalPanels.dicom_source import dicom_file, pet_file
 from MemorySurvivalPanels.errors import UserError
 from MemorySurvivalPanels.mask_jobs import is_segmentation, mask_files
 from MemorySurvivalPanels.parameters import ScoreParameters
@@ -34,9 +36,17 @@ def score_job(parameters: ScoreParameters, folder: Path, out: Path) -> dict[str,
     missing = missing_choice(parameters)
     if missing is not None:
         raise UserError(missing)
-    return {
+    shown = {
         "ct": str(volume_file(parameters.ct, "CT", folder)),
         "pet": str(volume_file(parameters.pet, "PET", folder)),
+    }
+    dicom = {"ct": dicom_file(parameters.ct), "pet": pet_file(parameters.pet)}
+    found = {name: str(path) for name, path in dicom.items() if path is not None}
+    return {
+        **shown,
+        **found,
+        # The worker takes the DICOM only where the scene shows exactly that.
+        **({"shown": {name: shown[name] for name in found}} if found else {}),
         **mask_files(parameters, folder),
         "covariates": parameters.covariates or None,
         "bundle": parameters.bundle,
@@ -47,3 +57,18 @@ def score_job(parameters: ScoreParameters, folder: Path, out: Path) -> dict[str,
         "patch_mm": None,
         "stride_mm": None,
     }
+
+
+def name_files(job: Mapping[str, Any], parameters: ScoreParameters) -> dict[str, str]:
+    """The node's name for every path that the worker may put into a sentence; longer paths first."""
+    names = {}
+    for key in ("ct", "pet", "roi"):
+        if job.get(key) is not None:
+            name = getattr(parameters, key).GetName()
+            names[job[key]] = name
+            names[job.get("shown", {}).get(key, job[key])] = name
+    folders = {key: str(Path(job[key]).parent) for key in job.get("shown", {})}
+    for key, folder in folders.items():  # the library names a series by its folder, which may hold several
+        if list(folders.values()).count(folder) == 1:
+            names[folder] = getattr(parameters, key).GetName()
+    return dict(sorted(names.items(), key=lambda each: -len(each[0])))

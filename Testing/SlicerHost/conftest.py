@@ -16,6 +16,7 @@ import pytest
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "Testing" / "Python"))  # for its makers of DICOM series
 FAKE_WORKER = Path(__file__).with_name("fake_worker.py")
 
 
@@ -95,6 +96,7 @@ def panel(application: Any, slot_errors: list[BaseException]) -> Iterator[Panel]
     slicer = importlib.import_module("slicer")
     loading = importlib.import_module("slicer_host.loading")
     slicer.mrmlScene.Clear()
+    slicer.dicomDatabase = importlib.import_module("slicer_host.dicom_database").DicomDatabase()
     python, widget, representation = loading.load_module(ROOT / "MemorySurvival" / "MemorySurvival.py")
     # Laid out and drawn like any window, but never mapped: the offscreen platform has no window manager.
     representation.setAttribute(sys.modules["qt"].Qt.WA_DontShowOnScreen)

@@ -15,6 +15,7 @@ from PySide6 import QtCore, QtWidgets
 
 from slicer_host.ctk_widgets import install_ctk
 from slicer_host.dialect import install_qt, speak_pythonqt
+from slicer_host.dicom_database import DicomDatabase
 
 _LOGICS = {
     "segmentations": "vtkSlicerSegmentationsModuleLogic",
@@ -104,6 +105,7 @@ def start() -> QtWidgets.QApplication:
         speak_pythonqt(cls)
     slicer.app = _Application()
     slicer.modules = types.SimpleNamespace()
+    slicer.dicomDatabase = DicomDatabase()
     for name, cls_name in _LOGICS.items():
         logic = getattr(slicer, cls_name)()
         logic.SetMRMLApplicationLogic(slicer.app.applicationLogic())

@@ -97,6 +97,8 @@ class _Binding:
             self._signal = widget.currentNodeChanged
         elif type(widget) is qt.QCheckBox and kind is bool:
             self._signal = widget.stateChanged
+        elif type(widget) is qt.QLineEdit and kind is str:
+            self._signal = widget.textChanged
         elif type(widget) is qt.QComboBox and _is_enum(kind):
             self._choices = list(kind)
             widget.clear()
@@ -118,6 +120,9 @@ class _Binding:
             self._widget.currentIndex = self._choices.index(value)
         elif isinstance(value, bool):
             self._widget.checked = value
+        elif isinstance(value, str):
+            if self._widget.text != value:  # setting it anew would move the cursor of a person who types
+                self._widget.text = value
         else:
             self._widget.setCurrentNode(value)
 
@@ -128,6 +133,8 @@ class _Binding:
             value: Any = self._choices[self._widget.currentIndex]
         elif type(self._widget) is qt.QCheckBox:
             value = self._widget.checked
+        elif type(self._widget) is qt.QLineEdit:
+            value = self._widget.text
         else:
             value = self._widget.currentNode()
         setattr(self._wrapper, self._name, value)
