@@ -189,13 +189,13 @@ def score_case(
             case = prepare_case(intake, request.alignment, limits)
             run.note(*case.notes)
         with run.stage("segment"):
-            needs, step = bundle.manifest.roi, bundle.manifest.propagation.slice_step
             region = prepare_region(
                 request.region(),
                 case.ct,
-                needs,
-                step,
+                bundle.manifest.roi,
+                bundle.manifest.propagation.slice_step,
                 progress,
+                config=bundle.manifest.roi_config,
                 identity=intake.identity,
                 confirmed=request.confirm_identity,
             )
@@ -366,6 +366,8 @@ def _make_record(
             head=entry.name,
             head_spec=entry.spec,
             provenance=manifest.provenance,
+            pet_limits=manifest.pet_limits,
+            roi_config=manifest.roi_config,
         ),
         memory=tuple(_memory_record(one_pass, manifest.propagation.readout) for one_pass in passes.values()),
         risk=risk,

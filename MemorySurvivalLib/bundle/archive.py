@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from MemorySurvivalLib.bundle.manifest import FORMAT, FORMAT_VERSION, Manifest, Member, check_manifest
-from MemorySurvivalLib.errors import BundleError
+from MemorySurvivalLib.errors import BundleError, InputError
 from MemorySurvivalLib.files import atomic_file
 
 MANIFEST = "manifest.json"
@@ -147,8 +147,8 @@ def _parse_manifest(text: bytes, path: Path) -> Manifest:
                 f"{FORMAT_VERSION}. Update MemorySurvival or get a bundle made for it."
             )
         manifest = msgspec.json.decode(text, type=Manifest)
-    except msgspec.DecodeError as error:
-        raise BundleError(f"The manifest of the model bundle {path} is not valid: {error}.") from error
+    except (msgspec.DecodeError, InputError) as error:
+        raise BundleError(f"The manifest of the model bundle {path} is not valid: {str(error).rstrip('.')}.") from error
     problem = check_manifest(manifest)
     if problem:
         raise BundleError(f"The model bundle {path} contradicts itself: {problem}.")

@@ -13,6 +13,7 @@ from MemorySurvivalLib.memory.backbone import Architecture
 from MemorySurvivalLib.memory.propagation import PropagationConfig
 from MemorySurvivalLib.risk.covariates import CovariateSchema
 from MemorySurvivalLib.risk.head import HeadSpec
+from MemorySurvivalLib.roi.derive import RoiConfig
 from MemorySurvivalLib.roi.roi import RoiKind
 
 FORMAT = "msbundle"
@@ -142,6 +143,7 @@ class Manifest(_Part, frozen=True):
     provenance: Provenance
     members: dict[str, Member]
     pet_limits: PetLimits = msgspec.field(default_factory=PetLimits)
+    roi_config: RoiConfig = msgspec.field(default_factory=RoiConfig)
 
 
 def check_manifest(manifest: Manifest) -> str | None:

@@ -16,10 +16,12 @@ from MemorySurvivalLib.bundle.manifest import BackboneEntry, Provenance, Windows
 from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.imaging.acquisition import Acquisition
 from MemorySurvivalLib.imaging.case import ImageSource
+from MemorySurvivalLib.imaging.pet_quality import PetLimits
 from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.measure.tables import MeasurementRecord
 from MemorySurvivalLib.memory.propagation import PropagationConfig
 from MemorySurvivalLib.risk.head import HeadSpec
+from MemorySurvivalLib.roi.derive import RoiConfig
 from MemorySurvivalLib.roi.edits import BoxesChanged, EditSummary
 from MemorySurvivalLib.roi.provenance import RoiPart
 from MemorySurvivalLib.roi.stray import StrayPiece
@@ -68,6 +70,8 @@ class BundleRecord:
     head: str
     head_spec: HeadSpec
     provenance: Provenance
+    pet_limits: PetLimits = field(default_factory=PetLimits)
+    roi_config: RoiConfig = field(default_factory=RoiConfig)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from MemorySurvivalLib.imaging.reading import read_volume
 from MemorySurvivalLib.imaging.study_identity import check_mask_identity
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
+from MemorySurvivalLib.roi.derive import DEFAULT_ROI, RoiConfig, derive_roi
 from MemorySurvivalLib.roi.plausibility import accept_roi
 from MemorySurvivalLib.roi.provenance import ROI_ATTRIBUTE, RoiPart, stamp_mask
 from MemorySurvivalLib.roi.review import MaskReview, review_mask
@@ -70,19 +71,20 @@ def prepare_region(
     slice_step: int,
     progress: ProgressCallback = ignore_progress,
     *,
+    config: RoiConfig = DEFAULT_ROI,
     identity: Identity | None = None,
     confirmed: bool = False,
 ) -> Region:
-    """The region `required` by a bundle on the grid of `ct` (HU, axes running to LPS).
+    """The region `required` by a bundle, derived by its `config`, on the grid of `ct` (HU, axes running to LPS).
 
     A file is never altered and never re-derived: the mask that a person drew is the mask that is used. Raises
     InputError with one sentence for a mask that is missing, empty, of another kind or elsewhere, and when no region is
     found, IdentityMismatch for a DICOM mask of another patient than the CT's (`identity`) unless `confirmed`.
     """
     if request.mask is None:
-        return _make(request.segmenter, ct, required, slice_step, progress)
+        return _make(request.segmenter, ct, required, slice_step, progress, config)
     generated = None if request.generated is None else read_volume(request.generated, "generated mask")
-    segmentation, mask, origin = _read(request.mask, request, ct, required)
+    segmentation, mask, origin = _read(request.mask, request, ct, required, config)
     whose = check_mask_identity(identity, origin, confirmed=confirmed)
     roi = accept_roi(mask, ct, required, request.kind, str(request.mask), allow_other=request.allow_other)
     review = review_mask(mask, ct, slice_step, generated)
@@ -91,20 +93,21 @@ def prepare_region(
     return Region(replace(roi, notes=(*whose, *notes, *roi.notes)), review, segmentation, stamp)
 
 
-def _make(segmenter: str, ct: Volume, kind: RoiKind, slice_step: int, progress: ProgressCallback) -> Region:
+def _make(
+    segmenter: str, ct: Volume, kind: RoiKind, slice_step: int, progress: ProgressCallback, config: RoiConfig
+) -> Region:
     # The segmenter's morphology packages load only when it runs.
-    from MemorySurvivalLib.roi.derive import derive_roi
     from MemorySurvivalLib.roi.segmenters.choice import choose_segmenter
 
     segmentation = choose_segmenter(segmenter).segment(ct, progress)
-    roi = derive_roi(segmentation, kind, grid=ct)
+    roi = derive_roi(segmentation, kind, config, grid=ct)
     plain = roi.mask.with_voxels(roi.mask.voxels.astype(np.uint8))
     stamped = stamp_mask(plain, kind, (RoiPart(kind, segmentation.maker),))
     return Region(roi, review_mask(stamped, ct, slice_step), segmentation, stamped.attributes)
 
 
 def _read(
-    path: Path, request: RegionRequest, ct: Volume, kind: RoiKind
+    path: Path, request: RegionRequest, ct: Volume, kind: RoiKind, config: RoiConfig
 ) -> tuple[Segmentation | None, Volume, Mapping[str, str]]:
     """The mask that a file holds, the structures beside it where the file names any, and what DICOM states of it."""
     if request.segment is None and request.labels is None and not _names_segments(path):
@@ -114,7 +117,7 @@ def _read(
     from MemorySurvivalLib.roi.existing import choose_roi, read_existing
 
     existing = read_existing(path, ct, request.labels)
-    roi = choose_roi(existing, request.kind or kind, segment=request.segment, ct=ct)
+    roi = choose_roi(existing, request.kind or kind, config, segment=request.segment, ct=ct)
     mask = roi.mask.with_voxels(roi.mask.voxels.astype(np.uint8))
     return replace(existing.flatten(), notes=roi.notes), mask, existing.origin
 

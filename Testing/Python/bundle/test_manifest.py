@@ -12,7 +12,9 @@ from spoilt_bundles import Members, contradiction, edited, pack, refusal, set_in
 
 from MemorySurvivalLib.bundle.archive import MANIFEST, read_archive, write_archive
 from MemorySurvivalLib.errors import BundleError
+from MemorySurvivalLib.imaging.pet_quality import PetLimits
 from MemorySurvivalLib.memory.propagation import PropagationConfig
+from MemorySurvivalLib.roi.derive import RoiConfig
 
 
 @pytest.mark.parametrize("version", [0, 2, 99])
@@ -62,6 +64,11 @@ def test_a_missing_field(tmp_path: Path, members: Members, field: str) -> None:
             "a head needs one or both modalities once each, got ['PET', 'PET']",
         ),
         (set_in("heads", 0, "spec", "hidden", value=[10**9]), "layers must be 1 to 4096 wide, got [32, 1000000000]"),
+        (
+            set_in("pet_limits", value={"uptake_min": [80, 10]}),
+            "The PET limit uptake_min must be two numbers of zero or more",
+        ),
+        (set_in("roi_config", value={"paramedullary_mm": -1}), "The spine cannot be dilated by -1"),
         (set_in("heads", 0, "spec", "dropout", value=1.5), "a head cannot have 0 covariates with dropout 1.5"),
     ],
 )
@@ -198,3 +205,12 @@ def test_a_contradicting_bundle_is_not_written_either(tmp_path: Path, light_bund
         write_archive(path, wrong, archive.members)
     assert str(caught.value) == contradiction(path, "its slice step and batch size must be at least 1")
     assert not path.exists()
+
+
+def test_a_bundle_from_before_these_settings_takes_the_defaults(tmp_path: Path, members: Members) -> None:
+    def forget(manifest: dict[str, Any]) -> None:
+        del manifest["pet_limits"], manifest["roi_config"]
+
+    manifest = read_archive(pack(tmp_path / "a.msbundle", edited(members, forget))).manifest
+    assert manifest.pet_limits == PetLimits()
+    assert manifest.roi_config == RoiConfig()
