@@ -5,21 +5,24 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
+import numpy.typing as npt
 import torch
 
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.imaging.window import Modality, Window
 from MemorySurvivalLib.memory.bank import MemoryBank
+from MemorySurvivalLib.memory.cache import MemoryCache
+from MemorySurvivalLib.memory.cache_keys import MemoryKeys
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.features import FeatureFile, Features
 from MemorySurvivalLib.memory.prompts import Prompt, PromptBox, PromptConfig, Prompter
 from MemorySurvivalLib.memory.readout import Readout, ReadoutName, read_out
 from MemorySurvivalLib.memory.slices import SliceFrame
-from MemorySurvivalLib.progress import Meter, ProgressCallback, ignore_progress, track
+from MemorySurvivalLib.progress import Meter, ProgressCallback, ProgressEvent, ignore_progress, track
 from MemorySurvivalLib.roi.boxes import SliceBox
 
 Mode = Literal["boxed", "streamed", "tracked"]
@@ -74,12 +77,15 @@ def propagate(
     config: PropagationConfig,
     progress: ProgressCallback = ignore_progress,
     mask: Volume | None = None,
+    cache: MemoryCache | None = None,
 ) -> Pass:
     """Run the engine over the boxed slices of `image` (axes running to LPS, HU or SUVbw).
 
     `boxes` run from head to feet, `mask` is the ROI they were made of (bool, on the image's grid), needed for mask
     and point prompts. Slices are read, windowed and encoded a batch at a time and each once, so memory does not grow
-    with the volume beyond the kept memories. Raises InputError for prompts that cannot be made.
+    with the volume beyond the kept memories. What `cache` holds is not encoded again; it never changes a number: in
+    `boxed` mode it keeps each batch of slices, in the other modes, where slices depend on others, the whole pass.
+    Raises InputError for prompts that cannot be made.
     """
     if not boxes:
         raise InputError("No slice holds any of the ROI, so there is nothing to read; choose a mask with voxels in it.")
@@ -90,27 +96,43 @@ def propagate(
         used = used[::-1]
     stage = f"memory {modality}"
 
-    def pictures(batch: tuple[PromptBox, ...]) -> torch.Tensor:
-        return frame.picture(image.voxels[[box.z for box in batch]], window)
+    def slices(batch: tuple[PromptBox, ...]) -> npt.NDArray[Any]:
+        return image.voxels[[box.z for box in batch]]
 
     def features() -> Iterator[Features]:
         for batch in _batches(used, config.batch_size):
-            yield from engine.encode(pictures(batch)).split()
+            yield from engine.encode(frame.picture(slices(batch), window)).split()
 
+    keys = MemoryKeys(engine, image.affine, frame, window) if cache is not None else None
     if config.mode == "boxed":  # the order changes nothing, so both directions are one
+
+        def alone(batch: tuple[PromptBox, ...]) -> torch.Tensor:
+            pixels, prompt = slices(batch), prompter.prompt(batch)
+
+            def make() -> torch.Tensor:
+                return engine.memories(frame.picture(pixels, window), prompt)
+
+            return cache.remember(keys.of_slices(pixels, prompt), make) if cache and keys else make()
+
         batches = _batches(used, config.batch_size)
-        memories = torch.cat(
-            [
-                engine.memories(pictures(batch), prompter.prompt(batch))
-                for batch in track(batches, stage, len(batches), progress)
-            ]
-        )
+        memories = torch.cat([alone(batch) for batch in track(batches, stage, len(batches), progress)])
     else:
         prompts = _Prompts(prompter, used, every=config.mode == "streamed")
-        if config.direction == "both":
-            memories = _both_ways(engine, features(), prompts, Meter(stage, 2 * len(used), progress))
+        passes = 2 if config.direction == "both" else 1
+
+        def together() -> torch.Tensor:
+            run = _both_ways if passes == 2 else _one_way
+            return run(engine, features(), prompts, Meter(stage, passes * len(used), progress))
+
+        if cache and keys:
+            both = (prompts, prompts.reverse())[:passes]
+            given = (one[position] for one in both for position in range(len(one)))
+            pixels = (slices((box,))[0] for box in used)
+            key = keys.of_pass(config.mode, config.direction, config.batch_size, pixels, given)
+            memories = cache.remember(key, together)
+            progress(ProgressEvent(stage, passes * len(used), passes * len(used), 0.0))
         else:
-            memories = _one_way(engine, features(), prompts, Meter(stage, len(used), progress))
+            memories = together()
     return Pass(modality, used, frame, window, memories, read_out(config.readout, memories), config.mode, prompter)
 
 
