@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +30,17 @@ from MemorySurvivalPanels import locations
 from MemorySurvivalPanels.case_panel import CasePanel
 from MemorySurvivalPanels.display import show_heatmap
 from MemorySurvivalPanels.errors import UserError
+from MemorySurvivalPanels.identity_question import ask_about_identity
 from MemorySurvivalPanels.mask_panel import MaskPanel
 from MemorySurvivalPanels.parameters import ScoreParameters
+from MemorySurvivalPanels.patient import PatientBanner
+from MemorySurvivalPanels.pet_values_panel import PetValuesPanel
 from MemorySurvivalPanels.result_panel import ResultPanel, heatmap_limit
 from MemorySurvivalPanels.run_panel import RunPanel
-from MemorySurvivalPanels.score_job import missing_choice, name_files, score_job
+from MemorySurvivalPanels.score_job import chosen_inputs, missing_choice, name_files, score_job
 from MemorySurvivalPanels.scratch import ScratchFolder
 from MemorySurvivalPanels.worker_client import WorkerClient, library_worker_command
-from MemorySurvivalPanels.worker_protocol import JobListener, Progress, WorkerCommand, WorkerProtocol
+from MemorySurvivalPanels.worker_protocol import Failure, JobListener, Progress, WorkerCommand, WorkerProtocol
 
 
 class MemorySurvival(ScriptedLoadableModule):
@@ -73,6 +76,7 @@ class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui: Any = None
         self._parameters: ScoreParameters | None = None
         self._gui_tag: int | None = None
+        self.ask_identity: Callable[[Sequence[str]], bool] = ask_about_identity
 
     def resourcePath(self, filename: str) -> str:
         """The shipped file, which lies beside the library and not beside this module."""
@@ -93,7 +97,9 @@ class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui = slicer.util.childWidgetVariables(panel)
         panel.setMRMLScene(slicer.mrmlScene)
         self.logic = logic
+        self.banner = PatientBanner(self.ui)
         self.case_panel = CasePanel(self.ui)
+        self.pet_values_panel = PetValuesPanel(self.ui)
         self.run_panel = RunPanel(self.ui)
         self.mask_panel = MaskPanel(self.ui, self.run_panel, lambda: logic.worker, logic.scratch)
         self.result_panel = ResultPanel(self.ui)
@@ -157,6 +163,8 @@ class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._gui_tag = None
         self.case_panel.bind(parameters)
         self.mask_panel.bind(parameters)
+        self.pet_values_panel.bind(parameters)
+        self.banner.update(parameters)
         if parameters is not None:
             self._gui_tag = parameters.connectGui(self.ui)
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self.onParametersChanged)
@@ -165,16 +173,23 @@ class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onParametersChanged(self, caller: Any = None, event: Any = None) -> None:
         """The user or a script chose something."""
         if self._parameters is not None:
+            cleared = self.pet_values_panel.update()
+            self.banner.update(self._parameters)
             self.case_panel.update()
             self.mask_panel.update()
             self.run_panel.set_missing_choice(missing_choice(self._parameters))
+            if cleared is not None:
+                self.run_panel.show_note(cleared)
 
     def onScore(self, *_ignored: Any) -> None:
         """Hand the case to the worker."""
+        self._score(confirm_identity=False)
+
+    def _score(self, confirm_identity: bool) -> None:
         self.result_panel.clear()
         self.run_panel.show_running()
         try:
-            self.logic.score(self._parameters, self)
+            self.logic.score(self._parameters, self, confirm_identity=confirm_identity)
         except UserError as error:
             self.run_panel.show_idle(str(error), problem=True)
 
@@ -224,10 +239,30 @@ class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if self._parameters is not None:
                 self._parameters.heatmap = node
 
-    def job_failed(self, sentence: str) -> None:
-        """The worker said why, or died."""
+    def job_failed(self, failure: Failure) -> None:
+        """The worker said why, or died; what it lacks can be filled in, and whom it doubts can be confirmed."""
         self.logic.remove_inputs()
-        self.run_panel.show_idle(self.logic.with_node_names(sentence), problem=True)
+        self.run_panel.show_idle(self.logic.with_node_names(failure.sentence), problem=True)
+        if not self._still_chosen():
+            return
+        if failure.kind == "MissingPetTags":
+            self.pet_values_panel.show_missing(failure.details.get("missing") or [])
+        elif failure.kind == "IdentityMismatch":
+            differences = [str(each) for each in failure.details.get("differences") or [failure.sentence]]
+            # Asked when the worker's signal is over: a dialog has an event loop of its own.
+            qt.QTimer.singleShot(0, lambda: self._ask_and_score(differences))
+
+    def _ask_and_score(self, differences: Sequence[str]) -> None:
+        """Score again, this once without the doubt, if the user says so and nothing was changed meanwhile."""
+        if self._may_score_again() and self.ask_identity(differences) and self._may_score_again():
+            self._score(confirm_identity=True)
+
+    def _may_score_again(self) -> bool:
+        return self._still_chosen() and not self.run_panel.running and missing_choice(self._parameters) is None
+
+    def _still_chosen(self) -> bool:
+        """Whether the panel shows the very case that was handed to the worker."""
+        return self._parameters is not None and self.logic.scored_inputs == chosen_inputs(self._parameters)
 
     def job_cancelled(self) -> None:
         """The user changed their mind."""
@@ -245,6 +280,7 @@ class MemorySurvivalLogic(ScriptedLoadableModuleLogic):
         self.worker = worker or WorkerClient(self._worker_command, locations.library_version())
         self.asked_for_bundles = False
         self.scored_ct: slicer.vtkMRMLScalarVolumeNode | None = None
+        self.scored_inputs: tuple[str, ...] | None = None
         self._job_folder: Path | None = None
         self._node_names: dict[str, str] = {}
 
@@ -257,14 +293,18 @@ class MemorySurvivalLogic(ScriptedLoadableModuleLogic):
         self.asked_for_bundles = True
         self.worker.submit("bundles", {}, listener)
 
-    def score(self, parameters: ScoreParameters, listener: JobListener) -> None:
-        """Write the case to files and hand it to the worker; raises UserError before anything was started."""
+    def score(self, parameters: ScoreParameters, listener: JobListener, *, confirm_identity: bool = False) -> None:
+        """Write the case to files and hand it to the worker; raises UserError before anything was started.
+
+        `confirm_identity` holds for this run alone: a person has just said that the images belong together.
+        """
         self._remove_job()
         self._job_folder = self.scratch.new_folder()
         inputs = self._job_folder / "inputs"
         inputs.mkdir()
-        job = score_job(parameters, inputs, self._job_folder / "result")
+        job = score_job(parameters, inputs, self._job_folder / "result", confirm_identity=confirm_identity)
         self.scored_ct = parameters.ct
+        self.scored_inputs = chosen_inputs(parameters)
         self._node_names = name_files(job, parameters)
         self.worker.submit("score", job, listener)
 
@@ -289,6 +329,7 @@ class MemorySurvivalLogic(ScriptedLoadableModuleLogic):
         self.worker.close()
         self.scratch.clear()
         self.scored_ct = None
+        self.scored_inputs = None
         self._job_folder = None
 
     def _remove_job(self) -> None:

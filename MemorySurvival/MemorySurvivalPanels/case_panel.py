@@ -10,7 +10,7 @@ from slicer.util import VTKObservationMixin
 
 from MemorySurvivalPanels.dicom_source import describe_pet
 from MemorySurvivalPanels.parameters import ScoreParameters
-from MemorySurvivalPanels.worker_protocol import Progress
+from MemorySurvivalPanels.worker_protocol import Failure, Progress
 
 _SEGMENT_EVENTS = ("SegmentAdded", "SegmentRemoved", "SegmentModified")
 
@@ -80,7 +80,7 @@ class CasePanel(VTKObservationMixin):
                 {str(each["name"]): str(each.get("status") or "") for each in found},
             )
 
-    def job_failed(self, sentence: str) -> None:
+    def job_failed(self, failure: Failure) -> None:
         """The shipped bundles stay on offer; Score will say what is wrong."""
 
     def job_cancelled(self) -> None:

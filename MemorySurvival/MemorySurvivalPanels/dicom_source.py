@@ -10,6 +10,8 @@ from MemorySurvivalPanels.errors import UserError
 
 SUV_BODY_WEIGHT = "suvbw"
 
+_FOUND: dict[tuple[int, str], Path] = {}
+
 _INSTANCES = "DICOM.instanceUIDs"
 _UNITS = "DICOM.MeasurementUnitsCodeValue"
 
@@ -34,9 +36,15 @@ def dicom_file(node: slicer.vtkMRMLVolumeNode | None) -> Path | None:
     uids = instance_uids(node)
     if not uids or database() is None or node.GetParentTransformNode() is not None:
         return None
+    key = (id(database()), node.GetAttribute(_INSTANCES))
+    known = _FOUND.get(key)
+    # Asked at every change of the panel, so the database is asked for hundreds of images only once.
+    if known is not None and known.is_file() and str(known) == database().fileForInstance(uids[0]):
+        return known
     paths = [Path(database().fileForInstance(uid) or "") for uid in uids]
     if len({path.parent for path in paths}) > 1 or not all(path.is_file() for path in (paths[0], paths[-1])):
         return None
+    _FOUND[key] = paths[0]
     return paths[0]
 
 

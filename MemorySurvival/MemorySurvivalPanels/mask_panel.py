@@ -22,7 +22,7 @@ from MemorySurvivalPanels.segmentations import (
     generated_segments,
     show_segmentation,
 )
-from MemorySurvivalPanels.worker_protocol import Progress, WorkerProtocol
+from MemorySurvivalPanels.worker_protocol import Failure, Progress, WorkerProtocol
 
 
 class Answer(enum.Enum):
@@ -160,7 +160,7 @@ class MaskPanel:
         try:
             job = listener.prepare(self._parameters, self._scratch.new_folder())
         except UserError as error:
-            listener.job_failed(str(error))
+            listener.job_failed(Failure(str(error)))
             return
         self._worker().submit(kind, job, listener)
 
@@ -217,10 +217,10 @@ class _MaskJob:
         """A sentence for the user."""
         self._panel.noted(self._named(text))
 
-    def job_failed(self, sentence: str) -> None:
+    def job_failed(self, failure: Failure) -> None:
         """The worker said why, or died."""
         self._clean()
-        self._panel.job_ended(self._named(sentence), problem=True)
+        self._panel.job_ended(self._named(failure.sentence), problem=True)
 
     def job_cancelled(self) -> None:
         """The user changed their mind."""

@@ -10,6 +10,7 @@ from MemorySurvivalPanels.dicom_source import dicom_file, pet_file
 from MemorySurvivalPanels.errors import UserError
 from MemorySurvivalPanels.mask_jobs import is_segmentation, mask_files
 from MemorySurvivalPanels.parameters import ScoreParameters
+from MemorySurvivalPanels.pet_values import supplied_values
 from MemorySurvivalPanels.volumes import volume_file
 
 
@@ -25,13 +26,25 @@ def missing_choice(parameters: ScoreParameters) -> str | None:
         return _("Choose a segment of the segmentation.")
     if not parameters.bundle:
         return _("Choose a model bundle.")
+    try:
+        supplied_values(parameters)
+    except UserError as error:
+        return str(error)
     return None
 
 
-def score_job(parameters: ScoreParameters, folder: Path, out: Path) -> dict[str, Any]:
+def chosen_inputs(parameters: ScoreParameters) -> tuple[str, ...]:
+    """What a run is about, to tell whether the choice is still the same when it ends."""
+    nodes = (parameters.ct, parameters.pet, parameters.roi)
+    return (*("" if node is None else node.GetID() for node in nodes), parameters.segment_id, parameters.covariates)
+
+
+def score_job(
+    parameters: ScoreParameters, folder: Path, out: Path, *, confirm_identity: bool = False
+) -> dict[str, Any]:
     """Write what has to be written into `folder` and name every file; the worker makes the folder `out`.
 
-    Raises UserError with one sentence.
+    `confirm_identity` says that a person was asked and said that the images belong together. Raises UserError with one sentence.
     """
     missing = missing_choice(parameters)
     if missing is not None:
@@ -52,6 +65,10 @@ def score_job(parameters: ScoreParameters, folder: Path, out: Path) -> dict[str,
         "bundle": parameters.bundle,
         "out": str(out),
         "explain": parameters.explain,
+        "measure": parameters.measure,
+        "alignment": parameters.alignment.value,
+        "supplied": supplied_values(parameters),
+        "confirm_identity": confirm_identity,
         "device": parameters.device.value,
         "allow_other_roi": parameters.allow_other_roi,
         "patch_mm": None,

@@ -17,7 +17,7 @@ from slicer.i18n import tr as _
 
 from MemorySurvivalPanels.errors import UserError
 from MemorySurvivalPanels.process_tree import kill_tree
-from MemorySurvivalPanels.worker_protocol import PROTOCOL_VERSION, JobListener, Progress, WorkerCommand
+from MemorySurvivalPanels.worker_protocol import PROTOCOL_VERSION, Failure, JobListener, Progress, WorkerCommand
 
 _LOG = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class WorkerClient:
     def _fail(self, sentence: str) -> None:
         """End with the process whatever was asked of it: the cause concerns every waiting job alike."""
         for job in self._drop_everything():
-            job.listener.job_failed(sentence)
+            job.listener.job_failed(Failure(sentence))
 
     def _ended(self, how: str) -> None:
         if self.busy:
@@ -155,7 +155,8 @@ class WorkerClient:
                 job.listener.job_finished(event.get("result") or {}, event.get("files") or {})
             else:
                 _LOG.warning("Job %s failed: %s", job.id, event)
-                job.listener.job_failed(str(event.get("message") or _("The scoring failed.")))
+                sentence = str(event.get("message") or _("The scoring failed."))
+                job.listener.job_failed(Failure(sentence, str(event.get("kind") or ""), event.get("details") or {}))
 
     def _greet(self, event: Mapping[str, Any]) -> None:
         version = event.get("version")

@@ -18,6 +18,15 @@ class Progress:
     eta_s: float | None
 
 
+@dataclass(frozen=True)
+class Failure:
+    """Why a job failed, in one sentence; the error's class and what a panel may ask for, where the library says so."""
+
+    sentence: str
+    kind: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
 class JobListener(Protocol):
     """Is told how one job goes; exactly one of the last three is called, once."""
 
@@ -27,7 +36,7 @@ class JobListener(Protocol):
 
     def job_finished(self, result: Mapping[str, Any], files: Mapping[str, str | None]) -> None: ...
 
-    def job_failed(self, sentence: str) -> None: ...
+    def job_failed(self, failure: Failure) -> None: ...
 
     def job_cancelled(self) -> None: ...
 

@@ -72,7 +72,16 @@ def run(scenario: str, job: dict[str, Any]) -> None:
     elif job["job"] == "check_mask" and scenario == "success":
         sentences = [f"{name}: {Path(path).is_file()}" for name, path in job["parameters"].items() if name != "bundle"]
         send(event="finished", id=job["id"], result={"sentences": sentences}, files={})
-    elif scenario in ("success", "chatter"):
+    elif scenario == "tags" and not job["parameters"]["supplied"]:
+        text = "The PET's tags lack the injected dose (0018,1074) and the patient's weight (0010,1030)."
+        details = {"missing": ["dose_bq", "weight_kg"]}
+        send(event="failed", id=job["id"], kind="MissingPetTags", message=text, details=details)
+    elif scenario == "identity" and not job["parameters"]["confirm_identity"]:
+        difference = "The CT and the PET are of different studies, 3 days apart."
+        text = f"{difference} Choose images of one study."
+        details = {"differences": [difference]}
+        send(event="failed", id=job["id"], kind="IdentityMismatch", message=text, details=details)
+    elif scenario in ("success", "chatter", "tags", "identity"):
         finish(job, heatmap=job["parameters"]["roi"] is not None)
     elif scenario == "failure":
         text = f"The PET {job['parameters']['pet']} is not in SUV units; convert it to SUVbw first."

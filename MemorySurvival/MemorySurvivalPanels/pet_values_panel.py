@@ -1,0 +1,87 @@
+"""The group "PET values": opens when the tags lack something, marks what, and never carries a value to another PET."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from MemorySurvivalPanels.dicom_source import pet_file
+from MemorySurvivalPanels.errors import UserError
+from MemorySurvivalPanels.parameters import ScoreParameters, Sex
+from MemorySurvivalPanels.pet_values import PET_VALUES, PetValue, read_value, typed
+
+_MISSING = "color: #c0392b; font-weight: 600;"
+_WRONG = "border: 1px solid #c0392b;"
+
+
+class PetValuesPanel:
+    """Shows the seven fields, which SlicerParameterName binds; nothing is ever filled in here."""
+
+    def __init__(self, ui: Any) -> None:
+        self._ui = ui
+        self._parameters: ScoreParameters | None = None
+        self._missing: frozenset[str] = frozenset()
+        self._clearing = False
+
+    def bind(self, parameters: ScoreParameters | None) -> None:
+        """Show and use `parameters` from now on."""
+        self._parameters = parameters
+        self._missing = frozenset()
+        self._mark()
+
+    def update(self) -> str | None:
+        """Follow the chosen PET; a sentence where values were cleared because they were typed for another."""
+        if self._parameters is None or self._clearing:
+            return None
+        cleared = self._keep_to_one_pet()
+        try:
+            usable = pet_file(self._parameters.pet) is not None
+        except UserError:
+            usable = False
+        for value in PET_VALUES:
+            self._field(value).enabled = usable
+        self._mark()
+        return cleared
+
+    def show_missing(self, fields: Sequence[str]) -> None:
+        """Open the group and mark what the tags lack, until it is filled in or another PET is chosen."""
+        self._missing = frozenset(fields)
+        self._ui.petValuesSection.collapsed = False
+        self._mark()
+        for value in PET_VALUES:
+            if value.field in self._missing:
+                self._field(value).setFocus()
+                return
+
+    def _keep_to_one_pet(self) -> str | None:
+        parameters = self._parameters
+        pet = parameters.pet.GetID() if parameters.pet is not None else ""
+        if pet == parameters.pet_values_of:
+            return None
+        filled = [value for value in PET_VALUES if typed(parameters, value) is not None]
+        self._missing = frozenset()
+        self._clearing = True
+        try:
+            with slicer.util.NodeModify(parameters.parameterNode):
+                for value in filled:
+                    setattr(parameters, value.parameter, Sex.TAGS if value.field == "sex" else "")
+                parameters.pet_values_of = pet
+        finally:
+            self._clearing = False
+        return _("The PET values were cleared, because they were given for another PET.") if filled else None
+
+    def _mark(self) -> None:
+        for value in PET_VALUES:
+            missing = value.field in self._missing
+            wrong = False
+            if self._parameters is not None:
+                try:
+                    missing = read_value(self._parameters, value) is None and missing
+                except UserError:
+                    wrong = True
+            getattr(self._ui, f"{value.widget}Label").styleSheet = _MISSING if missing else ""
+            self._field(value).styleSheet = _WRONG if wrong else ""
+
+    def _field(self, value: PetValue) -> Any:
+        return getattr(self._ui, f"{value.widget}{'Combo' if value.field == 'sex' else 'Edit'}")
