@@ -15,6 +15,9 @@ BRAIN_MM2 = 2500.0
 BRAIN_ML = 100.0
 BRAIN_SUV = 2.0
 
+BLADDER_AHEAD_MM = 45.0
+"""The middle of a bladder lies further before the sacral canal than this; a mass at the sacrum lies nearer."""
+
 
 @dataclass(frozen=True)
 class HotSpot:
@@ -50,7 +53,7 @@ class Organs:
         above_lungs = None if frame.lungs_z is None else (z - frame.lungs_z[0]) * z_mm
         below_top = None if frame.lungs_z is None else (frame.lungs_z[1] - z) * z_mm
         hu = float(frame.hu[z, y, x])
-        if -220 < above_pelvis < 25 and abs(left) < 75 and 15 < ahead < 190 and -30 < hu < 60:
+        if -220 < above_pelvis < 25 and abs(left) < 75 and BLADDER_AHEAD_MM < ahead < 190 and -30 < hu < 60:
             return "bladder"
         heart = above_lungs is not None and below_top is not None and above_lungs > 25 and below_top > 60
         if heart and -45 < left < 120 and ahead > 55 and -60 < hu < 250:

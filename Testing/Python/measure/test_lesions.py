@@ -152,6 +152,18 @@ def test_physiologic_organs_are_named(name: str) -> None:
     assert name in here
 
 
+def test_a_mass_at_the_sacrum_is_no_bladder() -> None:
+    """Simulated patient 2 has a paramedullary mass before the sacrum, beside the midline."""
+    simulated, case, _ = phantom(2)
+    found = _body_list(2)
+    number = next(n for n, focus in enumerate(simulated.phantom.foci, start=1) if focus.kind == "paramedullary")
+    here = [one for one in found.lesions if simulated.lesions.voxels[_index(case, one.suv_max_lps_mm)] == number]
+    assert [one.spill_in for one in here] == [None]
+    tissues = np.asarray(simulated.phantom.labels.voxels)
+    bladder = [one for one in found.lesions if tissues[_index(case, one.suv_max_lps_mm)] == Tissue.BLADDER]
+    assert [one.spill_in for one in bladder] == ["bladder"]
+
+
 def _index(case: Case, point: tuple[float, float, float]) -> tuple[int, int, int]:
     x, y, z = np.rint(case.ct.affine.indices(point)).astype(int)
     return int(z), int(y), int(x)
