@@ -106,6 +106,7 @@ class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.scoreButton.clicked.connect(self.onScore)
         self.ui.cancelButton.clicked.connect(self.onCancel)
         self.ui.saveButton.clicked.connect(self.onSave)
+        self.ui.lesionsButton.clicked.connect(self.onShowLesions)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.initializeParameterNode()
@@ -205,9 +206,16 @@ class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         try:
             place = self.result_panel.copy_results(Path(chosen))
         except UserError as error:
-            self.run_panel.show_idle(str(error), problem=True)
+            self.run_panel.show_problem(str(error))
         else:
-            self.run_panel.show_idle(_("Saved in {place}.").format(place=place))
+            self.run_panel.show_note(_("Saved in {place}.").format(place=place))
+
+    def onShowLesions(self, *_ignored: Any) -> None:
+        """Load the outlined lesions and the reference spheres as a segmentation."""
+        try:
+            self.result_panel.measurements.show_segmentation(self.logic.scored_ct)
+        except UserError as error:
+            self.run_panel.show_problem(str(error))
 
     def job_progressed(self, progress: Progress) -> None:
         """One step further."""

@@ -10,6 +10,8 @@ import qt
 from slicer.i18n import tr as _
 
 from MemorySurvivalPanels.errors import UserError
+from MemorySurvivalPanels.measurement_panel import MeasurementPanel
+from MemorySurvivalPanels.result_warnings import list_warnings, without_warnings
 
 
 class ResultPanel:
@@ -18,6 +20,7 @@ class ResultPanel:
     def __init__(self, ui: Any) -> None:
         self._ui = ui
         self._report: Path | None = None
+        self.measurements = MeasurementPanel(ui)
         ui.reportButton.clicked.connect(self._open_report)
         self.clear()
 
@@ -29,6 +32,7 @@ class ResultPanel:
     def clear(self) -> None:
         """Show that there is no result yet."""
         self._report = None
+        self.measurements.clear()
         self._ui.resultFrame.visible = False
         self._ui.noResultLabel.visible = True
 
@@ -45,9 +49,13 @@ class ResultPanel:
         self._row("riskGroup", result.get("risk_group"))
         self._row("gate", describe_gate(result.get("gate_pet")))
         self._row("heatmap", describe_heatmap(result.get("heatmap")))
-        notes = [str(note) for note in result.get("notes") or []]
+        warnings = list_warnings(result)
+        self._ui.warningsLabel.text = "\n".join(f"⚠  {warning}" for warning in warnings)
+        self._ui.warningsLabel.visible = bool(warnings)
+        notes = without_warnings([str(note) for note in result.get("notes") or []], warnings)
         self._ui.notesLabel.text = "\n".join(f"•  {note}" for note in notes)
         self._ui.notesLabel.visible = bool(notes)
+        self.measurements.show(result.get("measurements"), files)
         report = files.get("report")
         self._report = Path(report) if report else None
         self._ui.reportButton.enabled = self._report is not None

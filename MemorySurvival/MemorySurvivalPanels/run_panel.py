@@ -51,6 +51,10 @@ class RunPanel:
         """Something the user should know while the job runs."""
         self._say(text, problem=False)
 
+    def show_problem(self, text: str) -> None:
+        """Something went wrong beside the job, which goes on if there is one."""
+        self._say(text, problem=True)
+
     def show_idle(self, sentence: str = "", problem: bool = False) -> None:
         """The job is over, with a sentence or without."""
         self._running = False

@@ -44,7 +44,8 @@ def score_job(
 ) -> dict[str, Any]:
     """Write what has to be written into `folder` and name every file; the worker makes the folder `out`.
 
-    `confirm_identity` says that a person was asked and said that the images belong together. Raises UserError with one sentence.
+    `confirm_identity` says that a person was asked and said that the images belong together. Raises UserError with one
+    sentence.
     """
     missing = missing_choice(parameters)
     if missing is not None:

@@ -56,9 +56,9 @@ def fill_segmentation(node: slicer.vtkMRMLSegmentationNode, record: Path) -> Non
     hidden = []
     regions = []
     for region in content["regions"].values():
-        image, stamp = _read_label_map(record.parent / region["file"])
+        image, stamp = read_label_map(record.parent / region["file"])
         regions.append(_add_segment(segmentation, image, 1, region["structure"], stamp))
-    labels, _stamp = _read_label_map(record.parent / content["labels_file"])
+    labels, _stamp = read_label_map(record.parent / content["labels_file"])
     for label, each in content["labels"].items():
         hidden.append(_add_segment(segmentation, labels, int(label), each["structure"], each["stamp"]))
     display = node.GetDisplayNode()
@@ -269,7 +269,7 @@ def terminology_entry(structure: Mapping[str, Any]) -> str:
     return "~".join((_CONTEXT, _CATEGORY, kind, side, _ANATOMIC_CONTEXT, "^^", "^^"))
 
 
-def _read_label_map(path: Path) -> tuple[slicer.vtkOrientedImageData, str | None]:
+def read_label_map(path: Path) -> tuple[slicer.vtkOrientedImageData, str | None]:
     """An image file as segments hold it, and the stamp in its header."""
     source = sitk.ReadImage(str(path))
     voxels = sitk.GetArrayFromImage(source)

@@ -351,6 +351,8 @@ def test_the_job_says_what_the_user_chose(case: Any, tmp_path: Path) -> None:
     case.ui.covariatesPath.currentPath = str(table)
     case.ui.deviceCombo.currentIndex = 1
     case.ui.explainCheckBox.checked = False
+    case.ui.measureCheckBox.checked = True
+    case.ui.alignmentCombo.currentIndex = 1
     case.ui.allowOtherRoiCheckBox.checked = True
     label_map = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "label map")
     logic = slicer.modules.segmentations.logic()
@@ -363,6 +365,7 @@ def test_the_job_says_what_the_user_chose(case: Any, tmp_path: Path) -> None:
     kind, job = sent.pop()
     assert kind == "score"
     assert (job["device"], job["explain"], job["allow_other_roi"]) == ("cpu", False, True)
+    assert (job["measure"], job["alignment"], job["confirm_identity"], job["supplied"]) == (True, "correct", False, {})
     assert (job["covariates"], job["bundle"]) == (str(table), "demonstration")
     assert sitk.GetArrayFromImage(sitk.ReadImage(job["roi"])).sum() == 4 * 8 * 7
     assert not Path(job["out"]).exists()

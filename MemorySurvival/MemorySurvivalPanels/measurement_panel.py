@@ -1,0 +1,157 @@
+"""What was measured: the references, the lesions as a table whose rows lead to their places, and their outlines."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from MemorySurvivalPanels.errors import UserError
+from MemorySurvivalPanels.lesion_segmentation import show_lesions
+
+_NOTHING = "–"
+
+
+class MeasurementPanel:
+    """The measurements of the result that is shown, or nothing. Positions are LPS in the record and RAS in Slicer."""
+
+    def __init__(self, ui: Any) -> None:
+        self._ui = ui
+        self._lesions: list[Mapping[str, Any]] = []
+        self._files: Mapping[str, str | None] = {}
+        table = ui.lesionTable
+        table.setColumnCount(len(_titles()))
+        table.setHorizontalHeaderLabels(_titles())
+        table.verticalHeader().hide()
+        table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
+        table.horizontalHeader().setSectionResizeMode(1, qt.QHeaderView.Stretch)
+        # The keyboard moves the current cell; a click on the current row goes there once more.
+        table.currentCellChanged.connect(self._go_to_row)
+        table.cellClicked.connect(self._go_to_row)
+        self.clear()
+
+    def clear(self) -> None:
+        """There is nothing measured."""
+        self._lesions = []
+        self._files = {}
+        self._ui.lesionTable.setRowCount(0)
+        self._ui.measurementFrame.visible = False
+
+    def show(self, measurements: Mapping[str, Any] | None, files: Mapping[str, str | None]) -> None:
+        """Show the measurements of a result.json, and offer the label maps among its files."""
+        self.clear()
+        if not measurements:
+            return
+        self._ui.measurementFrame.visible = True
+        self._ui.measurementLabel.text = "\n".join(describe_measurements(measurements))
+        self._fill_table(measurements.get("lesions") or [])
+        self._files = files
+        self._ui.lesionsButton.enabled = files.get("lesion_labels") is not None
+
+    def show_segmentation(self, ct: slicer.vtkMRMLScalarVolumeNode | None) -> slicer.vtkMRMLSegmentationNode:
+        """Load the outlines as a segmentation. Raises UserError where they are no longer there."""
+        lesions = [row["lesion"] for row in self._lesions]
+        paths = [Path(each) if each else None for each in map(self._files.get, ("lesion_labels", "references"))]
+        if paths[0] is None:
+            raise UserError(_("The outlines are not there; score the case again."))
+        try:
+            return show_lesions(paths[0], paths[1], lesions, ct)
+        except (OSError, RuntimeError) as error:
+            raise UserError(_("The outlines are no longer there; score the case again.")) from error
+
+    def _fill_table(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        table = self._ui.lesionTable
+        table.setRowCount(len(rows))
+        for index, row in enumerate(rows):
+            for column, text in enumerate(describe_lesion(row)):
+                table.setItem(index, column, qt.QTableWidgetItem(text))
+        table.visible = bool(rows)
+        table.setCurrentCell(-1, -1)
+        self._lesions = list(rows)  # from now on a row leads somewhere
+
+    def _go_to_row(self, row: int, *_ignored: Any) -> None:
+        if 0 <= row < len(self._lesions):
+            x, y, z = self._lesions[row]["lesion"]["suv_max_lps_mm"]
+            centred = slicer.vtkMRMLSliceNode.CenteredJumpSlice
+            slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, -x, -y, z, centred)
+
+
+def _titles() -> list[str]:
+    return [_("No."), _("Bone"), _("Kind"), _("SUVmax"), _("SUVpeak"), _("MTV (ml)"), _("Peak / liver")]
+
+
+def describe_lesion(row: Mapping[str, Any]) -> list[str]:
+    """The cells of one lesion."""
+    lesion, relative = row["lesion"], row.get("relative") or {}
+    return [
+        str(lesion["number"]),
+        describe_site(lesion),
+        describe_kind(lesion),
+        _number(lesion["suv_max"], 1),
+        _number(lesion["suv_peak"], 1),
+        _number(lesion.get("mtv_ml"), 1),
+        _number(relative.get("peak_to_liver"), 2),
+    ]
+
+
+def describe_site(lesion: Mapping[str, Any]) -> str:
+    """Such as "L4", or "near rib left 7" where the maximum lies beside the bone."""
+    site = str(lesion.get("site") or "").replace("_", " ")
+    if site and (lesion.get("site_distance_mm") or 0) > 0:
+        return _("near {bone}").format(bone=site)
+    return site or _NOTHING
+
+
+def describe_kind(lesion: Mapping[str, Any]) -> str:
+    """Such as "focal" or "spill-in (bladder)"."""
+    kinds = {"focal": _("focal"), "diffuse": _("diffuse"), "spill-in": _("spill-in")}
+    kind = kinds.get(str(lesion.get("kind")), str(lesion.get("kind")))
+    source = str(lesion.get("spill_in") or "").replace("_", " ")
+    return f"{kind} ({source})" if source else kind
+
+
+def describe_measurements(measurements: Mapping[str, Any]) -> list[str]:
+    """References, totals and what to keep in mind, a line each."""
+    references = measurements.get("references") or {}
+    lines = [
+        _describe_reference(_("Liver"), references.get("liver")),
+        _describe_reference(_("Blood pool"), references.get("blood_pool")),
+    ]
+    totals = measurements.get("totals") or {}
+    if totals:
+        counted = [_("{n} focal").format(n=totals.get("focal", 0))]
+        if totals.get("diffuse"):
+            counted.append(_("{n} diffuse").format(n=totals["diffuse"]))
+        if totals.get("spill_in"):
+            counted.append(_("{n} spill-in").format(n=totals["spill_in"]))
+        lines.append(
+            _("Lesions above SUV {threshold}: {counted}; MTV {mtv} ml, TLG {tlg} g of the focal ones").format(
+                threshold=_number(measurements.get("threshold_suv"), 1),
+                counted=", ".join(counted),
+                mtv=_number(totals.get("mtv_ml"), 1),
+                tlg=_number(totals.get("tlg_g"), 1),
+            )
+        )
+        if totals.get("without_volume"):
+            lines.append(_("{n} of them without a volume").format(n=totals["without_volume"]))
+    lines += [str(note) for note in measurements.get("notes") or []]
+    return lines
+
+
+def _describe_reference(title: str, sphere: Mapping[str, Any] | None) -> str:
+    if not sphere:
+        return _("{organ}: no reference").format(organ=title)
+    text = _("{organ}: SUV mean {mean}, SD {sd} ({diameter} mm sphere, {made_by})").format(
+        organ=title,
+        mean=_number(sphere["suv_mean"], 2),
+        sd=_number(sphere["suv_sd"], 2),
+        diameter=f"{sphere['diameter_mm']:g}",
+        made_by=sphere.get("made_by", ""),
+    )
+    return " ".join([text, *(str(doubt) for doubt in sphere.get("quality") or [])])
+
+
+def _number(value: Any, digits: int) -> str:
+    return f"{value:.{digits}f}" if isinstance(value, int | float) else _NOTHING
