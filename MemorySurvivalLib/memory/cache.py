@@ -36,18 +36,17 @@ class MemoryCache:
     def remember(self, key: str, make: Callable[[], torch.Tensor]) -> torch.Tensor:
         """The memories (slices, channels, h, w), on the CPU, that are kept under `key`, else those that `make` makes.
 
-        Both have the same values and the same memory layout, since arithmetic on another layout rounds differently.
+        Both are contiguous, since arithmetic on another memory layout rounds differently.
         """
-        if self.folder.limit_bytes == 0:
-            memories = make()
-        else:
+        if self.folder.limit_bytes > 0:
             found = self._find(key)
             if found is not None:
                 self.reused_slices += len(found)
                 return found
-            memories = make()
-            self._keep(key, memories)
+        memories = make().contiguous()
         self.made_slices += len(memories)
+        if self.folder.limit_bytes > 0:
+            self._keep(key, memories)
         return memories
 
     def _find(self, key: str) -> torch.Tensor | None:
@@ -75,12 +74,9 @@ class MemoryCache:
 
 
 def pack(key: str, memories: torch.Tensor) -> bytes:
-    """A safetensors file: the memories with their axes in the order they lie in, that order, and a checksum."""
-    strides = memories.stride()
-    order = sorted(range(memories.ndim), key=lambda axis: -strides[axis])
-    stored = memories.detach().permute(order).contiguous()
-    axes = torch.tensor(order, dtype=torch.int64)
-    return safetensors.torch.save({"memories": stored, "axes": axes, "check": _checksum(key, stored, axes)})
+    """A safetensors file of contiguous memories and a checksum."""
+    stored = memories.detach()
+    return safetensors.torch.save({"memories": stored, "check": _checksum(key, stored)})
 
 
 def unpack(key: str, content: bytes) -> torch.Tensor | None:
@@ -92,16 +88,14 @@ def unpack(key: str, content: bytes) -> torch.Tensor | None:
         tensors = safetensors.torch.load(content)
     except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError):  # a damaged header asks for anything
         return None
-    if tensors.keys() != {"memories", "axes", "check"}:
+    if tensors.keys() != {"memories", "check"}:
         return None
-    stored, axes = tensors["memories"], tensors["axes"]
-    if not torch.equal(tensors["check"], _checksum(key, stored, axes)):
-        return None
-    return stored.permute(torch.argsort(axes).tolist())
+    memories = tensors["memories"]
+    return memories if torch.equal(tensors["check"], _checksum(key, memories)) else None
 
 
-def _checksum(key: str, stored: torch.Tensor, axes: torch.Tensor) -> torch.Tensor:
-    what = f"{CACHE_VERSION} {key} {stored.dtype} {tuple(stored.shape)} {axes.dtype} {axes.tolist()}"
+def _checksum(key: str, memories: torch.Tensor) -> torch.Tensor:
+    what = f"{CACHE_VERSION} {key} {memories.dtype} {tuple(memories.shape)}"
     digest = hashlib.sha256(what.encode())
-    digest.update(stored.flatten().view(torch.uint8).numpy().tobytes())
+    digest.update(memories.flatten().view(torch.uint8).numpy().data)
     return torch.tensor(list(digest.digest()), dtype=torch.uint8)

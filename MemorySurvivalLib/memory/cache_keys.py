@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 CACHE_VERSION = 1
 """Raise it when the meaning of a cached file changes; changes of the code below are noticed without it."""
 
-_CODE = ("backbone", "bank", "engine", "features", "prompts", "propagation", "slices")
+_CODE = ("backbone", "bank", "engine", "features", "mapped", "prompts", "propagation", "slices")
 """The files of this package that turn voxels into memories."""
 
 _Stamp = tuple[tuple[int, int], ...]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from MemorySurvivalLib.memory.cache import MemoryCache
 from MemorySurvivalLib.memory.cache_keys import MemoryKeys
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.features import FeatureFile, Features
+from MemorySurvivalLib.memory.mapped import take_slices
 from MemorySurvivalLib.memory.prompts import Prompt, PromptBox, PromptConfig, Prompter
 from MemorySurvivalLib.memory.readout import Readout, ReadoutName, read_out
 from MemorySurvivalLib.memory.slices import SliceFrame
@@ -97,7 +98,7 @@ def propagate(
     stage = f"memory {modality}"
 
     def slices(batch: tuple[PromptBox, ...]) -> npt.NDArray[Any]:
-        return image.voxels[[box.z for box in batch]]
+        return take_slices(image.voxels, [box.z for box in batch])
 
     def features() -> Iterator[Features]:
         for batch in _batches(used, config.batch_size):
@@ -115,7 +116,7 @@ def propagate(
             return cache.remember(keys.of_slices(pixels, prompt), make) if cache and keys else make()
 
         batches = _batches(used, config.batch_size)
-        memories = torch.cat([alone(batch) for batch in track(batches, stage, len(batches), progress)])
+        memories = _join((alone(batch) for batch in track(batches, stage, len(batches), progress)), len(used))
     else:
         prompts = _Prompts(prompter, used, every=config.mode == "streamed")
         passes = 2 if config.direction == "both" else 1
@@ -158,14 +159,27 @@ def _batches(boxes: tuple[PromptBox, ...], size: int) -> list[tuple[PromptBox, .
     return [boxes[start : start + size] for start in range(0, len(boxes), size)]
 
 
+def _join(parts: Iterable[torch.Tensor], count: int) -> torch.Tensor:
+    """The memories of `count` slices from those of some slices after the other; never both in memory at once."""
+    joined, done = torch.empty(0), 0
+    for part in parts:
+        if done == 0:
+            joined = torch.empty((count, *part.shape[1:]), dtype=part.dtype)
+        joined[done : done + len(part)] = part
+        done += len(part)
+    return joined
+
+
 def _one_way(engine: MemoryEngine, features: Iterator[Features], prompts: _Prompts, meter: Meter) -> torch.Tensor:
     """Memories (slices, channels, h, w), bfloat16 on the CPU, of one pass through the memory bank."""
     bank = MemoryBank(engine, len(prompts))
-    memories = []
-    for position, one in enumerate(features):
-        memories.append(bank.take(one, prompts[position]).memory.cpu())
-        meter.step()
-    return torch.cat(memories)
+
+    def each() -> Iterator[torch.Tensor]:
+        for position, one in enumerate(features):
+            yield bank.take(one, prompts[position]).memory.cpu()
+            meter.step()
+
+    return _join(each(), len(prompts))
 
 
 def _both_ways(engine: MemoryEngine, features: Iterator[Features], prompts: _Prompts, meter: Meter) -> torch.Tensor:

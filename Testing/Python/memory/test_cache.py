@@ -282,13 +282,12 @@ def test_files_are_those_of_their_key(tmp_path: Path) -> None:
     assert unpack("cd" * 32, pack(KEY, memories)) is None
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 3, 1), (3, 0, 1, 2)])
-def test_the_layout_comes_back(order: tuple[int, ...]) -> None:
-    memories = torch.randn(2, 3, 4, 5).to(torch.bfloat16).permute(order)
-    found = unpack(KEY, pack(KEY, memories))
-    assert found is not None
-    assert torch.equal(found, memories)
-    assert found.stride() == memories.stride()
+def test_the_layout_is_the_same_either_way(tmp_path: Path) -> None:
+    memories = torch.randn(2, 4, 5, 3).to(torch.bfloat16).permute(0, 3, 1, 2)  # as a batch leaves the memory encoder
+    for _ in range(2):
+        found = MemoryCache(tmp_path).remember(KEY, lambda: memories)
+        assert torch.equal(found, memories)
+        assert found.stride() == (60, 20, 5, 1)
 
 
 def test_a_full_disk_is_told_once_and_the_run_goes_on(
@@ -399,7 +398,7 @@ def test_names_and_contents_hold_only_hashes_and_memories(engine: MemoryEngine, 
         assert len(path.stem) == 64 and set(path.stem) <= set("0123456789abcdef")
         content = path.read_bytes()
         assert b"Muster" not in content and b"4711" not in content
-        assert safetensors.torch.load(content).keys() == {"memories", "axes", "check"}
+        assert safetensors.torch.load(content).keys() == {"memories", "check"}
     embed(engine, image, make_mask(image), cache := MemoryCache(tmp_path))
     assert cache.made_slices == 0, "attributes are not part of the key"
     assert cache_keys.CACHE_VERSION == 1
