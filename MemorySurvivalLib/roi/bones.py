@@ -15,8 +15,9 @@ SURE_HOLE_MM2, LARGEST_HOLE_MM2 = 1000.0, 2800.0
 """A pocket up to the first size is marrow if any plane shows it closed, up to the second if two planes do (a femoral
 head measures 2000 mm2); skull and pelvis enclose more."""
 LEAST_CORTEX_ML = 0.08
-CORE_DEPTH_MM, LEAST_CORE_ML = 4.5, 0.2
-"""A core lies this deep inside dense tissue (deeper where voxels are coarse); ribs and thin cortex have none."""
+CORE_DEPTH_MM, LEAST_CORE_ML, LEAST_CORE_MM = 4.5, 0.2, 25.0
+"""A core lies this deep inside dense tissue (deeper where voxels are coarse); ribs and thin cortex have none. A vessel's
+core is long; two end plates that a coarse grid melts into one even block with the disc between them are not."""
 DENSEST_CONTRAST_HU, MOST_CONTRAST_SD_HU, LEAST_CORTEX_RISE_HU, CONTRAST_SPREAD_HU = 300.0, 30.0, 60.0, 60.0
 """What tells contrast agent from bone: its level above soft tissue, its unevenness (spongy bone: 40 HU and more), how
 far bone's cortex rises above the core, and how far contrast agent's own voxels do."""
@@ -120,7 +121,7 @@ def find_contrast(ct_hu: Image, dense: Mask, tissue_hu: float, spacing_mm: Spaci
     sizes_ml = np.bincount(cores.ravel(), minlength=count + 1) * float(np.prod(spacing_mm)) / 1000.0
     margin = [int(np.ceil(2 * core_depth_mm / step)) + 1 for step in spacing_mm]
     for number, found in enumerate(ndimage.find_objects(cores), start=1):
-        if sizes_ml[number] < LEAST_CORE_ML:
+        if sizes_ml[number] < LEAST_CORE_ML or _measure_diagonal_mm(found, spacing_mm) < LEAST_CORE_MM:
             continue
         box = tuple(slice(max(0, part.start - m), part.stop + m) for part, m in zip(found, margin, strict=True))
         core = cores[box] == number
@@ -134,6 +135,10 @@ def find_contrast(ct_hu: Image, dense: Mask, tissue_hu: float, spacing_mm: Spaci
                 dense[box] & (away_mm <= 2 * core_depth_mm + ROUNDING_MM) & (ct_hu[box] < level_hu + CONTRAST_SPREAD_HU)
             )
     return result
+
+
+def _measure_diagonal_mm(box: tuple[slice, ...], spacing_mm: Spacing) -> float:
+    return float(np.linalg.norm([(part.stop - part.start) * step for part, step in zip(box, spacing_mm, strict=True)]))
 
 
 def choose_edge_share(spacing_mm: Spacing, config: SegmenterConfig) -> float:
