@@ -16,6 +16,7 @@ from MemorySurvivalLib.measure.basins import divide
 from MemorySurvivalLib.measure.frame import make_frame
 from MemorySurvivalLib.measure.lesion import LesionConfig, threshold_suv
 from MemorySurvivalLib.measure.lesions import LesionList, find_lesions
+from MemorySurvivalLib.measure.organs import HotSpot, find_organs
 from MemorySurvivalLib.measure.reference import References, ReferenceSphere
 from MemorySurvivalLib.measure.tables import MeasurementRecord
 from MemorySurvivalLib.roi.roi import Roi
@@ -152,16 +153,24 @@ def test_physiologic_organs_are_named(name: str) -> None:
     assert name in here
 
 
-def test_a_mass_at_the_sacrum_is_no_bladder() -> None:
-    """Simulated patient 2 has a paramedullary mass before the sacrum, beside the midline."""
-    simulated, case, _ = phantom(2)
-    found = _body_list(2)
-    number = next(n for n, focus in enumerate(simulated.phantom.foci, start=1) if focus.kind == "paramedullary")
-    here = [one for one in found.lesions if simulated.lesions.voxels[_index(case, one.suv_max_lps_mm)] == number]
-    assert [one.spill_in for one in here] == [None]
-    tissues = np.asarray(simulated.phantom.labels.voxels)
-    bladder = [one for one in found.lesions if tissues[_index(case, one.suv_max_lps_mm)] == Tissue.BLADDER]
-    assert [one.spill_in for one in bladder] == ["bladder"]
+def test_a_mass_before_the_sacrum_is_no_bladder() -> None:
+    """Soft tissue nearer to the sacral canal than any bladder lies, and the middle of the bladder itself."""
+    simulated, case, segmentation = phantom(21)
+    frame = make_frame(case, segmentation)
+    organs = find_organs(frame)
+    assert frame.spine_z is not None
+    z = frame.spine_z[0]
+    middle, canal = round(float(frame.mid_x[z])), float(frame.canal_y[z])
+    rows = [y for y in range(frame.hu.shape[1]) if 18 < (canal - y) * frame.spacing_mm[1] < 42]
+    soft = [(y, x) for y in rows for x in range(middle - 8, middle + 9) if -30 < frame.hu[z, y, x] < 60]
+    assert len(soft) > 10
+    for y, x in soft:
+        point = frame.grid.affine.points_mm((x, y, z))
+        spot = HotSpot((float(point[0]), float(point[1]), float(point[2])), 20.0, 20.0)
+        assert organs.name(spot) != "bladder"
+    bladder = np.argwhere(simulated.phantom.labels.voxels == Tissue.BLADDER).mean(axis=0)[::-1]
+    x_mm, y_mm, z_mm = (float(v) for v in case.ct.affine.points_mm(bladder))
+    assert organs.name(HotSpot((x_mm, y_mm, z_mm), 60.0, 60.0)) == "bladder"
 
 
 def _index(case: Case, point: tuple[float, float, float]) -> tuple[int, int, int]:
