@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,6 +19,9 @@ FOLDER_VARIABLE = "MEMORYSURVIVAL_CACHE"
 LIMIT_VARIABLE = "MEMORYSURVIVAL_CACHE_GB"
 DEFAULT_LIMIT_GB = 5.0
 GB = 10**9
+
+RESERVE_BYTES = 10**9
+"""Free space that the cache leaves on the disk: results matter more than what can be computed again."""
 
 _SUFFIX = ".safetensors"
 _KEY = re.compile(r"[0-9a-f]{64}")
@@ -101,6 +105,7 @@ class CacheFolder:
     def write(self, key: str, content: bytes) -> None:
         """Keep `content` under `key` and let the least recently used files go where the limit is passed.
 
+        The limit is lower where less than RESERVE_BYTES of the disk are free, so that a cache never fills a disk.
         Raises OutputError when the folder cannot be written or is not the user's own.
         """
         path = self._file(key)
@@ -112,7 +117,7 @@ class CacheFolder:
             if not path.exists():  # on Windows a file that another process reads cannot be replaced by its equal
                 raise
         if self._since_listed is None or self._since_listed >= self._listed_every:
-            self.shrink(self.limit_bytes)
+            self.shrink(min(self.limit_bytes, self._room_bytes()))
             self._since_listed = 0
         self._since_listed += len(content)
 
@@ -177,6 +182,12 @@ class CacheFolder:
                     self.path.chmod(0o700)
         except OSError as error:
             raise explain_os_error(error, self.path) from error
+
+    def _room_bytes(self) -> int:
+        """How large the cache may be so that the disk keeps its reserve."""
+        with suppress(OSError):  # not every file system says how full it is
+            return max(self.usage().size_bytes + shutil.disk_usage(self.path).free - RESERVE_BYTES, 0)
+        return self.limit_bytes
 
     def _list(self) -> Iterator[tuple[Path, os.stat_result]]:
         """Every file in the folders of keys; those that vanish meanwhile are left out."""

@@ -32,7 +32,7 @@ SIDE = 512
 LIMIT_MB, LIMIT_RATIO = 2000.0, 1.1
 BACKBONES: dict[str, tuple[BackboneSpec, tuple[int, ...]]] = {
     "compact 256 px": (COMPACT, (FEW, MANY)),
-    "hiera-tiny 512 px": (MEDSAM2, (4, 12)),
+    "hiera-tiny 512 px": (MEDSAM2, (10, 40)),
 }
 
 

@@ -390,6 +390,18 @@ def test_bad_input_fails_as_it_does_without_a_cache(engine: MemoryEngine, tmp_pa
             propagate(engine, image, "PET", Window(0, 10), boxes, config, mask=empty, cache=MemoryCache(tmp_path))
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_has_memories_of_its_own(engine: MemoryEngine, tmp_path: Path) -> None:
+    image = make_image()
+    embed(engine, image, make_mask(image), MemoryCache(tmp_path))
+    on_gpu = MemoryEngine(build_backbone(TINY, seed=1), torch.device("cuda"))
+    cold, warm = MemoryCache(tmp_path), MemoryCache(tmp_path)
+    expected = embed(on_gpu, image, make_mask(image), cold)
+    assert_same(embed(on_gpu, image, make_mask(image), warm), expected)
+    assert (cold.made_slices, warm.reused_slices) == (SLICES, SLICES)
+
+
 def test_names_and_contents_hold_only_hashes_and_memories(engine: MemoryEngine, tmp_path: Path) -> None:
     image = make_image()
     named = Volume(image.voxels, image.affine, {"PatientName": "Muster^Erika", "PatientID": "4711"})

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +17,7 @@ from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.memory.cache_folder import (
     DEFAULT_LIMIT_GB,
     GB,
+    RESERVE_BYTES,
     CacheFolder,
     Usage,
     default_cache_folder,
@@ -94,6 +97,32 @@ def test_a_new_process_brings_a_full_cache_down_at_once(tmp_path: Path) -> None:
         used_days_ago(folder, number, 10 - number)
     CacheFolder(tmp_path, 5000).write(key(10), bytes(1000))
     assert kept(folder) == {7, 8, 9, 10}
+
+
+def test_a_full_disk_gets_its_space_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache never takes the last of a disk from the results that are written there."""
+    folder = CacheFolder(tmp_path, LARGE)
+    for number in range(10):
+        folder.write(key(number), bytes(1000))
+        used_days_ago(folder, number, 10 - number)
+    missing = 5500
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=RESERVE_BYTES - missing))
+    CacheFolder(tmp_path, LARGE).write(key(10), bytes(1000))
+    assert kept(folder) == {7, 8, 9, 10}
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    CacheFolder(tmp_path, LARGE).write(key(11), bytes(1000))
+    assert kept(folder) <= {11}
+
+
+def test_a_disk_that_does_not_say_how_full_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(shutil, "disk_usage", fail)
+    folder = CacheFolder(tmp_path, 5000)
+    for number in range(3):
+        folder.write(key(number), bytes(1000))
+    assert kept(folder) == {0, 1, 2}
 
 
 def test_clear_by_age_and_whole(tmp_path: Path) -> None:
