@@ -15,9 +15,8 @@ SURE_HOLE_MM2, LARGEST_HOLE_MM2 = 1000.0, 2800.0
 """A pocket up to the first size is marrow if any plane shows it closed, up to the second if two planes do (a femoral
 head measures 2000 mm2); skull and pelvis enclose more."""
 LEAST_CORTEX_ML = 0.08
-CORE_DEPTH_MM, LEAST_CORE_ML, LEAST_CORE_MM = 4.5, 0.2, 25.0
-"""A core lies this deep inside dense tissue (deeper where voxels are coarse); ribs and thin cortex have none. A vessel's
-core is long; two end plates that a coarse grid melts into one even block with the disc between them are not."""
+CORE_DEPTH_MM, LEAST_CORE_ML = 4.5, 0.2
+"""A core lies this deep inside dense tissue (deeper where voxels are coarse); ribs and thin cortex have none."""
 DENSEST_CONTRAST_HU, MOST_CONTRAST_SD_HU, LEAST_CORTEX_RISE_HU, CONTRAST_SPREAD_HU = 300.0, 30.0, 60.0, 60.0
 """What tells contrast agent from bone: its level above soft tissue, its unevenness (spongy bone: 40 HU and more), how
 far bone's cortex rises above the core, and how far contrast agent's own voxels do."""
@@ -121,7 +120,7 @@ def find_contrast(ct_hu: Image, dense: Mask, tissue_hu: float, spacing_mm: Spaci
     sizes_ml = np.bincount(cores.ravel(), minlength=count + 1) * float(np.prod(spacing_mm)) / 1000.0
     margin = [int(np.ceil(2 * core_depth_mm / step)) + 1 for step in spacing_mm]
     for number, found in enumerate(ndimage.find_objects(cores), start=1):
-        if sizes_ml[number] < LEAST_CORE_ML or _measure_diagonal_mm(found, spacing_mm) < LEAST_CORE_MM:
+        if sizes_ml[number] < LEAST_CORE_ML:
             continue
         box = tuple(slice(max(0, part.start - m), part.stop + m) for part, m in zip(found, margin, strict=True))
         core = cores[box] == number
@@ -131,14 +130,14 @@ def find_contrast(ct_hu: Image, dense: Mask, tissue_hu: float, spacing_mm: Spaci
         away_mm = measure_distance_mm(core, spacing_mm)
         shell = dense[box] & ~core & (away_mm <= core_depth_mm + ROUNDING_MM)
         if shell.any() and np.percentile(ct_hu[box][shell], 90) < level_hu + LEAST_CORTEX_RISE_HU:
-            result[box] |= (
+            found_contrast = (
                 dense[box] & (away_mm <= 2 * core_depth_mm + ROUNDING_MM) & (ct_hu[box] < level_hu + CONTRAST_SPREAD_HU)
             )
+            # Coarse voxels melt two end plates and their disc into one even block, but marrow follows on both sides.
+            inner = found_contrast & (depth_mm[box] > max(spacing_mm) + ROUNDING_MM)
+            if float(np.std(ct_hu[box][inner])) <= MOST_CONTRAST_SD_HU:
+                result[box] |= found_contrast
     return result
-
-
-def _measure_diagonal_mm(box: tuple[slice, ...], spacing_mm: Spacing) -> float:
-    return float(np.linalg.norm([(part.stop - part.start) * step for part, step in zip(box, spacing_mm, strict=True)]))
 
 
 def choose_edge_share(spacing_mm: Spacing, config: SegmenterConfig) -> float:
