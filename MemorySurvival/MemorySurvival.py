@@ -75,6 +75,7 @@ class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic: MemorySurvivalLogic | None = None
         self.ui: Any = None
         self._parameters: ScoreParameters | None = None
+        self._observed: list[Any] = []
         self._gui_tag: int | None = None
         self.ask_identity: Callable[[Sequence[str]], bool] = ask_about_identity
 
@@ -162,6 +163,7 @@ class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self.onParametersChanged)
         self._parameters = parameters
         self._gui_tag = None
+        self._observe_images()
         self.case_panel.bind(parameters)
         self.mask_panel.bind(parameters)
         self.pet_values_panel.bind(parameters)
@@ -171,9 +173,23 @@ class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self.onParametersChanged)
             self.onParametersChanged()
 
+    def _observe_images(self) -> None:
+        """Follow the chosen images: their DICOM attributes come late, and a transform may be put over them."""
+        nodes = [] if self._parameters is None else [self._parameters.ct, self._parameters.pet]
+        nodes = [node for index, node in enumerate(nodes) if node is not None and node not in nodes[:index]]
+        if nodes == self._observed:
+            return
+        for event in (vtk.vtkCommand.ModifiedEvent, slicer.vtkMRMLTransformableNode.TransformModifiedEvent):
+            for node in self._observed:
+                self.removeObserver(node, event, self.onParametersChanged)
+            for node in nodes:
+                self.addObserver(node, event, self.onParametersChanged)
+        self._observed = nodes
+
     def onParametersChanged(self, caller: Any = None, event: Any = None) -> None:
-        """The user or a script chose something."""
+        """The user or a script chose something, or changed what is chosen."""
         if self._parameters is not None:
+            self._observe_images()
             cleared = self.pet_values_panel.update()
             self.banner.update(self._parameters)
             self.case_panel.update()

@@ -12,6 +12,9 @@ from MemorySurvivalPanels.errors import UserError
 from MemorySurvivalPanels.lesion_segmentation import show_lesions
 
 _NOTHING = "–"
+_KIND = 2
+_FIRST_NUMBER = 3
+"""The columns of the kind and where the numbers begin."""
 
 
 class MeasurementPanel:
@@ -26,11 +29,16 @@ class MeasurementPanel:
         table.setHorizontalHeaderLabels(_titles())
         table.verticalHeader().hide()
         table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-        table.horizontalHeader().setSectionResizeMode(1, qt.QHeaderView.Stretch)
+        table.verticalHeader().setDefaultSectionSize(24)
         # The keyboard moves the current cell; a click on the current row goes there once more.
         table.currentCellChanged.connect(self._go_to_row)
         table.cellClicked.connect(self._go_to_row)
         self.clear()
+
+    @property
+    def lesions(self) -> Sequence[Mapping[str, Any]]:
+        """The rows of the table, as the record has them."""
+        return self._lesions
 
     def clear(self) -> None:
         """There is nothing measured."""
@@ -66,7 +74,12 @@ class MeasurementPanel:
         table.setRowCount(len(rows))
         for index, row in enumerate(rows):
             for column, text in enumerate(describe_lesion(row)):
-                table.setItem(index, column, qt.QTableWidgetItem(text))
+                cell = qt.QTableWidgetItem(text)
+                if column == _KIND:
+                    cell.setToolTip(describe_source(row["lesion"]))
+                if column >= _FIRST_NUMBER:
+                    cell.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+                table.setItem(index, column, cell)
         table.visible = bool(rows)
         table.setCurrentCell(-1, -1)
         self._lesions = list(rows)  # from now on a row leads somewhere
@@ -79,11 +92,11 @@ class MeasurementPanel:
 
 
 def _titles() -> list[str]:
-    return [_("No."), _("Bone"), _("Kind"), _("SUVmax"), _("SUVpeak"), _("MTV (ml)"), _("Peak / liver")]
+    return [_("No."), _("Bone"), _("Kind"), _("SUVmax"), _("SUVpeak"), _("MTV ml"), _("× liver")]
 
 
 def describe_lesion(row: Mapping[str, Any]) -> list[str]:
-    """The cells of one lesion."""
+    """The cells of one lesion; the last one is its SUVpeak relative to the liver's mean."""
     lesion, relative = row["lesion"], row.get("relative") or {}
     return [
         str(lesion["number"]),
@@ -105,52 +118,54 @@ def describe_site(lesion: Mapping[str, Any]) -> str:
 
 
 def describe_kind(lesion: Mapping[str, Any]) -> str:
-    """Such as "focal" or "spill-in (bladder)"."""
+    """Such as "focal"."""
     kinds = {"focal": _("focal"), "diffuse": _("diffuse"), "spill-in": _("spill-in")}
-    kind = kinds.get(str(lesion.get("kind")), str(lesion.get("kind")))
-    source = str(lesion.get("spill_in") or "").replace("_", " ")
-    return f"{kind} ({source})" if source else kind
+    return kinds.get(str(lesion.get("kind")), str(lesion.get("kind")))
+
+
+def describe_source(lesion: Mapping[str, Any]) -> str:
+    """What spills in, such as "bladder"; empty for other kinds."""
+    return str(lesion.get("spill_in") or "").replace("_", " ")
 
 
 def describe_measurements(measurements: Mapping[str, Any]) -> list[str]:
-    """References, totals and what to keep in mind, a line each."""
-    references = measurements.get("references") or {}
-    lines = [
-        _describe_reference(_("Liver"), references.get("liver")),
-        _describe_reference(_("Blood pool"), references.get("blood_pool")),
+    """References and totals in a few short lines."""
+    references, totals = measurements.get("references") or {}, measurements.get("totals") or {}
+    spheres = ((_("liver"), references.get("liver")), (_("blood pool"), references.get("blood_pool")))
+    counts = [
+        _("{n} focal").format(n=totals.get("focal", 0)),
+        _("{n} diffuse").format(n=totals["diffuse"]) if totals.get("diffuse") else "",
+        _("{n} spill-in").format(n=totals["spill_in"]) if totals.get("spill_in") else "",
     ]
-    totals = measurements.get("totals") or {}
-    if totals:
-        counted = [_("{n} focal").format(n=totals.get("focal", 0))]
-        if totals.get("diffuse"):
-            counted.append(_("{n} diffuse").format(n=totals["diffuse"]))
-        if totals.get("spill_in"):
-            counted.append(_("{n} spill-in").format(n=totals["spill_in"]))
-        lines.append(
-            _("Lesions above SUV {threshold}: {counted}; MTV {mtv} ml, TLG {tlg} g of the focal ones").format(
-                threshold=_number(measurements.get("threshold_suv"), 1),
-                counted=", ".join(counted),
-                mtv=_number(totals.get("mtv_ml"), 1),
-                tlg=_number(totals.get("tlg_g"), 1),
-            )
-        )
-        if totals.get("without_volume"):
-            lines.append(_("{n} of them without a volume").format(n=totals["without_volume"]))
-    lines += [str(note) for note in measurements.get("notes") or []]
-    return lines
-
-
-def _describe_reference(title: str, sphere: Mapping[str, Any] | None) -> str:
-    if not sphere:
-        return _("{organ}: no reference").format(organ=title)
-    text = _("{organ}: SUV mean {mean}, SD {sd} ({diameter} mm sphere, {made_by})").format(
-        organ=title,
-        mean=_number(sphere["suv_mean"], 2),
-        sd=_number(sphere["suv_sd"], 2),
-        diameter=f"{sphere['diameter_mm']:g}",
-        made_by=sphere.get("made_by", ""),
+    volumes = _("Focal: MTV {mtv} ml, TLG {tlg} g").format(
+        mtv=_number(totals.get("mtv_ml"), 1), tlg=_number(totals.get("tlg_g"), 1)
     )
-    return " ".join([text, *(str(doubt) for doubt in sphere.get("quality") or [])])
+    if totals.get("without_volume"):
+        volumes += _(" ({n} without a volume)").format(n=totals["without_volume"])
+    return [
+        _("SUV mean: {spheres}").format(spheres=", ".join(_describe_reference(*each) for each in spheres)),
+        _("Lesions above SUV {threshold}: {counts}").format(
+            threshold=_number(measurements.get("threshold_suv"), 1), counts=", ".join(filter(None, counts))
+        ),
+        volumes,
+    ]
+
+
+def measurement_notes(measurements: Mapping[str, Any] | None) -> list[str]:
+    """What to keep in mind about the measurements, a sentence each."""
+    if not measurements:
+        return []
+    references = measurements.get("references") or {}
+    spheres = [references.get(name) or {} for name in ("liver", "blood_pool")]
+    doubts = [str(doubt) for sphere in spheres for doubt in sphere.get("quality") or []]
+    return [*doubts, *(str(note) for note in measurements.get("notes") or [])]
+
+
+def _describe_reference(organ: str, sphere: Mapping[str, Any] | None) -> str:
+    if not sphere:
+        return _("no {organ}").format(organ=organ)
+    values = _number(sphere["suv_mean"], 2), _number(sphere["suv_sd"], 2)
+    return _("{organ} {mean} ± {sd}").format(organ=organ, mean=values[0], sd=values[1])
 
 
 def _number(value: Any, digits: int) -> str:

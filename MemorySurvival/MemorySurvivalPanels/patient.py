@@ -38,19 +38,24 @@ class Patient:
 _TAGS = {"name": "0010,0010", "patient_id": "0010,0020", "birth_date": "0010,0030", "study_date": "0008,0020"}
 
 
-def read_patient(node: slicer.vtkMRMLVolumeNode | None) -> Patient:
-    """Whose a volume is, by the DICOM database and, what that does not know, by the subject hierarchy."""
+def read_patient(node: slicer.vtkMRMLVolumeNode | None, known: dict[str, dict[str, str]] | None = None) -> Patient:
+    """Whose a volume is, by the DICOM database and, what that does not know, by the subject hierarchy.
+
+    `known` keeps what the database said of an image, because it may have to open the file for it.
+    """
     if node is None:
         return Patient()
-    found = {**_from_hierarchy(node), **{name: text for name, text in _from_database(node).items() if text}}
-    return Patient(**found)
+    return Patient(**{**_from_hierarchy(node), **_from_database(node, {} if known is None else known)})
 
 
-def _from_database(node: slicer.vtkMRMLVolumeNode) -> dict[str, str]:
+def _from_database(node: slicer.vtkMRMLVolumeNode, known: dict[str, dict[str, str]]) -> dict[str, str]:
     uids = instance_uids(node)
     if not uids or database() is None:
         return {}
-    return {name: str(database().instanceValue(uids[0], tag) or "").strip() for name, tag in _TAGS.items()}
+    if not known.get(uids[0]):
+        said = {name: str(database().instanceValue(uids[0], tag) or "").strip() for name, tag in _TAGS.items()}
+        known[uids[0]] = {name: text for name, text in said.items() if text}
+    return known[uids[0]]
 
 
 def _from_hierarchy(node: slicer.vtkMRMLVolumeNode) -> dict[str, str]:
@@ -75,11 +80,14 @@ class PatientBanner:
 
     def __init__(self, ui: Any, today: Callable[[], date] = date.today) -> None:
         self._label = ui.patientLabel
+        self._known: dict[str, dict[str, str]] = {}
         self.today = today
 
     def update(self, parameters: ScoreParameters | None) -> None:
         """Show whose the chosen images are."""
-        ct, pet = (read_patient(getattr(parameters, name, None)) for name in ("ct", "pet"))
+        if parameters is None:
+            self._known.clear()
+        ct, pet = (read_patient(getattr(parameters, name, None), self._known) for name in ("ct", "pet"))
         chosen = parameters is not None and (parameters.ct is not None or parameters.pet is not None)
         differ = ct.contradicts(pet)
         if differ:

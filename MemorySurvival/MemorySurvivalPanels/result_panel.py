@@ -10,7 +10,7 @@ import qt
 from slicer.i18n import tr as _
 
 from MemorySurvivalPanels.errors import UserError
-from MemorySurvivalPanels.measurement_panel import MeasurementPanel
+from MemorySurvivalPanels.measurement_panel import MeasurementPanel, measurement_notes
 from MemorySurvivalPanels.result_warnings import list_warnings, without_warnings
 
 
@@ -52,7 +52,8 @@ class ResultPanel:
         warnings = list_warnings(result)
         self._ui.warningsLabel.text = "\n".join(f"⚠  {warning}" for warning in warnings)
         self._ui.warningsLabel.visible = bool(warnings)
-        notes = without_warnings([str(note) for note in result.get("notes") or []], warnings)
+        said = [*(result.get("notes") or []), *measurement_notes(result.get("measurements"))]
+        notes = without_warnings([str(note) for note in said], warnings)
         self._ui.notesLabel.text = "\n".join(f"•  {note}" for note in notes)
         self._ui.notesLabel.visible = bool(notes)
         self.measurements.show(result.get("measurements"), files)

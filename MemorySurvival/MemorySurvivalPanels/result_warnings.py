@@ -19,8 +19,8 @@ def list_warnings(result: Mapping[str, Any]) -> list[str]:
 
 
 def without_warnings(notes: Sequence[str], warnings: Sequence[str]) -> list[str]:
-    """The notes that the warnings do not say already."""
-    return [note for note in notes if note not in warnings]
+    """The notes that the warnings do not say already, each once."""
+    return [note for note in dict.fromkeys(notes) if note not in warnings]
 
 
 def _alignment(alignment: Mapping[str, Any]) -> list[str]:

@@ -27,6 +27,7 @@ def missing_choice(parameters: ScoreParameters) -> str | None:
     if not parameters.bundle:
         return _("Choose a model bundle.")
     try:
+        pet_file(parameters.pet)
         supplied_values(parameters)
     except UserError as error:
         return str(error)

@@ -2,8 +2,9 @@
 
 PATIENT is a folder with CT_image, PET_image and CT_mask (.nii.gz), or one that `memory-survival simulate case` wrote;
 it is scored by the real worker with the demonstration bundle. Without it a made-up case and a fake worker show the same
-panel. `slicer-panel.png` puts the panel beside both views. For a simulated patient masks are made, corrected and
-checked too: `slicer-masks.png`.
+panel. `slicer-panel.png` puts the panel beside both views. For a simulated patient lesions are measured and shown
+(`slicer-lesions.png`), and masks are made, corrected and checked (`slicer-masks.png`). `slicer-pet-values.png` is what a
+made-up DICOM study looks like whose PET lacks tags.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-sys.path[:0] = [str(HERE), str(ROOT)]
+sys.path[:0] = [str(HERE), str(ROOT), str(ROOT / "Testing" / "Python")]
 
 
 def main(out: Path, patient: Path | None) -> None:
@@ -47,9 +48,15 @@ def main(out: Path, patient: Path | None) -> None:
         panel.grab().save(str(out / name))
 
     photograph("panel-empty.png")
+    _lack_tags(widget, wait)
+    photograph("slicer-pet-values.png")
+    sys.modules["slicer"].mrmlScene.Clear()
+    widget.initializeParameterNode()
+    widget.ui.petValuesSection.collapsed = True
     ct, pet, region = _real_case(patient) if patient else _made_up_case(widget)
     parameters = widget._parameters
     parameters.ct, parameters.pet, parameters.roi, parameters.explain = ct, pet, region, True
+    parameters.measure = patient is not None and _is_simulated(patient)
     parameters.allow_other_roi = patient is not None and not _is_simulated(patient)
     parameters.bundle = os.environ.get("MEMORYSURVIVAL_HOST_BUNDLE", parameters.bundle)
     widget.ui.scoreButton.click()
@@ -61,6 +68,10 @@ def main(out: Path, patient: Path | None) -> None:
         _draw_slices(ct, pet, parameters.heatmap, out)
         _put_together(out, "panel-result", "slice", "slicer-panel.png")
     if patient and _is_simulated(patient):
+        _show_lesion(widget, pet)
+        photograph("panel-lesions.png")
+        _draw_lesion(ct, pet, widget, out)
+        _put_together(out, "panel-lesions", "lesion", "slicer-lesions.png")
         _correct_masks(widget, wait)
         photograph("panel-masks.png")
         _draw_masks(ct, parameters.roi, out)
@@ -86,6 +97,55 @@ def _draw_slices(ct: Any, pet: Any, heatmap: Any, out: Path) -> None:
         slicer.util.setSliceViewerLayers(background=ct, foreground=heatmap, foregroundOpacity=0.7)
         view.show(tuple(point[:3]))
         view.save(out / f"slice-{orientation.lower()}.png")
+
+
+def _lack_tags(widget: Any, wait: Callable[[Callable[[], bool]], None]) -> None:
+    """Try to score a made-up DICOM study whose PET's tags do not tell the dose and the weight."""
+    import tempfile
+
+    from dicom_nodes import load_study
+    from MemorySurvivalPanels.worker_client import WorkerClient
+    from MemorySurvivalPanels.worker_protocol import WorkerCommand
+
+    real = widget.logic.worker
+    command = WorkerCommand(sys.executable, (str(HERE / "fake_worker.py"), "tags"))
+    widget.logic.worker = WorkerClient(lambda: command, "0.1.0")
+    with tempfile.TemporaryDirectory() as folder:
+        widget._parameters.ct, widget._parameters.pet = load_study(Path(folder))
+        widget.ui.scoreButton.click()
+        wait(lambda: not widget.run_panel.running)
+    widget.logic.worker.close()
+    widget.logic.worker = real
+
+
+def _show_lesion(widget: Any, pet: Any) -> None:
+    """Go to the hottest lesion and load the outlines."""
+    import slicer
+
+    pet.GetDisplayNode().SetAutoWindowLevel(False)
+    pet.GetDisplayNode().SetWindowLevelMinMax(0, 5)
+    for each in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        if each.GetDisplayNode() is not None:
+            each.GetDisplayNode().SetVisibility(False)
+    widget.ui.lesionsButton.click()
+    widget.ui.lesionTable.setCurrentCell(0, 0)
+
+
+def _draw_lesion(ct: Any, pet: Any, widget: Any, out: Path) -> None:
+    import slicer
+    from slicer_host.slice_view import SliceView
+
+    x, y, z = widget.result_panel.measurements.lesions[0]["lesion"]["suv_max_lps_mm"]
+    for name, orientation in (("Red", "Axial"), ("Green", "Coronal")):
+        view = SliceView(name, orientation, 640, 560)
+        slicer.util.setSliceViewerLayers(background=ct, foreground=pet, foregroundOpacity=0.5)
+        view.show((-x, -y, z))
+        view.save(out / f"lesion-{orientation.lower()}.png")
+    for each in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        if each.GetName().startswith("Lesions"):
+            slicer.mrmlScene.RemoveNode(each)
+        elif each.GetDisplayNode() is not None:
+            each.GetDisplayNode().SetVisibility(True)
 
 
 def _correct_masks(widget: Any, wait: Callable[[Callable[[], bool]], None]) -> None:

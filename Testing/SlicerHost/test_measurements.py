@@ -65,11 +65,11 @@ def test_references_totals_and_lesions_are_shown(scored: Any) -> None:
     scored.finish()
     assert scored.ui.measurementFrame.isVisible()
     assert scored.ui.measurementLabel.text.splitlines() == [
-        "Liver: SUV mean 2.00, SD 0.21 (30 mm sphere, found automatically)",
-        "Blood pool: no reference",
-        "Lesions above SUV 4.0: 1 focal, 1 spill-in; MTV 2.2 ml, TLG 11.3 g of the focal ones",
-        "The mediastinal blood pool was not found.",
+        "SUV mean: liver 2.00 ± 0.21, no blood pool",
+        "Lesions above SUV 4.0: 1 focal, 1 spill-in",
+        "Focal: MTV 2.2 ml, TLG 11.3 g",
     ]
+    assert scored.ui.notesLabel.text == "•  The mediastinal blood pool was not found."
     table = scored.ui.lesionTable
     assert [table.horizontalHeaderItem(column).text() for column in range(table.columnCount)] == [
         "No.",
@@ -77,18 +77,19 @@ def test_references_totals_and_lesions_are_shown(scored: Any) -> None:
         "Kind",
         "SUVmax",
         "SUVpeak",
-        "MTV (ml)",
-        "Peak / liver",
+        "MTV ml",
+        "× liver",
     ]
     assert cells(table, 0) == ["1", "L4", "focal", "8.0", "6.0", "2.2", "3.00"]
-    assert cells(table, 1) == ["2", "near sacrum", "spill-in (bladder)", "8.0", "6.0", "–", "3.00"]
+    assert cells(table, 1) == ["2", "near sacrum", "spill-in", "8.0", "6.0", "–", "3.00"]
+    assert table.item(1, 2).toolTip() == "bladder"
 
 
 def test_no_lesion_is_a_proper_answer(scored: Any) -> None:
     from measured_result import make_measurements
 
     scored.finish(make_measurements(liver=False, lesions=False))
-    assert scored.ui.measurementLabel.text.splitlines()[0] == "Liver: no reference"
+    assert scored.ui.measurementLabel.text.splitlines()[0] == "SUV mean: no liver, no blood pool"
     assert "0 focal" in scored.ui.measurementLabel.text
     assert not scored.ui.lesionTable.isVisible()
 
@@ -180,7 +181,11 @@ def test_warnings_come_first_and_are_not_said_twice(scored: Any) -> None:
         "The mask was corrected by hand (12 voxels); that changes the prompts of 3 slices.",
         "The mask has one stray piece far from the rest, which prompts slices or stretches a box.",
     ]
-    assert scored.ui.notesLabel.text.splitlines() == ["•  The dose of 20 MBq is unusual.", "•  Covariates are missing."]
+    assert scored.ui.notesLabel.text.splitlines() == [
+        "•  The dose of 20 MBq is unusual.",
+        "•  Covariates are missing.",
+        "•  The mediastinal blood pool was not found.",
+    ]
 
 
 def test_without_trouble_there_is_no_warning(scored: Any) -> None:

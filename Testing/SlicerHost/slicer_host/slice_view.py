@@ -15,6 +15,11 @@ class SliceView:
 
     def __init__(self, name: str, orientation: str, width: int, height: int) -> None:
         application = slicer.app.applicationLogic()
+        # An earlier view of the name has left its nodes behind; the new one would stay without a place in the scene.
+        for left in ("vtkMRMLSliceNode", "vtkMRMLSliceCompositeNode"):
+            node = slicer.mrmlScene.GetNodeByID(f"{left}{name}")
+            if node is not None:
+                slicer.mrmlScene.RemoveNode(node)
         self._logic = slicer.vtkMRMLSliceLogic()
         self._logic.SetMRMLApplicationLogic(application)
         self._logic.SetMRMLScene(slicer.mrmlScene)
