@@ -263,6 +263,20 @@ def test_damaged_files_are_made_again(
     assert again.made_slices == 0, "what was made again is kept"
 
 
+def test_a_damaged_file_does_not_stay(tmp_path: Path) -> None:
+    """Even when the run is stopped before it is made again."""
+    cache = MemoryCache(tmp_path)
+    cache.remember(KEY, lambda: torch.zeros(1, 2, 3, 3, dtype=torch.bfloat16))
+    cached_files(tmp_path)[0].write_bytes(b"damaged")
+
+    def stop() -> torch.Tensor:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cache.remember(KEY, stop)
+    assert cached_files(tmp_path) == []
+
+
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_no_damage_is_ever_taken_for_memories(data: st.DataObject) -> None:
