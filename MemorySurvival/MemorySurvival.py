@@ -37,7 +37,7 @@ from MemorySurvivalPanels.patient import PatientBanner
 from MemorySurvivalPanels.pet_values_panel import PetValuesPanel
 from MemorySurvivalPanels.result_panel import ResultPanel, heatmap_limit
 from MemorySurvivalPanels.run_panel import RunPanel
-from MemorySurvivalPanels.score_job import chosen_inputs, missing_choice, name_files, score_job
+from MemorySurvivalPanels.score_job import chosen_inputs, chosen_run, missing_choice, name_files, score_job
 from MemorySurvivalPanels.scratch import ScratchFolder
 from MemorySurvivalPanels.worker_client import WorkerClient, library_worker_command
 from MemorySurvivalPanels.worker_protocol import Failure, JobListener, Progress, WorkerCommand, WorkerProtocol
@@ -195,6 +195,7 @@ class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.case_panel.update()
             self.mask_panel.update()
             self.run_panel.set_missing_choice(missing_choice(self._parameters))
+            self.result_panel.set_stale(self.logic.scored_run not in (None, chosen_run(self._parameters)))
             if cleared is not None:
                 self.run_panel.show_note(cleared)
 
@@ -247,6 +248,7 @@ class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.run_panel.show_idle()
         notes = [self.logic.with_node_names(str(note)) for note in result.get("notes") or []]
         self.result_panel.show({**result, "notes": notes}, files)
+        self.onParametersChanged()
         heatmap = files.get("heatmap")
         if heatmap and self.logic.scored_ct is not None:
             try:
@@ -305,6 +307,7 @@ class MemorySurvivalLogic(ScriptedLoadableModuleLogic):
         self.asked_for_bundles = False
         self.scored_ct: slicer.vtkMRMLScalarVolumeNode | None = None
         self.scored_inputs: tuple[str, ...] | None = None
+        self.scored_run: tuple[str, ...] | None = None
         self._job_folder: Path | None = None
         self._node_names: dict[str, str] = {}
 
@@ -329,6 +332,7 @@ class MemorySurvivalLogic(ScriptedLoadableModuleLogic):
         job = score_job(parameters, inputs, self._job_folder / "result", confirm_identity=confirm_identity)
         self.scored_ct = parameters.ct
         self.scored_inputs = chosen_inputs(parameters)
+        self.scored_run = chosen_run(parameters)
         self._node_names = name_files(job, parameters)
         self.worker.submit("score", job, listener)
 
@@ -353,7 +357,7 @@ class MemorySurvivalLogic(ScriptedLoadableModuleLogic):
         self.worker.close()
         self.scratch.clear()
         self.scored_ct = None
-        self.scored_inputs = None
+        self.scored_inputs = self.scored_run = None
         self._job_folder = None
 
     def _remove_job(self) -> None:

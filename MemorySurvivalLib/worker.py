@@ -98,9 +98,13 @@ class Worker:
         self._models = self._models or Models()
 
         progress, tell = self._watchers(job)
-        output = score_case(parse_request(_choose_shown(job.parameters, progress, tell)), self._models, progress, tell)
+        parameters, about_shown = choose_shown(job.parameters, progress)
+        for note in about_shown:
+            tell(note)
+        output = score_case(parse_request(parameters), self._models, progress, tell)
         files = {name: str(path) for name, path in output.files.items()}
-        return {"result": summary_for_panel(output.record), "files": {"heatmap": None, **files}}
+        result = {**summary_for_panel(output.record), "shown": about_shown}
+        return {"result": result, "files": {"heatmap": None, **files}}
 
     def _segment(self, job: Job) -> dict[str, Any]:
         from MemorySurvivalLib.segmenting import DERIVED_KINDS, SegmentRequest, segment_to_folder
@@ -150,12 +154,10 @@ def parse_request(parameters: dict[str, Any]) -> Any:
     return _convert(parameters, ScoreRequest)
 
 
-def _choose_shown(
-    parameters: dict[str, Any], progress: ProgressCallback, tell: Callable[[str], None]
-) -> dict[str, Any]:
-    """The parameters with the images that count: `shown` holds what a viewer shows of the DICOM it read."""
+def choose_shown(parameters: dict[str, Any], progress: ProgressCallback) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The parameters with the images that count, and notes; `shown` holds what a viewer shows of the DICOM it read."""
     if "shown" not in parameters:
-        return parameters
+        return parameters, ()
     from MemorySurvivalLib.imaging.shown import ShownImages
 
     rest = {name: value for name, value in parameters.items() if name != "shown"}
@@ -163,12 +165,10 @@ def _choose_shown(
     shown = {name.upper(): path for name, path in parameters["shown"].items()}
     images = _convert({"dicom": dicom, "shown": shown}, ShownImages)
     chosen, notes = images.choose(progress)
-    for note in notes:
-        tell(note)
     if "PET" in shown and chosen["PET"] == images.shown["PET"] and rest.get("supplied"):
         rest["supplied"] = {}
-        tell("The values supplied for the PET were not used, because the PET was taken as SUVbw as it is shown.")
-    return {**rest, **{name.lower(): str(path) for name, path in chosen.items()}}
+        notes += ("The values supplied for the PET were not used, because the PET was taken as SUVbw as it is shown.",)
+    return {**rest, **{name.lower(): str(path) for name, path in chosen.items()}}, notes
 
 
 def _convert(parameters: dict[str, Any], kind: type[Request]) -> Request:

@@ -62,6 +62,10 @@ class ResultPanel:
         self._ui.reportButton.enabled = self._report is not None
         self._ui.saveButton.enabled = self._report is not None
 
+    def set_stale(self, stale: bool) -> None:
+        """Say whether something else is chosen now than what this result is of."""
+        self._ui.staleLabel.visible = stale
+
     def copy_results(self, target: Path) -> Path:
         """Copy the folder with the report, result.json and the heatmap into `target`, under a name of its own."""
         if self._report is None or not self._report.is_file():

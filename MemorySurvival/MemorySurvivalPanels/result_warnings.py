@@ -11,7 +11,8 @@ def list_warnings(result: Mapping[str, Any]) -> list[str]:
     acquisition, roi = result.get("acquisition") or {}, result.get("roi") or {}
     flags: Sequence[Mapping[str, Any]] = acquisition.get("flags") or []
     # A confirmed identity is a warning; that something could not be compared is a note.
-    said = [each for each in acquisition.get("identity") or [] if each.startswith("Confirmed by the user")]
+    said = [str(each) for each in result.get("shown") or []]
+    said += [each for each in acquisition.get("identity") or [] if each.startswith("Confirmed by the user")]
     said += [each["sentence"] for each in flags if each.get("severity") == "warning"]
     said += _alignment(acquisition.get("alignment") or {})
     said += _mask(roi)

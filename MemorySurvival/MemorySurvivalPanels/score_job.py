@@ -10,7 +10,7 @@ from MemorySurvivalPanels.dicom_source import dicom_file, pet_file
 from MemorySurvivalPanels.errors import UserError
 from MemorySurvivalPanels.mask_jobs import is_segmentation, mask_files
 from MemorySurvivalPanels.parameters import ScoreParameters
-from MemorySurvivalPanels.pet_values import supplied_values
+from MemorySurvivalPanels.pet_values import PET_VALUES, supplied_values, typed
 from MemorySurvivalPanels.volumes import volume_file
 
 
@@ -38,6 +38,12 @@ def chosen_inputs(parameters: ScoreParameters) -> tuple[str, ...]:
     """What a run is about, to tell whether the choice is still the same when it ends."""
     nodes = (parameters.ct, parameters.pet, parameters.roi)
     return (*("" if node is None else node.GetID() for node in nodes), parameters.segment_id, parameters.covariates)
+
+
+def chosen_run(parameters: ScoreParameters) -> tuple[str, ...]:
+    """Everything chosen that can change a number, to tell whether a result is still of it."""
+    values = (str(typed(parameters, value) or "") for value in PET_VALUES)
+    return (*chosen_inputs(parameters), parameters.bundle, parameters.alignment.value, *values)
 
 
 def score_job(

@@ -3,8 +3,8 @@
 PATIENT is a folder with CT_image, PET_image and CT_mask (.nii.gz), or one that `memory-survival simulate case` wrote;
 it is scored by the real worker with the demonstration bundle. Without it a made-up case and a fake worker show the same
 panel. `slicer-panel.png` puts the panel beside both views. For a simulated patient lesions are measured and shown
-(`slicer-lesions.png`), and masks are made, corrected and checked (`slicer-masks.png`). `slicer-pet-values.png` is what a
-made-up DICOM study looks like whose PET lacks tags.
+(`slicer-lesions.png`), and masks are made, corrected and checked (`slicer-masks.png`). `slicer-pet-values.png` is a
+made-up DICOM study whose PET lacks tags.
 """
 
 from __future__ import annotations

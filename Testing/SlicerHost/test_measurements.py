@@ -206,6 +206,48 @@ def test_a_correction_says_that_the_scene_is_as_it_was(application: Any, panel: 
     assert list_warnings({"roi": {"edited": True, "boxes": None, "edit": None}}) == ["The mask was corrected by hand."]
 
 
+@pytest.mark.parametrize("change", ["pet", "bundle", "alignment", "dose"])
+def test_a_result_of_an_earlier_choice_says_so(scored: Any, change: str) -> None:
+    from scenes import add_small_case
+
+    scored.finish()
+    assert not scored.ui.staleLabel.isVisible()
+    parameters = scored.widget._parameters
+    first = parameters.pet
+    scored.ui.measureCheckBox.checked = False  # changes no number
+    scored.ui.deviceCombo.currentIndex = 1
+    assert not scored.ui.staleLabel.isVisible()
+    if change == "pet":
+        parameters.pet = add_small_case()[1]
+    elif change == "bundle":
+        parameters.bundle = "ward-7"
+    elif change == "alignment":
+        scored.ui.alignmentCombo.currentIndex = 2
+    else:
+        parameters.pet_dose_mbq = "370"
+    assert scored.ui.staleLabel.isVisible()
+    parameters.pet, parameters.bundle, parameters.pet_dose_mbq = first, "demonstration", ""
+    scored.ui.alignmentCombo.currentIndex = 0
+    assert not scored.ui.staleLabel.isVisible()
+
+
+def test_a_choice_made_in_mid_run_makes_the_result_old(scored: Any) -> None:
+    from scenes import add_small_case
+
+    scored.widget._parameters.pet = add_small_case()[1]
+    scored.finish()
+    assert scored.ui.staleLabel.isVisible()
+
+
+def test_what_the_worker_says_of_changed_volumes_stays(scored: Any, tmp_path: Path) -> None:
+    from measured_result import make_result, write_files
+
+    sentence = "The PET is shown otherwise than its DICOM says; it is taken as shown, as SUVbw."
+    scored.widget.job_noted(sentence)
+    scored.widget.job_finished({**make_result(), "shown": [sentence]}, write_files(tmp_path))
+    assert scored.ui.warningsLabel.text.endswith(sentence)
+
+
 def test_closing_the_scene_clears_the_measurements(scored: Any) -> None:
     import slicer
 

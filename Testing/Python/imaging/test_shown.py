@@ -12,7 +12,8 @@ from MemorySurvivalLib.imaging.reading import write_volume
 from MemorySurvivalLib.imaging.shown import ShownImages, is_shown
 from MemorySurvivalLib.imaging.volume import Affine, Volume
 from MemorySurvivalLib.imaging.window import Modality
-from MemorySurvivalLib.worker import _choose_shown
+from MemorySurvivalLib.progress import ignore_progress
+from MemorySurvivalLib.worker import choose_shown
 
 STRAIGHT = Affine(np.array([[2.0, 0, 0, -30], [0, 2.5, 0, -40], [0, 0, 4, 10], [0, 0, 0, 1]]))
 
@@ -69,26 +70,22 @@ def test_every_change_is_noticed(tmp_path: Path, modality: Modality, change: str
 def test_a_changed_pet_is_taken_as_shown_and_that_is_said(tmp_path: Path) -> None:
     dicom, volume = make(tmp_path, "PET")
     shown = store(volume.with_voxels(volume.voxels * 0 + 1), tmp_path)
-    said: list[str] = []
-    chosen = _choose_shown(
+    chosen, notes = choose_shown(
         {"ct": "/ct.nrrd", "pet": str(dicom), "shown": {"pet": str(shown)}, "supplied": {"weight_kg": 70.0}},
-        lambda event: None,
-        said.append,
+        ignore_progress,
     )
     assert chosen == {"ct": "/ct.nrrd", "pet": str(shown), "supplied": {}}
-    assert said == [
+    assert notes == (
         "The PET is shown otherwise than its DICOM says; it is taken as shown, as SUVbw.",
         "The values supplied for the PET were not used, because the PET was taken as SUVbw as it is shown.",
-    ]
+    )
 
 
 def test_an_unchanged_pet_stays_dicom(tmp_path: Path) -> None:
     dicom, volume = make(tmp_path, "PET")
     given = {"ct": "/ct.nrrd", "pet": str(dicom), "supplied": {"weight_kg": 70.0}}
-    said: list[str] = []
     shown = {"pet": str(store(volume, tmp_path))}
-    assert _choose_shown({**given, "shown": shown}, lambda event: None, said.append) == given
-    assert said == []
+    assert choose_shown({**given, "shown": shown}, ignore_progress) == (given, ())
 
 
 def test_dicom_that_cannot_be_used_is_shown_ct_but_no_shown_pet(tmp_path: Path) -> None:
