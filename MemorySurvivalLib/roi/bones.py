@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 
 from MemorySurvivalLib.roi.dilation import ROUNDING_MM, measure_distance_mm
@@ -22,6 +25,9 @@ DENSEST_CONTRAST_HU, MOST_CONTRAST_SD_HU, LEAST_CORTEX_RISE_HU, CONTRAST_SPREAD_
 far bone's cortex rises above the core, and how far contrast agent's own voxels do."""
 FINE_TO_COARSE_MM = (3.0, 4.3)
 """Voxel sizes between which the edge's level moves: thin cortex fills a share of a larger voxel only."""
+LEAST_ENHANCED_HU, POOL_MM, POOL_DEPTH_MM, LEAST_POOL_ML, LEAST_AWAY = 45.0, 4.0, 4.0, 10.0, 0.6
+"""Enhanced blood and organs: how far above soft tissue, on what grid they are looked for, how thick and how large they
+are, and the share of them beyond the reach of cortex (marrow has less than half of itself there)."""
 MOST_NOISE_HU = 40.0
 TYPICAL_TISSUE_HU = 45.0
 DENSEST_CORTEX_HU = 1500.0
@@ -91,6 +97,7 @@ def find_bones(ct_hu: Image, body: Mask, spacing_mm: Spacing, config: SegmenterC
     cortex = drop_small(cortex, LEAST_CORTEX_ML, spacing_mm)  # noise in an enhanced vessel is no cortex
     dense &= measure_distance_mm(cortex, spacing_mm) <= config.cortex_reach_mm + ROUNDING_MM
     dense &= ~find_contrast(ct_hu, dense, tissue_hu, spacing_mm)
+    dense &= ~(find_enhanced(ct_hu, cortex, tissue_hu, spacing_mm, config) & ~cortex)
     dense = drop_small(dense, config.smallest_bone_ml, spacing_mm)
     sealed = np.zeros(dense.shape, dtype=np.uint8)
     marrow = np.zeros(dense.shape, dtype=np.uint8)
@@ -138,6 +145,43 @@ def find_contrast(ct_hu: Image, dense: Mask, tissue_hu: float, spacing_mm: Spaci
             if float(np.std(ct_hu[box][inner])) <= MOST_CONTRAST_SD_HU:
                 result[box] |= found_contrast
     return result
+
+
+def find_enhanced(ct_hu: Image, cortex: Mask, tissue_hu: float, spacing_mm: Spacing, config: SegmenterConfig) -> Mask:
+    """Where enhanced blood and organs less dense than cortex lie (with a margin of a voxel); False without contrast.
+
+    An enhanced aorta passes the bone threshold and lies within the reach of a vertebra's cortex, but it is thick and
+    goes on, as one piece, to where no bone is near; marrow does not. Looked for on a grid of about POOL_MM.
+    """
+    steps = [max(1, int(POOL_MM / step)) for step in spacing_mm]
+    sampling = (spacing_mm[0] * steps[0], spacing_mm[1] * steps[1], spacing_mm[2] * steps[2])
+    mean_hu = _reduce_blocks(ct_hu, steps, np.mean)
+    away_mm = measure_distance_mm(_reduce_blocks(cortex, steps, np.max), sampling)
+    smooth = ndimage.gaussian_filter(mean_hu, [POOL_DEPTH_MM / 1.6 / step for step in sampling])
+    within = (smooth > tissue_hu + LEAST_ENHANCED_HU) & (mean_hu < tissue_hu + config.cortex_above_tissue_hu)
+    pools, count = ndimage.label(measure_distance_mm(~within, sampling) > POOL_DEPTH_MM + ROUNDING_MM)
+    sizes = np.bincount(pools.ravel(), minlength=count + 1)
+    away = np.bincount(pools[away_mm > config.cortex_reach_mm], minlength=count + 1) / np.maximum(sizes, 1)
+    kept = (sizes * float(np.prod(sampling)) / 1000.0 >= LEAST_POOL_ML) & (away >= LEAST_AWAY)
+    kept[0] = False
+    if not kept.any():
+        return np.zeros(ct_hu.shape, dtype=np.bool_)
+    near = measure_distance_mm(kept[pools], sampling) <= POOL_DEPTH_MM + min(sampling) + ROUNDING_MM
+    whole = near.repeat(steps[0], 0).repeat(steps[1], 1).repeat(steps[2], 2)
+    result: Mask = whole[: ct_hu.shape[0], : ct_hu.shape[1], : ct_hu.shape[2]]
+    return result
+
+
+def _reduce_blocks(
+    voxels: npt.NDArray[Any], steps: list[int], reduce: Callable[..., npt.NDArray[Any]]
+) -> npt.NDArray[Any]:
+    """One value for every block of `steps` voxels; blocks that the border cuts repeat its last voxels."""
+    if max(steps) == 1:
+        return voxels
+    rest = [(0, -size % step) for size, step in zip(voxels.shape, steps, strict=True)]
+    whole = np.pad(voxels, rest, mode="edge")
+    split = [part for size, step in zip(whole.shape, steps, strict=True) for part in (size // step, step)]
+    return reduce(whole.reshape(split), axis=(1, 3, 5))
 
 
 def choose_edge_share(spacing_mm: Spacing, config: SegmenterConfig) -> float:

@@ -188,3 +188,19 @@ def test_a_patient_on_an_oblique_grid_is_the_same_patient(
     tilted = segment_builtin(Volume(lumbar.ct.voxels, affine))
     np.testing.assert_array_equal(tilted.vertebrae.voxels, found_lumbar.vertebrae.voxels)
     assert tilted.vertebrae.affine is affine
+
+
+def test_contrast_agent_costs_no_vertebra_and_an_enhanced_aorta_is_no_bone() -> None:
+    case = simulate_case(102)
+    assert case.truth.spec.distractors.contrast
+    labels = case.phantom.labels.voxels
+    found = segment_builtin(case.ct)
+    dilated = derive_spine_dilated(as_segmentation(found)).voxels != 0
+    bones, vertebrae = found.skeleton_bones.voxels != 0, found.vertebrae.voxels != 0
+    assert vertebrae[np.isin(labels, VERTEBRAE)].mean() >= 0.9
+    for level in VERTEBRAE:
+        own = labels == level
+        assert dilated[own].mean() >= 0.95, level.name
+        slices = own.any(axis=(1, 2))
+        aorta = labels[slices] == Tissue.ARTERY
+        assert np.count_nonzero(bones[slices] & aorta) <= 0.1 * np.count_nonzero(aorta), level.name
