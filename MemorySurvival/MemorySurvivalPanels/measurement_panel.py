@@ -24,6 +24,7 @@ class MeasurementPanel:
         self._ui = ui
         self._lesions: list[Mapping[str, Any]] = []
         self._files: Mapping[str, str | None] = {}
+        self._segmentation: slicer.vtkMRMLSegmentationNode | None = None
         table = ui.lesionTable
         table.setColumnCount(len(_titles()))
         table.setHorizontalHeaderLabels(_titles())
@@ -44,6 +45,7 @@ class MeasurementPanel:
         """There is nothing measured."""
         self._lesions = []
         self._files = {}
+        self._segmentation = None
         self._ui.lesionTable.setRowCount(0)
         self._ui.measurementFrame.visible = False
 
@@ -59,15 +61,19 @@ class MeasurementPanel:
         self._ui.lesionsButton.enabled = files.get("lesion_labels") is not None
 
     def show_segmentation(self, ct: slicer.vtkMRMLScalarVolumeNode | None) -> slicer.vtkMRMLSegmentationNode:
-        """Load the outlines as a segmentation. Raises UserError where they are no longer there."""
+        """Load the outlines as a segmentation, once. Raises UserError where they are no longer there."""
+        if self._segmentation is not None and self._segmentation.GetScene() is not None:
+            self._segmentation.GetDisplayNode().SetVisibility(True)
+            return self._segmentation
         lesions = [row["lesion"] for row in self._lesions]
         paths = [Path(each) if each else None for each in map(self._files.get, ("lesion_labels", "references"))]
         if paths[0] is None:
             raise UserError(_("The outlines are not there; score the case again."))
         try:
-            return show_lesions(paths[0], paths[1], lesions, ct)
+            self._segmentation = show_lesions(paths[0], paths[1], lesions, ct)
         except (OSError, RuntimeError) as error:
             raise UserError(_("The outlines are no longer there; score the case again.")) from error
+        return self._segmentation
 
     def _fill_table(self, rows: Sequence[Mapping[str, Any]]) -> None:
         table = self._ui.lesionTable

@@ -53,7 +53,10 @@ def _from_database(node: slicer.vtkMRMLVolumeNode, known: dict[str, dict[str, st
     if not uids or database() is None:
         return {}
     if not known.get(uids[0]):
-        said = {name: str(database().instanceValue(uids[0], tag) or "").strip() for name, tag in _TAGS.items()}
+        try:
+            said = {name: str(database().instanceValue(uids[0], tag) or "").strip() for name, tag in _TAGS.items()}
+        except RuntimeError:  # the file has gone from where the database knows it
+            return {}
         known[uids[0]] = {name: text for name, text in said.items() if text}
     return known[uids[0]]
 

@@ -45,6 +45,7 @@ def main(out: Path, patient: Path | None) -> None:
         for _round in range(5):  # sections that grow pass their new height on one event at a time
             application.processEvents()
             time.sleep(0.02)
+            panel.resize(460, max(860, panel.layout().heightForWidth(460)))  # as Slicer's scroll area does
         panel.grab().save(str(out / name))
 
     photograph("panel-empty.png")
@@ -128,6 +129,9 @@ def _show_lesion(widget: Any, pet: Any) -> None:
         if each.GetDisplayNode() is not None:
             each.GetDisplayNode().SetVisibility(False)
     widget.ui.lesionsButton.click()
+    for each in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        if each.GetDisplayNode() is not None:  # the host draws a fill over black, Slicer over the CT
+            each.GetDisplayNode().SetOpacity2DFill(0.0)
     widget.ui.lesionTable.setCurrentCell(0, 0)
 
 

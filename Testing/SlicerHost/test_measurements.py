@@ -143,6 +143,25 @@ def test_lesions_become_a_segmentation_at_their_places(scored: Any) -> None:
     assert scored.widget._parameters.roi is None  # it is to be looked at, not the region of the next score
 
 
+def test_lesions_are_loaded_once_until_they_are_removed(scored: Any) -> None:
+    import slicer
+
+    def loaded() -> list[Any]:
+        found = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+        return [node for node in found if node.GetName().startswith("Lesions")]
+
+    scored.finish()
+    for _time in range(2):
+        scored.ui.lesionsButton.click()
+    (node,) = loaded()
+    node.GetDisplayNode().SetVisibility(False)
+    scored.ui.lesionsButton.click()
+    assert node.GetDisplayNode().GetVisibility()
+    slicer.mrmlScene.RemoveNode(node)
+    scored.ui.lesionsButton.click()
+    assert len(loaded()) == 1
+
+
 def test_lesions_without_their_ct_are_shown_all_the_same(scored: Any) -> None:
     import slicer
 

@@ -67,6 +67,21 @@ def test_the_subject_hierarchy_is_asked_too(panel: Any) -> None:
     )
 
 
+def test_a_file_that_is_gone_says_nothing(study: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import slicer
+    from slicer_host.dicom_database import DicomDatabase
+
+    def gone(database: Any, uid: str, tag: str) -> str:
+        raise RuntimeError(uid)
+
+    monkeypatch.setattr(DicomDatabase, "instanceValue", gone)
+    assert study.ui.patientLabel.text.startswith("P1, Made up")  # it has been asked already
+    slicer.mrmlScene.RemoveNode(study.widget._parameters.ct)
+    study.representation.leave()
+    study.representation.select()
+    assert study.ui.patientLabel.text == "The images do not say whose they are."
+
+
 def test_two_patients_alarm(study: Any, tmp_path: Path) -> None:
     import slicer
     from dicom_nodes import load_series, write_study
