@@ -181,6 +181,15 @@ def test_through_memory_an_edit_means_the_whole_pass_again(engine: MemoryEngine,
         assert cache.made_slices == (SLICES if again else 0)
 
 
+def test_tracked_both_ways_prompts_both_ends(engine: MemoryEngine, tmp_path: Path) -> None:
+    image, config = make_image(), config_of("tracked", "both")
+    embed(engine, image, make_mask(image), MemoryCache(tmp_path), config)
+    for changed, again in ((3, False), (0, True), (SLICES - 1, True)):
+        cache = MemoryCache(tmp_path)
+        embed(engine, image, make_mask(image, (changed,)), cache, config)
+        assert cache.made_slices == (SLICES if again else 0)
+
+
 def test_prompts_and_windows_are_told_apart(engine: MemoryEngine, tmp_path: Path) -> None:
     """The same image under other settings, one after the other in one cache."""
     image = make_image()

@@ -127,11 +127,16 @@ def test_a_setting_of_the_model_changes_the_key() -> None:
     assert key(engine) != before
 
 
-def test_architectures_of_the_same_weights_differ() -> None:
-    """The structure counts even where it has no weights."""
+class _OtherActivation(torch.nn.GELU):
+    """Has the settings of its parent and no weights."""
+
+
+def test_the_structure_counts_where_it_has_no_weights() -> None:
     model = build_backbone(TINY, seed=1)
     before = fingerprint_model(model)
-    model.mask_downsample = torch.nn.Identity()
+    layers = model.sam_mask_decoder.output_upscaling
+    position = next(number for number, layer in enumerate(layers) if isinstance(layer, torch.nn.GELU))
+    layers[position] = _OtherActivation().eval()
     assert fingerprint_model(model) != before
 
 
