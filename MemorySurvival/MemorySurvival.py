@@ -200,8 +200,12 @@ class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self.run_panel.show_note(cleared)
 
     def onScore(self, *_ignored: Any) -> None:
-        """Hand the case to the worker."""
-        self._score(confirm_identity=False)
+        """Hand the case to the worker; first ask about a doubt that the library cannot have."""
+        differences = self.banner.own_doubts(self._parameters)
+        if not differences or self.ask_identity(differences):
+            self._score(confirm_identity=False)
+        else:
+            self.run_panel.show_problem(" ".join(differences))
 
     def _score(self, confirm_identity: bool) -> None:
         self.result_panel.clear()

@@ -164,7 +164,7 @@ def choose_shown(parameters: dict[str, Any], progress: ProgressCallback) -> tupl
     dicom = {name.upper(): rest.get(name) for name in ("ct", "pet") if rest.get(name)}
     shown = {name.upper(): path for name, path in parameters["shown"].items()}
     images = _convert({"dicom": dicom, "shown": shown}, ShownImages)
-    chosen, notes = images.choose(progress)
+    chosen, notes = images.choose(progress, confirmed=bool(rest.get("confirm_identity")))
     if "PET" in shown and chosen["PET"] == images.shown["PET"] and rest.get("supplied"):
         rest["supplied"] = {}
         notes += ("The values supplied for the PET were not used, because the PET was taken as SUVbw as it is shown.",)

@@ -9,7 +9,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from MemorySurvivalPanels.dicom_source import database, instance_uids
+from MemorySurvivalPanels.dicom_source import database, dicom_file, instance_uids, pet_file
 from MemorySurvivalPanels.parameters import ScoreParameters
 
 _CALM = "border: 1px solid #5b7083; border-radius: 3px; padding: 4px 8px;"
@@ -85,6 +85,16 @@ class PatientBanner:
         self._label = ui.patientLabel
         self._known: dict[str, dict[str, str]] = {}
         self.today = today
+
+    def own_doubts(self, parameters: ScoreParameters) -> list[str]:
+        """Why CT and PET may not belong together, where the library cannot see it; empty where it can, or all is well.
+
+        Images that are handed over as DICOM are compared by the library, which asks with more to say.
+        """
+        ct, pet = (read_patient(node, self._known) for node in (parameters.ct, parameters.pet))
+        if not ct.contradicts(pet) or (dicom_file(parameters.ct) and pet_file(parameters.pet)):
+            return []
+        return [_("CT and PET seem to be of different patients or studies, as the top of the panel shows.")]
 
     def update(self, parameters: ScoreParameters | None) -> None:
         """Show whose the chosen images are."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from MemorySurvivalLib.imaging.reading import read_volume
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.imaging.window import MODALITIES, Modality
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
+
+if TYPE_CHECKING:
+    from MemorySurvivalLib.imaging.dicom_series import DicomSeries, Identity
 
 GRID_TOLERANCE_MM = 0.01
 VALUE_TOLERANCE = 5e-4
@@ -26,17 +30,23 @@ class ShownImages:
     dicom: Mapping[Modality, Path]
     shown: Mapping[Modality, Path]
 
-    def choose(self, progress: ProgressCallback = ignore_progress) -> tuple[dict[Modality, Path], tuple[str, ...]]:
+    def choose(
+        self, progress: ProgressCallback = ignore_progress, *, confirmed: bool = False
+    ) -> tuple[dict[Modality, Path], tuple[str, ...]]:
         """The files to score: the DICOM where the viewer shows exactly that, else what it shows; and notes.
 
-        A PET whose DICOM cannot be used stays DICOM, so that the refusal is heard and not gone round.
+        A PET whose DICOM cannot be used stays DICOM, so that the refusal is heard and not gone round. What is taken as
+        shown carries no identity any more, so CT and PET are compared here: raises IdentityMismatch unless `confirmed`.
         """
         chosen, notes = dict(self.dicom), []
+        identities: dict[Modality, Identity] = {}
         for modality in MODALITIES:
             if modality not in self.dicom or modality not in self.shown:
                 continue
             try:
-                same = is_shown(self.dicom[modality], self.shown[modality], modality, progress)
+                series = find_series(self.dicom[modality], modality, progress)
+                identities[modality] = series.identity
+                same = is_shown(series, self.shown[modality], modality, progress)
             except InputError as error:
                 if modality == "CT":
                     chosen["CT"] = self.shown["CT"]
@@ -46,20 +56,32 @@ class ShownImages:
                 chosen[modality] = self.shown[modality]
                 taken = ", as SUVbw" if modality == "PET" else ""
                 notes.append(f"The {modality} is shown otherwise than its DICOM says; it is taken as shown{taken}.")
+        if notes and len(identities) == len(MODALITIES):
+            from MemorySurvivalLib.imaging.study_identity import check_identity
+
+            notes += check_identity(identities["CT"], identities["PET"], confirmed=confirmed)
         return chosen, tuple(notes)
 
 
-def is_shown(dicom: Path, shown: Path, modality: Modality, progress: ProgressCallback = ignore_progress) -> bool:
-    """Whether the file `shown` holds the same voxels at the same places as the series that `dicom` stands for.
-
-    Values are compared as stored (a PET's before they become SUV). Raises InputError for a series that cannot be read.
-    """
+def find_series(dicom: Path, modality: Modality, progress: ProgressCallback = ignore_progress) -> DicomSeries:
+    """The series that a DICOM folder or file stands for. Raises InputError."""
     # pydicom takes a quarter of a second to load; only DICOM needs it.
-    from MemorySurvivalLib.imaging.dicom_pixels import read_series
     from MemorySurvivalLib.imaging.dicom_scan import scan
     from MemorySurvivalLib.imaging.study import choose_one
 
-    original = read_series(choose_one(scan(dicom, progress), modality), progress).reoriented()
+    return choose_one(scan(dicom, progress), modality)
+
+
+def is_shown(
+    series: DicomSeries, shown: Path, modality: Modality, progress: ProgressCallback = ignore_progress
+) -> bool:
+    """Whether the file `shown` holds the same voxels at the same places as a DICOM series.
+
+    Values are compared as stored (a PET's before they become SUV). Raises InputError for a series that cannot be read.
+    """
+    from MemorySurvivalLib.imaging.dicom_pixels import read_series
+
+    original = read_series(series, progress).reoriented()
     return same_images(original, read_volume(shown, modality).reoriented())
 
 

@@ -143,6 +143,28 @@ def test_doubt_about_identity_is_asked(study: Any, together: bool) -> None:
         assert study.ui.scoreButton.enabled
 
 
+@pytest.mark.parametrize("together", [True, False])
+def test_a_doubt_that_the_library_cannot_have_is_asked_first(study: Any, together: bool) -> None:
+    """A PET that is SUV already goes as a bare volume: only the panel knows whose it was."""
+    from dicom_nodes import Recorder, state_units
+
+    asked: list[list[str]] = []
+    study.widget.ask_identity = lambda differences: asked.append(list(differences)) or together
+    worker = study.widget.logic.worker = Recorder()
+    state_units(study.widget._parameters.pet, "{SUVbw}g/ml")
+    study.ui.scoreButton.click()
+    assert asked == [] and len(worker.sent) == 1
+    study.widget.run_panel.show_idle()
+    file_under_patient(study.widget._parameters.pet, "Roe^Jan", "4711", "20200131")
+    study.widget._parameters.pet.SetAttribute("DICOM.instanceUIDs", "")
+    study.ui.scoreButton.click()
+    assert asked == [["CT and PET seem to be of different patients or studies, as the top of the panel shows."]]
+    assert len(worker.sent) == (2 if together else 1)
+    assert worker.job["confirm_identity"] is False
+    assert study.widget.run_panel.running is together
+    assert study.ui.messageLabel.text == ("" if together else asked[0][0])
+
+
 @pytest.mark.parametrize("change", ["other images", "node gone", "scene closed", "running again"])
 def test_an_answer_about_images_that_are_gone_scores_nothing(study: Any, change: str) -> None:
     """Whatever happens between the doubt and the answer, a confirmation counts for what was shown."""

@@ -9,7 +9,8 @@ import pytest
 from dicom_made_up import write_series
 
 from MemorySurvivalLib.imaging.reading import write_volume
-from MemorySurvivalLib.imaging.shown import ShownImages, is_shown
+from MemorySurvivalLib.imaging.shown import ShownImages, find_series, is_shown
+from MemorySurvivalLib.imaging.study_identity import IdentityMismatch
 from MemorySurvivalLib.imaging.volume import Affine, Volume
 from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.progress import ignore_progress
@@ -28,16 +29,17 @@ def oblique() -> Affine:
     return Affine(matrix)
 
 
-def make(folder: Path, modality: Modality, affine: Affine = STRAIGHT) -> tuple[Path, Volume]:
+def make(folder: Path, modality: Modality, affine: Affine = STRAIGHT, patient: str = "P1") -> tuple[Path, Volume]:
     """A series and what a viewer makes of it."""
     generator = np.random.default_rng(5)
     values = generator.normal(0, 200, (6, 9, 8)) if modality == "CT" else generator.random((6, 9, 8)) * 30000
     volume = Volume(values.round().astype(np.float32), affine)
-    return write_series(folder / modality, volume, "CT" if modality == "CT" else "PT")[2], volume
+    kind = "CT" if modality == "CT" else "PT"
+    return write_series(folder / modality, volume, kind, patient=patient)[2], volume
 
 
-def store(volume: Volume, folder: Path) -> Path:
-    path = folder / "shown.nrrd"
+def store(volume: Volume, folder: Path, name: str = "shown") -> Path:
+    path = folder / f"{name}.nrrd"
     write_volume(volume, path)
     return path
 
@@ -47,7 +49,7 @@ def store(volume: Volume, folder: Path) -> Path:
 @pytest.mark.parametrize("modality", ["CT", "PET"])
 def test_the_same_images_however_they_are_stored(tmp_path: Path, modality: Modality, axes: str, affine: Affine) -> None:
     dicom, volume = make(tmp_path, modality, affine)
-    assert is_shown(dicom, store(volume.reoriented(axes), tmp_path), modality)
+    assert is_shown(find_series(dicom, modality), store(volume.reoriented(axes), tmp_path), modality)
 
 
 @pytest.mark.parametrize("change", ["a voxel", "its place", "its scale", "a slice less"])
@@ -64,7 +66,7 @@ def test_every_change_is_noticed(tmp_path: Path, modality: Modality, change: str
     else:
         voxels = voxels[1:]
         matrix[2, 3] += 4
-    assert not is_shown(dicom, store(Volume(voxels, Affine(matrix)), tmp_path), modality)
+    assert not is_shown(find_series(dicom, modality), store(Volume(voxels, Affine(matrix)), tmp_path), modality)
 
 
 def test_a_changed_pet_is_taken_as_shown_and_that_is_said(tmp_path: Path) -> None:
@@ -99,3 +101,19 @@ def test_dicom_that_cannot_be_used_is_shown_ct_but_no_shown_pet(tmp_path: Path) 
     assert chosen == {"CT": shown["CT"], "PET": files["PET"]}
     assert len(notes) == 1
     assert notes[0].startswith("The CT is taken as it is shown, because its DICOM cannot be used: ")
+
+
+def test_two_patients_are_told_apart_although_one_was_changed(tmp_path: Path) -> None:
+    (ct_file, ct), (pet_file, pet) = make(tmp_path, "CT"), make(tmp_path, "PET", patient="P2")
+    changed = store(pet.with_voxels(pet.voxels + 500), tmp_path, "changed")
+    images = ShownImages({"CT": ct_file, "PET": pet_file}, {"CT": store(ct, tmp_path), "PET": changed})
+    with pytest.raises(IdentityMismatch, match="different patients"):
+        images.choose()
+    chosen, notes = images.choose(confirmed=True)
+    assert chosen == {"CT": ct_file, "PET": changed}
+    assert any(note.startswith("Confirmed by the user although: The CT and the PET") for note in notes)
+    with pytest.raises(IdentityMismatch):
+        choose_shown(
+            {"ct": str(ct_file), "pet": str(pet_file), "shown": {"pet": str(changed), "ct": str(store(ct, tmp_path))}},
+            ignore_progress,
+        )
