@@ -28,6 +28,8 @@ FINE_TO_COARSE_MM = (3.0, 4.3)
 LEAST_ENHANCED_HU, POOL_MM, POOL_DEPTH_MM, LEAST_POOL_ML, LEAST_AWAY = 45.0, 4.0, 4.0, 10.0, 0.6
 """Enhanced blood and organs: how far above soft tissue, on what grid they are looked for, how thick and how large they
 are, and the share of them beyond the reach of cortex (marrow has less than half of itself there)."""
+ROOM_MM, BLOCK = 16.0, 12
+"""Around the body's box: filters reach less far; the second is a multiple of all block sizes up to POOL_MM."""
 MOST_NOISE_HU = 40.0
 TYPICAL_TISSUE_HU = 45.0
 DENSEST_CORTEX_HU = 1500.0
@@ -88,6 +90,40 @@ def find_bones(ct_hu: Image, body: Mask, spacing_mm: Spacing, config: SegmenterC
     A voxel is dense when it passes the bone threshold and something as dense as cortex is near; small pieces are
     dropped. Holes are then looked for in all three planes.
     """
+    box = _box_around(body, spacing_mm)
+    inside = _find_bones(ct_hu[box], body[box], spacing_mm, config)
+
+    def whole(part: npt.NDArray[Any], outside: float = 0.0) -> npt.NDArray[Any]:
+        image = np.full(ct_hu.shape, outside, dtype=part.dtype)
+        image[box] = part
+        return image
+
+    return Bones(
+        whole(inside.dense),
+        whole(inside.enclosed),
+        whole(inside.filled),
+        whole(inside.sealed),
+        whole(inside.edge_hu, inside.tissue_hu + config.bone_above_tissue_hu),
+        inside.tissue_hu,
+        inside.metal_ml,
+    )
+
+
+def _box_around(body: Mask, spacing_mm: Spacing) -> tuple[slice, slice, slice]:
+    """The columns and rows that hold the body, with room for every filter; all slices, because the ends are walls.
+
+    Starts are multiples of BLOCK, so that blocks of voxels are the same ones as in the whole image.
+    """
+    sides = []
+    for axis, step in ((1, spacing_mm[1]), (2, spacing_mm[2])):
+        places = np.flatnonzero(body.any(axis=(0, 3 - axis)))
+        room = int(np.ceil(ROOM_MM / step))
+        low, high = (int(places[0]) - room, int(places[-1]) + room + 1) if len(places) else (0, body.shape[axis])
+        sides.append(slice(max(0, low) // BLOCK * BLOCK, min(body.shape[axis], -(-high // BLOCK) * BLOCK)))
+    return slice(None), sides[0], sides[1]
+
+
+def _find_bones(ct_hu: Image, body: Mask, spacing_mm: Spacing, config: SegmenterConfig) -> Bones:
     tissue_hu = find_tissue_peak(ct_hu, body)
     metal_ml = float(np.count_nonzero(ct_hu[body] > config.metal_hu) * np.prod(spacing_mm)) / 1000.0
     ct_hu = smooth_noise(ct_hu, body, tissue_hu, spacing_mm)

@@ -77,6 +77,9 @@ class Segmentation:
         """Where any structure of these groups is (bool, z, y, x)."""
         wanted = np.zeros(65536 if self.labels.voxels.dtype == np.uint16 else 256, dtype=np.bool_)
         wanted[[label for label, structure in self.structures.items() if structure.group in groups]] = True
+        if self.labels.voxels.dtype == np.uint8:  # bytes are translated ten times faster than numpy looks them up
+            translated = bytearray(np.ascontiguousarray(self.labels.voxels)).translate(wanted.tobytes())
+            return np.frombuffer(translated, dtype=np.bool_).reshape(self.labels.shape)
         found: npt.NDArray[np.bool_] = wanted[self.labels.voxels]
         return found
 

@@ -55,19 +55,24 @@ def spread_labels(labels: Volume, grid: Volume) -> npt.NDArray[np.uint8]:
     """Labels or a mask brought onto a finer grid, nearest neighbour; border voxels of the fine grid included."""
     if labels.same_grid(grid):
         return np.array(labels.voxels, dtype=np.uint8)
+    voxels = np.zeros(grid.shape, dtype=np.uint8)
+    start, stop = _box_on(labels, grid)
+    if start == stop:
+        return voxels
+    part = Volume(np.broadcast_to(np.uint8(0), grid.shape), grid.affine).cropped(start, stop)
     image = sitk.Resample(
         sitk.Cast(labels.to_sitk(), sitk.sitkUInt8),
-        [int(n) for n in reversed(grid.shape)],
+        [int(n) for n in reversed(part.shape)],
         sitk.Transform(3, sitk.sitkIdentity),
         sitk.sitkNearestNeighbor,
-        grid.affine.origin_mm,
-        grid.affine.spacing_mm,
-        grid.affine.direction.ravel().tolist(),
+        part.affine.origin_mm,
+        part.affine.spacing_mm,
+        part.affine.direction.ravel().tolist(),
         0.0,
         sitk.sitkUInt8,
         True,
     )
-    voxels: npt.NDArray[np.uint8] = sitk.GetArrayFromImage(image)
+    voxels[start[0] : stop[0], start[1] : stop[1], start[2] : stop[2]] = sitk.GetArrayFromImage(image)
     return voxels
 
 
@@ -95,12 +100,15 @@ def refine_mask(mask: Volume, ct: Volume, edge_hu: Image, softness_hu: float = 1
 
 
 def _box_on(mask: Volume, grid: Volume) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """The box (start, stop along z, y, x) of `grid` (same axes) around a mask on another grid, a voxel larger."""
-    boxes = ndimage.find_objects(mask.voxels)
+    """The box (start, stop along z, y, x) of `grid` (same axes) around a mask on another grid, two voxels larger.
+
+    Averaging by whole factors can leave more than one voxel's length over at the image's end.
+    """
+    boxes = ndimage.find_objects((mask.voxels != 0).astype(np.uint8))
     if not boxes:
         return (0, 0, 0), (0, 0, 0)
-    low = np.array([part.start - 1.0 for part in boxes[0]][::-1])
-    high = np.array([float(part.stop) for part in boxes[0]][::-1])
+    low = np.array([part.start - 2.0 for part in boxes[0]][::-1])
+    high = np.array([part.stop + 1.0 for part in boxes[0]][::-1])
     ends = grid.affine.indices(mask.affine.points_mm(np.stack([low, high])))
     start = np.clip(np.floor(ends[0]).astype(int), 0, None)[::-1]
     stop = np.minimum(np.ceil(ends[1]).astype(int)[::-1] + 1, grid.shape)

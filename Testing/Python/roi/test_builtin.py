@@ -19,6 +19,7 @@ from MemorySurvivalLib.roi.builtin import (
 )
 from MemorySurvivalLib.roi.derive import RoiConfig, derive_skeleton, derive_spine_dilated
 from MemorySurvivalLib.roi.labelled import as_segmentation
+from MemorySurvivalLib.roi.working_grid import shrink, spread_labels
 
 MASKS = ("body", "skeleton_bones", "vertebrae", "canal")
 VERTEBRAE = 5
@@ -218,6 +219,20 @@ def test_progress_is_told_and_can_stop_the_work() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         segment_builtin(ct, progress=stop)
+
+
+@pytest.mark.parametrize("orientation", ["LPS", "RAI", "PSL"])
+def test_labels_reach_slices_that_averaging_left_over(orientation: str) -> None:
+    turned = Affine.from_parts((2.0, 2.0, 0.3), np.eye(3), (5.0, -3.0, 1.0))
+    fine = Volume(np.zeros((20, 6, 6), dtype=np.float32), turned).reoriented(orientation)
+    coarse = shrink(fine, 2.2)
+    labels = np.zeros(coarse.shape, dtype=np.uint8)
+    labels[-1, -1, -1] = 3
+    spread = spread_labels(coarse.with_voxels(labels), fine)
+    factors = [round(b / a) for a, b in zip(fine.spacing_mm, coarse.spacing_mm, strict=True)][::-1]
+    expected = np.zeros(fine.shape, dtype=np.uint8)
+    expected[tuple(slice((size - 1) * n, None) for size, n in zip(coarse.shape, factors, strict=True))] = 3
+    np.testing.assert_array_equal(spread, expected)
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
