@@ -93,6 +93,8 @@ class ScoreRequest:
     stride_mm: float | None = None
     fill: FillName | None = None
     overwrite: bool = False
+    notes: tuple[str, ...] = ()
+    """What the caller knows of the images and the record should say."""
 
     def images(self, values: Covariates | None) -> ImageRequest:
         """Which images, and whose covariates go with them."""
@@ -182,6 +184,7 @@ def score_case(
     with atomic_folder(request.out, overwrite=request.overwrite, ours="result.json") as folder:
         bundle = models.bundle(request.bundle)
         run = _Run(request, models, bundle, choose_device(request.device), progress, tell)
+        run.note(*request.notes)
         values = read_covariates(request.covariates) if request.covariates else None
         with run.stage("prepare"):
             limits = bundle.manifest.pet_limits

@@ -99,9 +99,8 @@ class Worker:
 
         progress, tell = self._watchers(job)
         parameters, about_shown = choose_shown(job.parameters, progress)
-        for note in about_shown:
-            tell(note)
-        output = score_case(parse_request(parameters), self._models, progress, tell)
+        request = parse_request({**parameters, "notes": about_shown})
+        output = score_case(request, self._models, progress, tell)
         files = {name: str(path) for name, path in output.files.items()}
         result = {**summary_for_panel(output.record), "shown": about_shown}
         return {"result": result, "files": {"heatmap": None, **files}}

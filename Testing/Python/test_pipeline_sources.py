@@ -92,7 +92,10 @@ def test_a_stray_voxel_is_told_before_it_does_harm(patient: Patient, small_bundl
     voxels[8, 4, 4] = 1
     path = patient.folder / "stray.nrrd"
     write_volume(patient.spine.with_voxels(voxels), path)
-    record = score(patient, small_bundle, models, "stray", roi=path).record
+    record = score(
+        patient, small_bundle, models, "stray", roi=path, notes=("The PET was taken as it is shown.",)
+    ).record
+    assert record.notes[0] == "The PET was taken as it is shown.", "what a caller knows goes into the record"
     assert len(record.roi.stray) == 1 and record.roi.stray[0].slices == (8,)
     assert any("stray voxel" in note for note in record.notes)
 
