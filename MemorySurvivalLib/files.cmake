@@ -88,6 +88,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/memory/cache_keys.py
   MemorySurvivalLib/memory/engine.py
   MemorySurvivalLib/memory/features.py
+  MemorySurvivalLib/memory/mapped.py
   MemorySurvivalLib/memory/prompts.py
   MemorySurvivalLib/memory/propagation.py
   MemorySurvivalLib/memory/readout.py

@@ -30,6 +30,7 @@ from MemorySurvivalLib.imaging.suv_supplied import Supplied
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.imaging.window import MODALITIES, Modality, Window
 from MemorySurvivalLib.measure.measuring import Measurements, measure_case, write_measurements
+from MemorySurvivalLib.memory.cache import MemoryCache
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.propagation import Pass, propagate
 from MemorySurvivalLib.models import Models
@@ -93,6 +94,7 @@ class ScoreRequest:
     stride_mm: float | None = None
     fill: FillName | None = None
     overwrite: bool = False
+    use_cache: bool = True
     notes: tuple[str, ...] = ()
     """What the caller knows of the images and the record should say."""
 
@@ -185,6 +187,7 @@ def score_case(
         bundle = models.bundle(request.bundle)
         run = _Run(request, models, bundle, choose_device(request.device), progress, tell)
         run.note(*request.notes)
+        cache = MemoryCache() if request.use_cache else None
         values = read_covariates(request.covariates) if request.covariates else None
         with run.stage("prepare"):
             limits = bundle.manifest.pet_limits
@@ -205,7 +208,9 @@ def score_case(
             roi = region.roi
             run.note(*region.notes)
         with run.stage("embed"):
-            passes = run.on_device(lambda engine: embed_case(engine, bundle, case, roi, progress))
+            passes = run.on_device(lambda engine: embed_case(engine, bundle, case, roi, progress, cache))
+            if cache is not None and cache.trouble:
+                run.note(cache.trouble)
         with run.stage("score"):
             risk = _score(bundle, case, roi, passes, values)
             run.note(*risk.notes)
@@ -234,9 +239,14 @@ def score_case(
 
 
 def embed_case(
-    engine: MemoryEngine, bundle: ModelBundle, case: Case, roi: Roi, progress: ProgressCallback = ignore_progress
+    engine: MemoryEngine,
+    bundle: ModelBundle,
+    case: Case,
+    roi: Roi,
+    progress: ProgressCallback = ignore_progress,
+    cache: MemoryCache | None = None,
 ) -> dict[Modality, Pass]:
-    """Prompt every used slice of each modality the bundle needs and keep the memories."""
+    """Prompt every used slice of each modality the bundle needs and keep the memories; `cache` spares what it knows."""
     manifest = bundle.manifest
     boxes = prompt_boxes(roi.mask, manifest.propagation.slice_step)
     windows: dict[Modality, Window] = {"PET": manifest.windows.PET, "CT": manifest.windows.CT}
@@ -250,6 +260,7 @@ def embed_case(
             manifest.propagation,
             progress,
             mask=roi.mask,
+            cache=cache,
         )
         for modality in MODALITIES
         if any(modality in head.spec.modalities for head in manifest.heads)

@@ -13,6 +13,9 @@ settings.register_profile("gate", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("gate")
 
+# Tests count encoded slices, and nobody's cache should fill with made-up patients; the cache's own tests set a limit.
+os.environ["MEMORYSURVIVAL_CACHE_GB"] = "0"
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -47,6 +47,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--patch-mm", type=float, help="edge of the occluded cubes (default: the bundle's)")
     parser.add_argument("--stride-mm", type=float, help="distance between cube centres (default: the bundle's)")
     parser.add_argument("--fill", choices=("roi_median", "volume_mean"), help="what occluded voxels become")
+    parser.add_argument(
+        "--no-cache",
+        action="store_false",
+        dest="use_cache",
+        help="encode every slice anew and keep nothing for the next run (`memory-survival cache info` shows the cache)",
+    )
     parser.add_argument("--device", choices=DEVICES, default="auto", help="where to run the model (%(default)s)")
     parser.add_argument(
         "--allow-other-roi",

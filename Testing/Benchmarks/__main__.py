@@ -15,10 +15,12 @@ from typing import Any
 
 from Testing.Benchmarks import (
     demo,
+    embed_memory,
     embed_vs_official,
     measurements,
     misregistration,
     oracle_equality,
+    rescore,
     roi_dice,
     roi_phantoms,
     roi_speed,
@@ -29,10 +31,12 @@ from Testing.Benchmarks.document import save
 
 FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
     "demo": demo.run,
+    "embed-memory": embed_memory.run,
     "embed-vs-official": embed_vs_official.run,
     "measurements": measurements.run,
     "misregistration": misregistration.run,
     "oracle-equality": oracle_equality.run,
+    "rescore": rescore.run,
     "roi-dice": roi_dice.run,
     "roi-phantoms": roi_phantoms.run,
     "roi-speed": roi_speed.run,

@@ -32,6 +32,7 @@ def run() -> dict[str, Any]:
                 out=folder / f"report{number}",
                 explain=True,
                 device="cpu",
+                use_cache=False,
             )
             records.append(score_case(request, models).record)
         files = sorted(path.name for path in (folder / "report1").iterdir())

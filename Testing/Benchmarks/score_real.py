@@ -27,6 +27,7 @@ def run() -> dict[str, Any]:
                 out=Path(name) / folder.name,
                 explain=True,
                 device="cpu",
+                use_cache=False,
                 allow_other_roi=True,
             )
             record = score_case(request, models).record

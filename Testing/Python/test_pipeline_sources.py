@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from dicom_made_up import write_series
 from made_up import Patient, make_patient
 
@@ -183,3 +184,22 @@ def test_measurements_go_into_the_folder_the_record_and_the_report(
     assert "Measurements" in page and f'value="{hottest.suv_max}"' in page
     with output.files["lesions"].open(encoding="utf-8") as file:
         assert len(file.read().splitlines()) == 1 + len(lesions)
+
+
+def test_a_score_again_encodes_nothing_and_gives_the_same_numbers(
+    patient: Patient, small_bundle: Path, models: Models, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("MEMORYSURVIVAL_CACHE_GB")
+    monkeypatch.setenv("MEMORYSURVIVAL_CACHE", str(tmp_path / "cache"))
+    plain = score(patient, small_bundle, models, "plain", use_cache=False).record
+    assert not (tmp_path / "cache").exists()
+    first = score(patient, small_bundle, models, "first").record
+    bundle = models.bundle(str(small_bundle))
+    engine = models.engine(bundle, torch.device("cpu"))
+    before = engine.encoded_slices
+    covariates = tmp_path / "covariates.csv"
+    covariates.write_text("age_years,sex\n70,male\n", encoding="utf-8")
+    again = score(patient, small_bundle, models, "again", covariates=covariates).record
+    assert engine.encoded_slices == before
+    assert again.memory == first.memory == plain.memory
+    assert plain.risk == first.risk

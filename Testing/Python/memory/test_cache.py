@@ -248,10 +248,10 @@ def test_damaged_files_are_made_again(
 ) -> None:
     image = make_image()
     mask = make_mask(image)
-    if damage == "old version":
-        monkeypatch.setattr(cache_module, "CACHE_VERSION", 0)
-    embed(engine, image, mask, MemoryCache(tmp_path))
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        if damage == "old version":
+            patch.setattr(cache_module, "CACHE_VERSION", 0)
+        embed(engine, image, mask, MemoryCache(tmp_path))
     files = cached_files(tmp_path)
     assert len(files) == SLICES
     content, other = files[0].read_bytes(), files[1].read_bytes()
