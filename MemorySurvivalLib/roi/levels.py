@@ -22,6 +22,8 @@ NAMES: tuple[str, ...] = (
 )
 """The usual 24 vertebrae from the top."""
 
+UNCERTAIN = "a name can be off by a level or more, most of all in chest and neck"
+
 NUMBERED = "vertebra"
 """First word of the names of vertebrae whose level is not known."""
 S1_MM = 28.0
@@ -120,12 +122,12 @@ def find_levels(density: Curve, wings: Curve, unit_mm: Curve, canal_end: int, *,
             base = int(near[np.argmin(smooth + 0.3 * ((near - sacrum) / (0.2 * unit)) ** 2)])
             cuts = find_discs(density, unit_mm, base)[: len(NAMES)]
         bottom = max(0.0, cuts[0] - S1_MM / STEP_MM)
-        note = "Vertebrae are named from the sacrum, taking five lumbar vertebrae for granted."
+        note = f"Vertebrae are named from the sacrum, taking five lumbar vertebrae for granted; {UNCERTAIN}."
         return Levels(tuple(map(float, cuts)), (*NAMES[len(NAMES) - len(cuts) :], "S1"), bottom, top, note)
     cuts = find_discs(density, unit_mm)
     count = len(cuts) + 1
     if skull and count <= len(NAMES):
-        note = "Vertebrae are named downwards from the skull, because the sacrum is not in the image."
+        note = f"Vertebrae are named downwards from the skull, because the sacrum is not in the image; {UNCERTAIN}."
         return Levels(tuple(map(float, cuts)), NAMES[:count], 0.0, top, note)
     names = tuple(f"{NUMBERED} {n}" for n in range(1, count + 1))
     note = "Vertebrae are numbered from the top, because neither sacrum nor skull is in the image."
