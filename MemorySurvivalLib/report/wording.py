@@ -154,8 +154,10 @@ def collect_notes(record: CaseRecord) -> tuple[str, ...]:
 
 
 def is_given(value: Any) -> bool:
-    """Whether a parameter says anything: None and groups of nothing do not."""
-    return any(map(is_given, value.values())) if isinstance(value, Mapping) else value is not None
+    """Whether a parameter says anything: None, a plain no, and groups of nothing do not."""
+    if isinstance(value, Mapping):
+        return any(map(is_given, value.values()))
+    return value is not None and value is not False and value != () and value != []
 
 
 def say_value(value: Any) -> str:

@@ -298,7 +298,7 @@ def test_more_hotspots_get_a_page_of_their_own(example: Example, tmp_path: Path)
     _, page = write(example.with_record(heatmap=replace(example.record.heatmap, hotspots=many)), tmp_path)
     assert len(page.pages) == 3
     assert "Hotspot 3: +0.007 log-risk" in " ".join(page.pages[2].split())
-    assert "Hotspot 3:" not in page.pages[0] and "last page" in page.pages[0]
+    assert "Hotspot 3:" not in page.pages[0] and "later page" in page.pages[0]
     assert RESEARCH_USE in page.pages[2] and "SIMULATED MODEL" in page.pages[2]
 
 
