@@ -49,6 +49,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/imaging/nifti.py
   MemorySurvivalLib/imaging/pet_quality.py
   MemorySurvivalLib/imaging/pet_tags.py
+  MemorySurvivalLib/imaging/quality_flag.py
   MemorySurvivalLib/imaging/reading.py
   MemorySurvivalLib/imaging/registration.py
   MemorySurvivalLib/imaging/registration_correction.py

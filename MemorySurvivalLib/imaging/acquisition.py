@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from MemorySurvivalLib.imaging.pet_quality import QualityFlag
+from MemorySurvivalLib.imaging.quality_flag import QualityFlag
 from MemorySurvivalLib.imaging.window import Modality
 
 Alignment = Literal["off", "check", "correct"]

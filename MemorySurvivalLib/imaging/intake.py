@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.acquisition import Acquisition, SuvRecord
 from MemorySurvivalLib.imaging.dicom_magic import is_dicom_source
-from MemorySurvivalLib.imaging.pet_quality import PetLimits, QualityFlag, check_pet
+from MemorySurvivalLib.imaging.pet_quality import PetLimits, check_pet
+from MemorySurvivalLib.imaging.quality_flag import QualityFlag
 from MemorySurvivalLib.imaging.reading import read_volume
 from MemorySurvivalLib.imaging.suv_supplied import Supplied
 from MemorySurvivalLib.imaging.volume import Volume

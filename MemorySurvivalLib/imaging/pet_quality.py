@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.imaging.quality_flag import QualityFlag
 from MemorySurvivalLib.imaging.volume import Volume, resample_onto
 
 if TYPE_CHECKING:
     from MemorySurvivalLib.imaging.suv import SuvConversion
-
-Severity = Literal["note", "warning"]
 
 BODY_HU = -300.0
 WORKING_MM = 8.0
@@ -27,19 +26,6 @@ MUCH = 0.25
 
 _FDG_WORDS = {"FDG", "FFDG"}
 _FDG_PARTS = ("DEOXYGLUCOSE", "DESOXYGLUCOSE", "FLUDEOXYGLUCOSE")
-
-
-@dataclass(frozen=True)
-class QualityFlag:
-    """One finding about a PET: a short name, how much it matters, one sentence for the user, and the number behind it.
-
-    "note" is worth knowing; "warning" can change the score.
-    """
-
-    name: str
-    severity: Severity
-    sentence: str
-    value: float | None = None
 
 
 @dataclass(frozen=True)

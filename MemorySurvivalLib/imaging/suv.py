@@ -14,8 +14,8 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.imaging.pet_quality import QualityFlag
 from MemorySurvivalLib.imaging.pet_tags import PetTags, read_pet_tags
+from MemorySurvivalLib.imaging.quality_flag import QualityFlag
 from MemorySurvivalLib.imaging.suv_checks import check_corrections, series_flags
 from MemorySurvivalLib.imaging.suv_formulas import SuvType, body_measure, frame_decay, remaining
 from MemorySurvivalLib.imaging.suv_supplied import BQ_PER_MBQ, QUESTIONS, Field, Supplied

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.imaging.pet_quality import QualityFlag
 from MemorySurvivalLib.imaging.pet_tags import PetTags
+from MemorySurvivalLib.imaging.quality_flag import QualityFlag
 
 
 def check_corrections(tags: PetTags) -> None:

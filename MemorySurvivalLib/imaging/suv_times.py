@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from statistics import median
 
-from MemorySurvivalLib.imaging.pet_quality import QualityFlag
 from MemorySurvivalLib.imaging.pet_tags import PetTags, SliceTags
+from MemorySurvivalLib.imaging.quality_flag import QualityFlag
 from MemorySurvivalLib.imaging.suv_formulas import mean_count_time_s, remaining
 
 SAME_S = 1.0

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, time
 
 from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.imaging.pet_quality import QualityFlag
 from MemorySurvivalLib.imaging.pet_tags import ISOTOPE_HALF_LIVES_S, PetTags
+from MemorySurvivalLib.imaging.quality_flag import QualityFlag
 from MemorySurvivalLib.imaging.suv_supplied import (
     BQ_PER_MBQ,
     PLAUSIBLE,

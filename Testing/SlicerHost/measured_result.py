@@ -10,7 +10,7 @@ import numpy as np
 from scenes import CT_IJK_TO_RAS
 
 from MemorySurvivalLib.imaging.acquisition import Acquisition, AlignmentRecord
-from MemorySurvivalLib.imaging.pet_quality import QualityFlag
+from MemorySurvivalLib.imaging.quality_flag import QualityFlag
 from MemorySurvivalLib.imaging.reading import write_volume
 from MemorySurvivalLib.imaging.volume import Affine, Volume
 from MemorySurvivalLib.measure.lesion import Lesion, LesionConfig, LesionTotals

@@ -10,14 +10,8 @@ import pytest
 from dicom_made_up import Tags, apply_tags, slice_header
 
 from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.imaging.pet_quality import (
-    PetLimits,
-    QualityFlag,
-    check_pet,
-    check_uptake,
-    is_fdg,
-    measure_body_mean,
-)
+from MemorySurvivalLib.imaging.pet_quality import PetLimits, check_pet, check_uptake, is_fdg, measure_body_mean
+from MemorySurvivalLib.imaging.quality_flag import QualityFlag
 from MemorySurvivalLib.imaging.reading import read_volume
 from MemorySurvivalLib.imaging.suv import convert_to_suv
 from MemorySurvivalLib.imaging.volume import Affine, Volume

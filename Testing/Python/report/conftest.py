@@ -14,7 +14,7 @@ from MemorySurvivalLib.explain.heatmap import MEANING, UNIT, Heatmap, Hotspot
 from MemorySurvivalLib.explain.plan import ExplainConfig
 from MemorySurvivalLib.imaging.acquisition import Acquisition, AlignmentRecord, SuvRecord
 from MemorySurvivalLib.imaging.case import Case, make_case
-from MemorySurvivalLib.imaging.pet_quality import QualityFlag
+from MemorySurvivalLib.imaging.quality_flag import QualityFlag
 from MemorySurvivalLib.imaging.volume import Affine, Volume
 from MemorySurvivalLib.imaging.window import Window
 from MemorySurvivalLib.memory.propagation import PropagationConfig
