@@ -14,7 +14,10 @@ from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.files import atomic_folder
 from MemorySurvivalLib.imaging.reading import write_volume
 from MemorySurvivalLib.imaging.volume import Volume
-from MemorySurvivalLib.simulation.anatomy import ATTRIBUTE, Phantom, build_phantom, simulated_by
+from MemorySurvivalLib.roi.provenance import RoiPart, stamp_mask
+from MemorySurvivalLib.roi.roi import RoiKind
+from MemorySurvivalLib.roi.segments import Maker
+from MemorySurvivalLib.simulation.anatomy import ATTRIBUTE, PHANTOM_VERSION, Phantom, build_phantom, simulated_by
 from MemorySurvivalLib.simulation.body_plan import PhantomSpec, draw_spec
 from MemorySurvivalLib.simulation.covariates import COLUMNS, Covariates, draw_covariates
 from MemorySurvivalLib.simulation.disease import Disease, draw_disease
@@ -103,8 +106,8 @@ def write_case(case: SimulatedCase, folder: Path, *, overwrite: bool = False) ->
     volumes = {
         "ct": case.ct,
         "pet": case.pet,
-        "spine_dilated": case.spine_dilated,
-        "skeleton": case.skeleton,
+        "spine_dilated": _signed(case.spine_dilated, "spine_dilated"),
+        "skeleton": _signed(case.skeleton, "skeleton"),
         "lesions": case.lesions,
         "tissues": case.phantom.labels,
     }
@@ -119,6 +122,12 @@ def write_case(case: SimulatedCase, folder: Path, *, overwrite: bool = False) ->
         (partial / "truth.json").write_text(text, encoding="utf-8")
     names = (*(f"{name}.nrrd" for name in volumes), "covariates.csv", "truth.json")
     return tuple(folder / name for name in names)
+
+
+def _signed(mask: Volume, kind: RoiKind) -> Volume:
+    """The region with the stamp that says who made it, so that a later edit is recognised."""
+    maker = Maker("the phantom's truth", f"(generator version {PHANTOM_VERSION})")
+    return stamp_mask(mask, kind, (RoiPart(kind, maker),))
 
 
 def describe_truth(case: SimulatedCase) -> dict[str, Any]:

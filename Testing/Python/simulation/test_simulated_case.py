@@ -14,8 +14,10 @@ from scipy import ndimage
 
 from MemorySurvivalLib.commands import simulate
 from MemorySurvivalLib.errors import InputError, OutputError
+from MemorySurvivalLib.imaging.reading import read_volume
 from MemorySurvivalLib.imaging.volume import Affine, Volume
 from MemorySurvivalLib.roi.dilation import dilate_mm
+from MemorySurvivalLib.roi.provenance import read_roi_provenance
 from MemorySurvivalLib.simulation.anatomy import ATTRIBUTE
 from MemorySurvivalLib.simulation.case import SimulatedCase, simulate_case, write_case
 from MemorySurvivalLib.simulation.covariates import COLUMNS
@@ -115,6 +117,13 @@ def test_every_tissue_label_is_written_and_named(case: SimulatedCase, folder: Pa
     for organ in ("liver", "spleen", "kidney", "bladder", "grey_matter", "myocardium", "sternum", "skull", "l4"):
         label = next(int(number) for number, name in names.items() if name == organ)
         assert (labels == label).any(), organ
+
+
+@pytest.mark.parametrize("kind", ["spine_dilated", "skeleton"])
+def test_regions_say_who_made_them(folder: Path, kind: str) -> None:
+    found = read_roi_provenance(read_volume(folder / f"{kind}.nrrd", "mask"))
+    assert (found.kind, found.edited) == (kind, False)
+    assert found.sentence == "The mask is as the phantom's truth (generator version 2) made it."
 
 
 def test_covariates_are_one_row(case: SimulatedCase, folder: Path) -> None:
