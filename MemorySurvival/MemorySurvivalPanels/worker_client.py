@@ -16,7 +16,6 @@ import qt
 from slicer.i18n import tr as _
 
 from MemorySurvivalPanels.errors import UserError
-from MemorySurvivalPanels.process_tree import kill_tree
 from MemorySurvivalPanels.worker_protocol import PROTOCOL_VERSION, Failure, JobListener, Progress, WorkerCommand
 
 _LOG = logging.getLogger(__name__)
@@ -221,6 +220,8 @@ class _Process:
         self._open = False
         self._watchdog.stop()
         if self._process.state() != qt.QProcess.NotRunning:
+            from MemorySurvivalLib.processes import kill_tree
+
             for number in self.ids:
                 kill_tree(number)
             self._process.waitForFinished(5_000)

@@ -26,7 +26,9 @@ from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.prompts import Prompt
 from MemorySurvivalLib.memory.propagation import Pass, PropagationConfig, propagate
 from MemorySurvivalLib.models import Models
+from MemorySurvivalLib.pipeline import embed_case
 from MemorySurvivalLib.roi.boxes import prompt_boxes
+from MemorySurvivalLib.roi.roi import Roi
 from MemorySurvivalLib.simulation.case import simulate_case
 
 SEED, SPACING_MM, REPEATS, EDITED = 2, (4.0, 4.0, 5.0), 5, 3
@@ -45,23 +47,9 @@ def run() -> dict[str, Any]:
     bundle = models.bundle("demonstration")
     engine = models.engine(bundle, torch.device("cpu"))
     manifest = bundle.manifest
-    windows: dict[Modality, Window] = {"PET": manifest.windows.PET, "CT": manifest.windows.CT}
 
     def embed(mask: Volume, cache: MemoryCache | None) -> Passes:
-        boxes = prompt_boxes(mask, manifest.propagation.slice_step)
-        return {
-            modality: propagate(
-                engine,
-                case.image(modality),
-                modality,
-                windows[modality],
-                boxes,
-                manifest.propagation,
-                mask=mask,
-                cache=cache,
-            )
-            for modality in MODALITIES
-        }
+        return embed_case(engine, bundle, case, Roi(mask, "spine_dilated", "the phantom's truth"), cache=cache)
 
     engine.memories(torch.zeros(1, 3, engine.image_size, engine.image_size), torch.zeros(1, 4))  # first calls are slow
     edited = widened(mask, manifest.propagation.slice_step)
