@@ -65,6 +65,11 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/imaging/suv_values.py
   MemorySurvivalLib/imaging/volume.py
   MemorySurvivalLib/imaging/window.py
+  MemorySurvivalLib/jobs/__init__.py
+  MemorySurvivalLib/jobs/bundles.py
+  MemorySurvivalLib/jobs/context.py
+  MemorySurvivalLib/jobs/masks.py
+  MemorySurvivalLib/jobs/score.py
   MemorySurvivalLib/measure/__init__.py
   MemorySurvivalLib/measure/aorta.py
   MemorySurvivalLib/measure/basins.py

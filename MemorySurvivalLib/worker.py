@@ -15,15 +15,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeVar, get_args, get_origin
+from typing import Any, BinaryIO
 
 import msgspec
 
 from MemorySurvivalLib import __version__
-from MemorySurvivalLib.errors import InputError, MemorySurvivalError
-from MemorySurvivalLib.progress import ProgressCallback, ProgressEvent
+from MemorySurvivalLib.errors import MemorySurvivalError
+from MemorySurvivalLib.jobs import find_job
+from MemorySurvivalLib.jobs.context import JobContext, Warm
+from MemorySurvivalLib.progress import ProgressEvent
 
 PROTOCOL = 1
 HEARTBEAT_S = 1.0
@@ -31,14 +31,12 @@ IDLE_S = 300.0
 
 _LOG = logging.getLogger(__name__)
 
-Request = TypeVar("Request")
-
 
 class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One line of input: a job's id, its kind, and its parameters."""
 
     id: str
-    job: Literal["score", "bundles", "segment", "check_mask"]
+    job: str
     parameters: dict[str, Any] = {}
 
 
@@ -62,13 +60,7 @@ class Worker:
 
     def __init__(self, events: EventStream) -> None:
         self._events = events
-        self._models: Any = None
-        self._jobs: dict[str, Callable[[Job], dict[str, Any]]] = {
-            "score": self._score,
-            "bundles": self._bundles,
-            "segment": self._segment,
-            "check_mask": self._check_mask,
-        }
+        self._warm = Warm()
 
     def handle(self, line: bytes) -> None:
         """Run the job of one input line; every failure becomes a `failed` event with one sentence."""
@@ -79,7 +71,7 @@ class Worker:
             return
         self._events.send("started", id=job.id)
         try:
-            content = self._jobs[job.job](job)
+            output = find_job(job.job)(job.parameters, self._context(job))
         except MemorySurvivalError as error:
             self._events.send("failed", id=job.id, kind=type(error).__name__, message=str(error), details=error.details)
         except Exception as error:  # noqa: BLE001  the process must outlive any job; the log has the traceback
@@ -89,42 +81,9 @@ class Worker:
             )
             self._events.send("failed", id=job.id, kind="InternalError", message=text)
         else:
-            self._events.send("finished", id=job.id, **content)
+            self._events.send("finished", id=job.id, result=output.result, files=output.files)
 
-    def _score(self, job: Job) -> dict[str, Any]:
-        from MemorySurvivalLib.models import Models
-        from MemorySurvivalLib.pipeline import score_case
-
-        self._models = self._models or Models()
-
-        progress, tell = self._watchers(job)
-        parameters, about_shown = choose_shown(job.parameters, progress)
-        request = parse_request({**parameters, "notes": about_shown})
-        output = score_case(request, self._models, progress, tell)
-        files = {name: str(path) for name, path in output.files.items()}
-        result = {**summary_for_panel(output.record), "shown": about_shown}
-        return {"result": result, "files": {"heatmap": None, **files}}
-
-    def _segment(self, job: Job) -> dict[str, Any]:
-        from MemorySurvivalLib.segmenting import DERIVED_KINDS, SegmentRequest, segment_to_folder
-
-        progress, tell = self._watchers(job)
-        output = segment_to_folder(_convert(job.parameters, SegmentRequest), progress, tell)
-        files = {name: str(path) for name, path in output.files.items()}
-        return {
-            "result": msgspec.to_builtins(output.record, str_keys=True),
-            "files": {**dict.fromkeys(DERIVED_KINDS), **files},
-        }
-
-    def _check_mask(self, job: Job) -> dict[str, Any]:
-        from MemorySurvivalLib.checking import CheckMaskRequest, check_mask
-
-        review = check_mask(_convert(job.parameters, CheckMaskRequest))
-        return {"result": {**msgspec.to_builtins(review), "sentences": review.sentences}, "files": {}}
-
-    def _watchers(self, job: Job) -> tuple[ProgressCallback, Callable[[str], None]]:
-        """The callbacks that pass a job's progress and notes on as events."""
-
+    def _context(self, job: Job) -> JobContext:
         def progress(event: ProgressEvent) -> None:
             self._events.send(
                 "progress", id=job.id, stage=event.stage, done=event.done, total=event.total, eta_s=event.eta_s
@@ -133,69 +92,7 @@ class Worker:
         def tell(text: str) -> None:
             self._events.send("note", id=job.id, text=text)
 
-        return progress, tell
-
-    def _bundles(self, job: Job) -> dict[str, Any]:
-        from MemorySurvivalLib.bundle.archive import read_archive
-        from MemorySurvivalLib.bundle.registry import list_bundles
-
-        found = []
-        for name, path in list_bundles().items():
-            manifest = read_archive(path).manifest
-            found.append({"name": name, "status": manifest.status, "title": manifest.title, "path": str(path)})
-        return {"result": {"bundles": found}, "files": {}}
-
-
-def parse_request(parameters: dict[str, Any]) -> Any:
-    """A ScoreRequest from a job's parameters. Raises InputError naming a parameter that is wrong."""
-    from MemorySurvivalLib.pipeline import ScoreRequest
-
-    return _convert(parameters, ScoreRequest)
-
-
-def choose_shown(parameters: dict[str, Any], progress: ProgressCallback) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The parameters with the images that count, and notes; `shown` holds what a viewer shows of the DICOM it read."""
-    if "shown" not in parameters:
-        return parameters, ()
-    from MemorySurvivalLib.imaging.shown import ShownImages
-
-    rest = {name: value for name, value in parameters.items() if name != "shown"}
-    dicom = {name.upper(): rest.get(name) for name in ("ct", "pet") if rest.get(name)}
-    shown = {name.upper(): path for name, path in parameters["shown"].items()}
-    images = _convert({"dicom": dicom, "shown": shown}, ShownImages)
-    chosen, notes = images.choose(progress, confirmed=bool(rest.get("confirm_identity")))
-    if "PET" in shown and chosen["PET"] == images.shown["PET"] and rest.get("supplied"):
-        rest["supplied"] = {}
-        notes += ("The values supplied for the PET were not used, because the PET was taken as SUVbw as it is shown.",)
-    return {**rest, **{name.lower(): str(path) for name, path in chosen.items()}}, notes
-
-
-def _convert(parameters: dict[str, Any], kind: type[Request]) -> Request:
-    try:
-        return msgspec.convert(parameters, kind, dec_hook=_decode_path)
-    except msgspec.ValidationError as error:
-        raise InputError(f"The job's parameters are not valid: {error}.") from error
-
-
-def summary_for_panel(record: Any) -> dict[str, Any]:
-    """The record plus the few values that the panel shows first, at the top level."""
-    plain: dict[str, Any] = record.as_builtins()
-    risk = plain["risk"]
-    return {
-        **plain,
-        "log_risk": risk["log_risk"],
-        "position": risk["position"],
-        "position_reference": risk["reference"],
-        "risk_group": risk["risk_group"],
-        "label": "; ".join(risk["labels"]),
-        "gate_pet": risk["gate_pet"],
-    }
-
-
-def _decode_path(kind: type, value: Any) -> Any:
-    if kind is Path or (get_origin(kind) is None and issubclass(kind, Path)):
-        return Path(value)
-    raise NotImplementedError(f"{kind} {get_args(kind)}")
+        return JobContext(progress, tell, self._warm)
 
 
 def main() -> int:

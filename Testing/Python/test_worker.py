@@ -131,7 +131,8 @@ def test_failures_are_one_sentence_and_the_worker_lives_on(
     assert "device" in failed["message"]
     client.send(id="c", job="dance")
     failed, _ = client.wait_for("failed", "finished")
-    assert failed["kind"] == "ProtocolError"
+    assert failed["kind"] == "InputError"
+    assert "dance" in failed["message"]
     assert client.process.poll() is None
 
 

@@ -13,8 +13,8 @@ from MemorySurvivalLib.imaging.shown import ShownImages, find_series, is_shown
 from MemorySurvivalLib.imaging.study_identity import IdentityMismatch
 from MemorySurvivalLib.imaging.volume import Affine, Volume
 from MemorySurvivalLib.imaging.window import Modality
+from MemorySurvivalLib.jobs.score import choose_shown
 from MemorySurvivalLib.progress import ignore_progress
-from MemorySurvivalLib.worker import choose_shown
 
 STRAIGHT = Affine(np.array([[2.0, 0, 0, -30], [0, 2.5, 0, -40], [0, 0, 4, 10], [0, 0, 0, 1]]))
 

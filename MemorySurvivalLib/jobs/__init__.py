@@ -1,0 +1,24 @@
+"""The jobs that the worker knows: a name, and the function that does it, imported when it is first asked for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import cast
+
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.jobs.context import JobFunction
+
+JOBS = {
+    "bundles": "MemorySurvivalLib.jobs.bundles:list_for_panel",
+    "check_mask": "MemorySurvivalLib.jobs.masks:check",
+    "score": "MemorySurvivalLib.jobs.score:score",
+    "segment": "MemorySurvivalLib.jobs.masks:segment",
+}
+
+
+def find_job(name: str) -> JobFunction:
+    """The function of a job. Raises InputError where there is no such job."""
+    if name not in JOBS:
+        raise InputError(f"There is no job {name!r}; the jobs are {', '.join(JOBS)}.")
+    module, _, function = JOBS[name].partition(":")
+    return cast("JobFunction", getattr(importlib.import_module(module), function))
