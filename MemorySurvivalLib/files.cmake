@@ -26,9 +26,12 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/devices.py
   MemorySurvivalLib/errors.py
   MemorySurvivalLib/explain/__init__.py
+  MemorySurvivalLib/explain/fills.py
+  MemorySurvivalLib/explain/finished.py
   MemorySurvivalLib/explain/heatmap.py
   MemorySurvivalLib/explain/occlusion.py
   MemorySurvivalLib/explain/plan.py
+  MemorySurvivalLib/explain/subject.py
   MemorySurvivalLib/files.py
   MemorySurvivalLib/imaging/__init__.py
   MemorySurvivalLib/imaging/acquisition.py
@@ -167,6 +170,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/roi/working_grid.py
   MemorySurvivalLib/scoring.py
   MemorySurvivalLib/segmenting.py
+  MemorySurvivalLib/shortage.py
   MemorySurvivalLib/simulation/__init__.py
   MemorySurvivalLib/simulation/anatomy.py
   MemorySurvivalLib/simulation/body_plan.py
@@ -201,5 +205,10 @@ set(MemorySurvival_RESOURCES
   Resources/Terminology/moosez.json
   Resources/Terminology/structures.json
   Resources/Terminology/totalsegmentator.json
+  Resources/UI/Case.ui
+  Resources/UI/Masks.ui
   Resources/UI/MemorySurvival.ui
+  Resources/UI/Model.ui
+  Resources/UI/Result.ui
+  Resources/UI/Score.ui
   )

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from MemorySurvivalPanels.dicom_source import database, dicom_file, instance_uids, pet_file
 from MemorySurvivalPanels.parameters import ScoreParameters
+from MemorySurvivalPanels.part import Part
 
 _CALM = "border: 1px solid #5b7083; border-radius: 3px; padding: 4px 8px;"
 _ALARM = "border: 2px solid #c0392b; border-radius: 3px; padding: 4px 8px; font-weight: 600;"
@@ -78,7 +79,7 @@ def _from_hierarchy(node: slicer.vtkMRMLVolumeNode) -> dict[str, str]:
     return {name: hierarchy.GetAttributeFromItemAncestor(item, *where).strip() for name, where in asked.items()}
 
 
-class PatientBanner:
+class PatientBanner(Part):
     """The line at the top of the panel: patient and study of the chosen images, in alarm where CT and PET differ."""
 
     def __init__(self, ui: Any, today: Callable[[], date] = date.today) -> None:
@@ -96,8 +97,9 @@ class PatientBanner:
             return []
         return [_("CT and PET seem to be of different patients or studies, as the top of the panel shows.")]
 
-    def update(self, parameters: ScoreParameters | None) -> None:
+    def update(self) -> None:
         """Show whose the chosen images are."""
+        parameters = self.parameters
         if parameters is None:
             self._known.clear()
         ct, pet = (read_patient(getattr(parameters, name, None), self._known) for name in ("ct", "pet"))

@@ -6,43 +6,46 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from MemorySurvivalPanels.desk import Desk
 from MemorySurvivalPanels.dicom_source import pet_file
 from MemorySurvivalPanels.errors import UserError
 from MemorySurvivalPanels.parameters import ScoreParameters, Sex
+from MemorySurvivalPanels.part import Part
 from MemorySurvivalPanels.pet_values import PET_VALUES, PetValue, read_value, typed
 
 _MISSING = "color: #c0392b; font-weight: 600;"
 _WRONG = "border: 1px solid #c0392b;"
 
 
-class PetValuesPanel:
+class PetValuesPanel(Part):
     """Shows the seven fields, which SlicerParameterName binds; nothing is ever filled in here."""
 
-    def __init__(self, ui: Any) -> None:
-        self._ui = ui
-        self._parameters: ScoreParameters | None = None
+    def __init__(self, desk: Desk) -> None:
+        self._ui = desk.ui
+        self._run_panel = desk.run_panel
         self._missing: frozenset[str] = frozenset()
         self._clearing = False
 
     def bind(self, parameters: ScoreParameters | None) -> None:
         """Show and use `parameters` from now on."""
-        self._parameters = parameters
+        self.parameters = parameters
         self._missing = frozenset()
         self._mark()
 
-    def update(self) -> str | None:
-        """Follow the chosen PET; a sentence where values were cleared because they were typed for another."""
-        if self._parameters is None or self._clearing:
-            return None
+    def update(self) -> None:
+        """Follow the chosen PET, and say so where values were cleared because they were typed for another."""
+        if self.parameters is None or self._clearing:
+            return
         cleared = self._keep_to_one_pet()
         try:
-            usable = pet_file(self._parameters.pet) is not None
+            usable = pet_file(self.parameters.pet) is not None
         except UserError:
             usable = False
         for value in PET_VALUES:
             self._field(value).enabled = usable
         self._mark()
-        return cleared
+        if cleared is not None:
+            self._run_panel.show_note(cleared)
 
     def show_missing(self, fields: Sequence[str]) -> None:
         """Open the group and mark what the tags lack, until it is filled in or another PET is chosen."""
@@ -55,7 +58,7 @@ class PetValuesPanel:
                 return
 
     def _keep_to_one_pet(self) -> str | None:
-        parameters = self._parameters
+        parameters = self.parameters
         pet = parameters.pet.GetID() if parameters.pet is not None else ""
         if pet == parameters.pet_values_of:
             return None
@@ -75,9 +78,9 @@ class PetValuesPanel:
         for value in PET_VALUES:
             missing = value.field in self._missing
             wrong = False
-            if self._parameters is not None:
+            if self.parameters is not None:
                 try:
-                    missing = read_value(self._parameters, value) is None and missing
+                    missing = read_value(self.parameters, value) is None and missing
                 except UserError:
                     wrong = True
             getattr(self._ui, f"{value.widget}Label").styleSheet = _MISSING if missing else ""

@@ -7,21 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import qt
+import slicer
 from slicer.i18n import tr as _
 
+from MemorySurvivalPanels.desk import Desk
 from MemorySurvivalPanels.errors import UserError
 from MemorySurvivalPanels.measurement_panel import MeasurementPanel, measurement_notes
+from MemorySurvivalPanels.part import Part
 from MemorySurvivalPanels.result_warnings import list_warnings, without_warnings
 
 
-class ResultPanel:
+class ResultPanel(Part):
     """Shows one result or none. Rows whose value the bundle may not show, or does not have, are hidden."""
 
-    def __init__(self, ui: Any) -> None:
-        self._ui = ui
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._ui = ui = desk.ui
         self._report: Path | None = None
         self.measurements = MeasurementPanel(ui)
+        self.scored_ct: slicer.vtkMRMLScalarVolumeNode | None = None
         ui.reportButton.clicked.connect(self._open_report)
+        ui.saveButton.clicked.connect(self._on_save)
+        ui.lesionsButton.clicked.connect(self._on_show_lesions)
         self.clear()
 
     @property
@@ -32,12 +39,19 @@ class ResultPanel:
     def clear(self) -> None:
         """Show that there is no result yet."""
         self._report = None
+        self.scored_ct = None
         self.measurements.clear()
         self._ui.resultFrame.visible = False
         self._ui.noResultLabel.visible = True
 
-    def show(self, result: Mapping[str, Any], files: Mapping[str, str | None]) -> None:
-        """Show the content of a result.json and offer its files."""
+    def show(
+        self,
+        result: Mapping[str, Any],
+        files: Mapping[str, str | None],
+        ct: slicer.vtkMRMLScalarVolumeNode | None = None,
+    ) -> None:
+        """Show the content of a result.json, offer its files, and remember the CT that it lies on."""
+        self.scored_ct = ct
         self._ui.noResultLabel.visible = False
         self._ui.resultFrame.visible = True
         label = str(result.get("label") or "")
@@ -78,6 +92,25 @@ class ResultPanel:
                 _("The results cannot be saved in {folder}; choose another folder.").format(folder=target)
             ) from error
         return place
+
+    def _on_save(self, *_ignored: Any) -> None:
+        """Copy the results to a folder of the user's choice."""
+        chosen = qt.QFileDialog.getExistingDirectory(self._ui.saveButton, _("Save the results in"))
+        if not chosen:
+            return
+        try:
+            place = self.copy_results(Path(chosen))
+        except UserError as error:
+            self._desk.run_panel.show_problem(str(error))
+        else:
+            self._desk.run_panel.show_note(_("Saved in {place}.").format(place=place))
+
+    def _on_show_lesions(self, *_ignored: Any) -> None:
+        """Load the outlined lesions and the reference spheres as a segmentation."""
+        try:
+            self.measurements.show_segmentation(self.scored_ct)
+        except UserError as error:
+            self._desk.run_panel.show_problem(str(error))
 
     def _row(self, name: str, text: str | None) -> None:
         caption, value = getattr(self._ui, f"{name}Caption"), getattr(self._ui, f"{name}Value")

@@ -14,23 +14,31 @@ from MemorySurvivalPanels.pet_values import PET_VALUES, supplied_values, typed
 from MemorySurvivalPanels.volumes import volume_file
 
 
-def missing_choice(parameters: ScoreParameters) -> str | None:
-    """What still has to be chosen before the case can be scored, as a sentence; None when nothing is missing."""
+def image_problem(parameters: ScoreParameters) -> str | None:
+    """Why the images cannot be scored yet, as a sentence; None when both are chosen and usable."""
     if parameters.ct is None:
         return _("Choose the CT volume.")
     if parameters.pet is None:
         return _("Choose the PET volume.")
     if parameters.ct is parameters.pet:
         return _("CT and PET are the same volume; choose two different ones.")
-    if is_segmentation(parameters.roi) and not parameters.segment_id:
-        return _("Choose a segment of the segmentation.")
-    if not parameters.bundle:
-        return _("Choose a model bundle.")
     try:
         pet_file(parameters.pet)
         supplied_values(parameters)
     except UserError as error:
         return str(error)
+    return None
+
+
+def missing_choice(parameters: ScoreParameters) -> str | None:
+    """What still has to be chosen before the case can be scored, as a sentence; None when nothing is missing."""
+    problem = image_problem(parameters)
+    if problem is not None:
+        return problem
+    if is_segmentation(parameters.roi) and not parameters.segment_id:
+        return _("Choose a segment of the segmentation.")
+    if not parameters.bundle:
+        return _("Choose a model bundle.")
     return None
 
 

@@ -72,7 +72,7 @@ class Panel:
         """Click Score and wait for the end of the job."""
         assert self.ui.scoreButton.enabled, self.ui.scoreButton.toolTip
         self.ui.scoreButton.click()
-        self.wait_until(lambda: not self.widget.run_panel.running, seconds)
+        self.wait_until(lambda: not self.widget.parts.run_panel.running, seconds)
 
     def scratch_files(self) -> list[Path]:
         """What lies in Slicer's temporary folder because of the module."""

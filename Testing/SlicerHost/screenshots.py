@@ -61,9 +61,9 @@ def main(out: Path, patient: Path | None) -> None:
     parameters.allow_other_roi = patient is not None and not _is_simulated(patient)
     parameters.bundle = os.environ.get("MEMORYSURVIVAL_HOST_BUNDLE", parameters.bundle)
     widget.ui.scoreButton.click()
-    wait(lambda: widget.ui.progressBar.maximum > 1 or not widget.run_panel.running)
+    wait(lambda: widget.ui.progressBar.maximum > 1 or not widget.parts.run_panel.running)
     photograph("panel-running.png")
-    wait(lambda: not widget.run_panel.running)
+    wait(lambda: not widget.parts.run_panel.running)
     photograph("panel-result.png")
     if parameters.heatmap is not None:
         _draw_slices(ct, pet, parameters.heatmap, out)
@@ -114,7 +114,7 @@ def _lack_tags(widget: Any, wait: Callable[[Callable[[], bool]], None]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         widget._parameters.ct, widget._parameters.pet = load_study(Path(folder))
         widget.ui.scoreButton.click()
-        wait(lambda: not widget.run_panel.running)
+        wait(lambda: not widget.parts.run_panel.running)
     widget.logic.worker.close()
     widget.logic.worker = real
 
@@ -139,7 +139,7 @@ def _draw_lesion(ct: Any, pet: Any, widget: Any, out: Path) -> None:
     import slicer
     from slicer_host.slice_view import SliceView
 
-    x, y, z = widget.result_panel.measurements.lesions[0]["lesion"]["suv_max_lps_mm"]
+    x, y, z = widget.parts.result.measurements.lesions[0]["lesion"]["suv_max_lps_mm"]
     for name, orientation in (("Red", "Axial"), ("Green", "Coronal")):
         view = SliceView(name, orientation, 640, 560)
         slicer.util.setSliceViewerLayers(background=ct, foreground=pet, foregroundOpacity=0.5)
@@ -157,7 +157,7 @@ def _correct_masks(widget: Any, wait: Callable[[Callable[[], bool]], None]) -> N
     import slicer
 
     widget.ui.generateButton.click()
-    wait(lambda: not widget.run_panel.running)
+    wait(lambda: not widget.parts.run_panel.running)
     parameters = widget._parameters
     voxels = slicer.util.arrayFromSegmentBinaryLabelmap(parameters.roi, parameters.segment_id, parameters.ct)
     z, y, x = (int(each.mean()) for each in voxels.nonzero())
@@ -165,7 +165,7 @@ def _correct_masks(widget: Any, wait: Callable[[Callable[[], bool]], None]) -> N
     voxels[z + 12 : z + 14, y, x + 70] = 1
     slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, parameters.roi, parameters.segment_id, parameters.ct)
     widget.ui.checkButton.click()
-    wait(lambda: not widget.run_panel.running)
+    wait(lambda: not widget.parts.run_panel.running)
 
 
 def _draw_masks(ct: Any, region: Any, out: Path) -> None:

@@ -21,7 +21,7 @@ def study(panel: Any, tmp_path: Path) -> Any:
 
 def sent(panel: Any) -> dict[str, Any]:
     panel.ui.scoreButton.click()
-    panel.widget.run_panel.show_idle()
+    panel.widget.parts.run_panel.show_idle()
     return panel.widget.logic.worker.job
 
 
@@ -37,7 +37,7 @@ def test_dicom_goes_to_the_worker_with_what_is_shown(study: Any, tmp_path: Path)
 
 def test_sentences_name_nodes_and_not_dicom_files(study: Any, tmp_path: Path) -> None:
     job = sent(study)
-    said = study.widget.logic.with_node_names(f"{job['pet']} in {tmp_path / 'pet'} beside {job['shown']['ct']}")
+    said = study.widget.parts.score.with_node_names(f"{job['pet']} in {tmp_path / 'pet'} beside {job['shown']['ct']}")
     assert said == '"PET of the study" in "PET of the study" beside "CT of the study"'
 
 

@@ -21,7 +21,7 @@ def case(panel: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     ct, pet, _region = add_small_case()
     panel.widget._parameters.ct = ct
     panel.widget._parameters.pet = pet
-    panel.widget.mask_panel.ask = no_question
+    panel.widget.parts.masks.ask = no_question
     panel.use_worker("success")
     return panel
 
@@ -34,7 +34,7 @@ def generate(panel: Any) -> Any:
     """Click Generate masks, wait, and take the segmentation that is chosen then."""
     assert panel.ui.generateButton.enabled
     panel.ui.generateButton.click()
-    panel.wait_until(lambda: not panel.widget.run_panel.running)
+    panel.wait_until(lambda: not panel.widget.parts.run_panel.running)
     return panel.widget._parameters.roi
 
 
@@ -91,7 +91,7 @@ def test_corrected_masks_are_kept_unless_the_person_says_otherwise(case: Any, an
         asked.append((name, segments))
         return Answer(answer)
 
-    case.widget.mask_panel.ask = ask
+    case.widget.parts.masks.ask = ask
     ct = case.widget._parameters.ct
     node = generate(case)
     add_voxel(node, "skeleton", ct)
@@ -110,7 +110,7 @@ def test_a_correction_made_while_the_worker_is_busy_is_kept(case: Any) -> None:
     node = generate(case)
     case.ui.generateButton.click()
     add_voxel(node, "skeleton", ct)
-    case.wait_until(lambda: not case.widget.run_panel.running)
+    case.wait_until(lambda: not case.widget.parts.run_panel.running)
     assert voxels_of(node, "skeleton", ct)[9, 3, 2] == 1
     assert case.widget._parameters.roi is not node
 
@@ -134,7 +134,7 @@ def test_a_removed_target_is_no_trouble(case: Any) -> None:
     node = generate(case)
     case.ui.generateButton.click()
     slicer.mrmlScene.RemoveNode(node)
-    case.wait_until(lambda: not case.widget.run_panel.running)
+    case.wait_until(lambda: not case.widget.parts.run_panel.running)
     assert case.widget._parameters.roi.GetName() == "Regions of CT of the case_1"
 
 
@@ -147,7 +147,7 @@ def test_cancelling_and_failing_leave_the_panel_usable(case: Any) -> None:
         if scenario == "endless":
             case.wait_until(lambda: case.ui.messageLabel.text.startswith("child"))
             case.ui.cancelButton.click()
-        case.wait_until(lambda: not case.widget.run_panel.running)
+        case.wait_until(lambda: not case.widget.parts.run_panel.running)
         assert case.ui.messageLabel.text
         assert case.ui.generateButton.enabled
         assert all(each.name == "lock" for each in case.scratch_files())
@@ -198,7 +198,7 @@ def test_check_says_what_the_library_says(case: Any) -> None:
     logic.worker.close()
     logic.worker = client.WorkerClient(logic._worker_command, "0.1.0")
     case.ui.checkButton.click()
-    case.wait_until(lambda: not case.widget.run_panel.running, 60)
+    case.wait_until(lambda: not case.widget.parts.run_panel.running, 60)
     assert case.ui.messageLabel.text == ""
     assert case.ui.maskStatusLabel.text.splitlines() == [
         "•  The mask was edited after built-in CT segmenter 0.1.0 made it.",

@@ -23,7 +23,7 @@ def scored(panel: Any, tmp_path: Path) -> Any:
 
     def finish(measurements: Any = None, **words: Any) -> None:
         result = make_result(measurements=measurements or make_measurements(), **words)
-        panel.widget.job_finished(result, write_files(tmp_path))
+        panel.widget.parts.score.job_finished(result, write_files(tmp_path))
 
     panel.finish = finish
     return panel
@@ -189,7 +189,7 @@ def test_a_problem_with_outlines_does_not_end_a_running_job(scored: Any, tmp_pat
     (tmp_path / "lesions.nrrd").unlink()
     scored.ui.generateButton.click()
     scored.ui.lesionsButton.click()
-    assert scored.widget.run_panel.running and scored.ui.cancelButton.enabled
+    assert scored.widget.parts.run_panel.running and scored.ui.cancelButton.enabled
 
 
 def test_warnings_come_first_and_are_not_said_twice(scored: Any) -> None:
@@ -262,8 +262,8 @@ def test_what_the_worker_says_of_changed_volumes_stays(scored: Any, tmp_path: Pa
     from measured_result import make_result, write_files
 
     sentence = "The PET is shown otherwise than its DICOM says; it is taken as shown, as SUVbw."
-    scored.widget.job_noted(sentence)
-    scored.widget.job_finished({**make_result(), "shown": [sentence]}, write_files(tmp_path))
+    scored.widget.parts.score.job_noted(sentence)
+    scored.widget.parts.score.job_finished({**make_result(), "shown": [sentence]}, write_files(tmp_path))
     assert scored.ui.warningsLabel.text.endswith(sentence)
 
 

@@ -86,7 +86,7 @@ def test_success_shows_result_and_heatmap(case: Any) -> None:
     assert not case.ui.riskGroupValue.isVisible()
     assert case.ui.notesLabel.text == '•  The PET "PET of the case" was resampled onto the CT grid.'
     assert case.ui.reportButton.enabled
-    assert case.widget.result_panel.report.is_file()
+    assert case.widget.parts.result.report.is_file()
     heatmap = case.widget._parameters.heatmap
     assert heatmap.GetName() == "Heatmap of CT of the case (SIMULATED MODEL)"
     assert heatmap.GetStorageNode() is None
@@ -271,7 +271,7 @@ def test_entering_lists_the_bundles(panel: Any) -> None:
 def test_results_can_be_saved(case: Any, tmp_path: Path) -> None:
     case.use_worker("success")
     case.score()
-    place = case.widget.result_panel.copy_results(tmp_path)
+    place = case.widget.parts.result.copy_results(tmp_path)
     assert (place / "report.html").read_text() == "<p>report</p>"
     assert (place / "heatmap.nrrd").is_file()
     assert oct(place.parent.stat().st_mode) == oct(tmp_path.stat().st_mode)
@@ -369,7 +369,7 @@ def test_the_job_says_what_the_user_chose(case: Any, tmp_path: Path) -> None:
     assert (job["covariates"], job["bundle"]) == (str(table), "demonstration")
     assert sitk.GetArrayFromImage(sitk.ReadImage(job["roi"])).sum() == 4 * 8 * 7
     assert not Path(job["out"]).exists()
-    case.widget.run_panel.show_idle()
+    case.widget.parts.run_panel.show_idle()
     parameters.roi = None
     case.ui.scoreButton.click()
     assert sent.pop()[1]["roi"] is None

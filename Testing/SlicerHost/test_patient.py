@@ -16,7 +16,7 @@ def study(panel: Any, tmp_path: Path) -> Any:
     """The panel with a DICOM study of 2020-01-31 chosen, twelve days later."""
     from dicom_nodes import load_study
 
-    panel.widget.banner.today = lambda: TODAY
+    panel.widget.parts.banner.today = lambda: TODAY
     parameters = panel.widget._parameters
     parameters.ct, parameters.pet = load_study(tmp_path)
     return panel
@@ -58,7 +58,7 @@ def test_files_without_a_name_say_so(panel: Any) -> None:
 def test_the_subject_hierarchy_is_asked_too(panel: Any) -> None:
     from scenes import add_small_case
 
-    panel.widget.banner.today = lambda: TODAY
+    panel.widget.parts.banner.today = lambda: TODAY
     ct, pet, _roi = add_small_case()
     file_under_patient(ct, "Roe^Jan=^^", "4711", "20200212")
     panel.widget._parameters.ct, panel.widget._parameters.pet = ct, pet
@@ -127,16 +127,16 @@ def test_doubt_about_identity_is_asked(study: Any, together: bool) -> None:
         asked.append(list(differences))
         return together
 
-    study.widget.ask_identity = answer
+    study.widget.parts.score.ask_identity = answer
     study.use_worker("identity")
     study.ui.scoreButton.click()
-    study.wait_until(lambda: bool(asked) and not study.widget.run_panel.running)
+    study.wait_until(lambda: bool(asked) and not study.widget.parts.run_panel.running)
     assert asked == [["The CT and the PET are of different studies, 3 days apart."]]
     if together:
         assert study.ui.logRiskValue.text == "+0.421"
         asked.clear()
         study.ui.scoreButton.click()  # the answer held for that run alone
-        study.wait_until(lambda: bool(asked) and not study.widget.run_panel.running)
+        study.wait_until(lambda: bool(asked) and not study.widget.parts.run_panel.running)
     else:
         assert study.ui.noResultLabel.isVisible()
         assert study.ui.messageLabel.text.startswith("The CT and the PET are of different studies")
@@ -149,19 +149,19 @@ def test_a_doubt_that_the_library_cannot_have_is_asked_first(study: Any, togethe
     from dicom_nodes import Recorder, state_units
 
     asked: list[list[str]] = []
-    study.widget.ask_identity = lambda differences: asked.append(list(differences)) or together
+    study.widget.parts.score.ask_identity = lambda differences: asked.append(list(differences)) or together
     worker = study.widget.logic.worker = Recorder()
     state_units(study.widget._parameters.pet, "{SUVbw}g/ml")
     study.ui.scoreButton.click()
     assert asked == [] and len(worker.sent) == 1
-    study.widget.run_panel.show_idle()
+    study.widget.parts.run_panel.show_idle()
     file_under_patient(study.widget._parameters.pet, "Roe^Jan", "4711", "20200131")
     study.widget._parameters.pet.SetAttribute("DICOM.instanceUIDs", "")
     study.ui.scoreButton.click()
     assert asked == [["CT and PET seem to be of different patients or studies, as the top of the panel shows."]]
     assert len(worker.sent) == (2 if together else 1)
     assert worker.job["confirm_identity"] is False
-    assert study.widget.run_panel.running is together
+    assert study.widget.parts.run_panel.running is together
     assert study.ui.messageLabel.text == ("" if together else asked[0][0])
 
 
@@ -186,7 +186,7 @@ def test_an_answer_about_images_that_are_gone_scores_nothing(study: Any, change:
             study.ui.scoreButton.click()
         return True
 
-    study.widget.ask_identity = answer
+    study.widget.parts.score.ask_identity = answer
     study.ui.scoreButton.click()
     worker.sent[-1][2].job_failed(Failure("They differ.", "IdentityMismatch", {"differences": ["They differ."]}))
     for _round in range(3):

@@ -22,7 +22,7 @@ def study(panel: Any, tmp_path: Path) -> Any:
 def sent(panel: Any) -> dict[str, Any]:
     assert panel.ui.scoreButton.enabled, panel.ui.stageLabel.text
     panel.ui.scoreButton.click()
-    panel.widget.run_panel.show_idle()
+    panel.widget.parts.run_panel.show_idle()
     return panel.widget.logic.worker.job["supplied"]
 
 

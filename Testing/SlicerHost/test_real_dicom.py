@@ -67,10 +67,10 @@ def test_a_real_study_is_scored_from_dicom(study: Any) -> None:
     study.ui.explainCheckBox.checked = False
     study.ui.allowOtherRoiCheckBox.checked = True
     said: list[str] = []
-    study.widget.job_noted = said.append
+    study.widget.parts.score.job_noted = said.append
     study.score(SECONDS)
     assert study.ui.messageLabel.text == ""
-    record = study.widget.result_panel.report.with_name("result.json").read_text(encoding="utf-8")
+    record = study.widget.parts.result.report.with_name("result.json").read_text(encoding="utf-8")
     assert '"CT": "DICOM series' in record and '"PET": "DICOM series' in record
     assert not any("is shown otherwise" in text for text in said)
     assert "uptake" in study.ui.warningsLabel.text + study.ui.notesLabel.text

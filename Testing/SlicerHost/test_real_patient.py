@@ -104,7 +104,7 @@ def test_real_patient(panel: Any, real_data: Path, log_risks: dict[str, float]) 
     ct, mask, heatmap = score_patient(panel, real_data / "petct_sts10" / PATIENT, lambda node: None)
     assert_at_its_place(ct, mask, heatmap)
     assert "SIMULATED MODEL" in panel.ui.modelLabel.text
-    assert panel.widget.result_panel.report.is_file()
+    assert panel.widget.parts.result.report.is_file()
     assert "engineering use" in panel.ui.notesLabel.text
     assert not panel.ui.riskGroupValue.isVisible()
     assert not panel.ui.positionValue.isVisible()

@@ -1,0 +1,84 @@
+"""All parts of the panel, from its top to its bottom, and the steps in their headings."""
+
+from collections.abc import Callable
+from typing import Any
+
+from MemorySurvivalPanels.case_panel import CasePanel
+from MemorySurvivalPanels.desk import Desk
+from MemorySurvivalPanels.mask_panel import MaskPanel
+from MemorySurvivalPanels.model_panel import ModelPanel
+from MemorySurvivalPanels.parameters import ScoreParameters
+from MemorySurvivalPanels.part import Part
+from MemorySurvivalPanels.patient import PatientBanner
+from MemorySurvivalPanels.pet_values_panel import PetValuesPanel
+from MemorySurvivalPanels.result_panel import ResultPanel
+from MemorySurvivalPanels.run_panel import RunPanel
+from MemorySurvivalPanels.score_run import ScoreRun
+from MemorySurvivalPanels.scratch import ScratchFolder
+from MemorySurvivalPanels.step import StepHeader
+from MemorySurvivalPanels.worker_protocol import WorkerProtocol
+
+
+class PanelParts:
+    """Makes the parts and passes on what the widget is told; the order is that of the work."""
+
+    def __init__(
+        self, ui: Any, worker: Callable[[], WorkerProtocol], scratch: ScratchFolder, changed: Callable[[], None]
+    ) -> None:
+        self.run_panel = RunPanel(ui)
+        desk = Desk(ui, self.run_panel, worker, scratch, changed)
+        self.banner = PatientBanner(ui)
+        self.pet_values = PetValuesPanel(desk)
+        self.case = CasePanel(desk)
+        self.masks = MaskPanel(desk)
+        self.model = ModelPanel(desk)
+        self.result = ResultPanel(desk)
+        self.score = ScoreRun(desk, self.banner, self.pet_values, self.result)
+        self.all: tuple[Part, ...] = (
+            self.banner,
+            self.pet_values,
+            self.case,
+            self.masks,
+            self.model,
+            self.score,
+            self.result,
+        )
+        headings = [(part, part.find_heading(ui)) for part in self.all]
+        self._headers = [(part, StepHeader(*heading)) for part, heading in headings if heading is not None]
+        self.run_panel.watch(self._show_steps)
+
+    def bind(self, parameters: ScoreParameters | None) -> None:
+        """Show and change these parameters from now on."""
+        for part in self.all:
+            part.bind(parameters)
+        self._show_steps()
+
+    def update(self) -> None:
+        """Show what is so now."""
+        for part in self.all:
+            part.update()
+        self._show_steps()
+
+    def enter(self) -> None:
+        """The user opens the module."""
+        for part in self.all:
+            part.enter()
+
+    def leave(self) -> None:
+        """The user opens another module."""
+        for part in self.all:
+            part.leave()
+
+    def scene_closed(self) -> None:
+        """The nodes are gone."""
+        for part in self.all:
+            part.scene_closed()
+
+    def close(self) -> None:
+        """The module goes away."""
+        for part in self.all:
+            part.close()
+
+    def _show_steps(self) -> None:
+        for part, header in self._headers:
+            header.show(part.step())

@@ -1,0 +1,213 @@
+"""From a click on Score to a result: what is asked first, the job, and what is done when it ends."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from MemorySurvivalPanels.desk import Desk
+from MemorySurvivalPanels.display import show_heatmap
+from MemorySurvivalPanels.errors import UserError
+from MemorySurvivalPanels.identity_question import ask_about_identity
+from MemorySurvivalPanels.part import Part
+from MemorySurvivalPanels.patient import PatientBanner
+from MemorySurvivalPanels.pet_values_panel import PetValuesPanel
+from MemorySurvivalPanels.result_panel import ResultPanel, heatmap_limit
+from MemorySurvivalPanels.score_job import chosen_inputs, chosen_run, missing_choice, name_files, score_job
+from MemorySurvivalPanels.step import Step, StepState
+from MemorySurvivalPanels.worker_protocol import Failure, Progress
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What was scored: the node that the result lies on, and the choices, to tell whether they are still the same."""
+
+    ct: slicer.vtkMRMLScalarVolumeNode
+    inputs: tuple[str, ...]
+    run: tuple[str, ...]
+
+
+class ScoreRun(Part):
+    """The step "Score", and the listener of its job. `ask_identity` is asked when images may not belong together."""
+
+    def __init__(
+        self, desk: Desk, banner: PatientBanner, pet_values: PetValuesPanel, result_panel: ResultPanel
+    ) -> None:
+        self._desk = desk
+        self._run_panel = desk.run_panel
+        self._banner = banner
+        self._pet_values = pet_values
+        self._result_panel = result_panel
+        self._job_folder: Path | None = None
+        self._node_names: dict[str, str] = {}
+        self._problem = ""
+        self._has_result = False
+        self.scored: Scored | None = None
+        self.ask_identity: Callable[[Sequence[str]], bool] = ask_about_identity
+        desk.ui.scoreButton.clicked.connect(self._on_score)
+        desk.ui.cancelButton.clicked.connect(self.cancel)
+
+    def update(self) -> None:
+        """Say what is missing, and whether the result is still of what is chosen."""
+        if self.parameters is None:
+            return
+        self._run_panel.set_missing_choice(missing_choice(self.parameters))
+        self._result_panel.set_stale(self.stale)
+
+    @property
+    def stale(self) -> bool:
+        """Whether something else is chosen than what was scored."""
+        return (
+            self.scored is not None and self.parameters is not None and self.scored.run != chosen_run(self.parameters)
+        )
+
+    def step(self) -> Step | None:
+        """Where scoring stands."""
+        if self.parameters is None:
+            return None
+        if self._run_panel.running:
+            return Step(StepState.BUSY)
+        missing = missing_choice(self.parameters)
+        if missing is not None:
+            return Step(StepState.TO_DO, missing)
+        if self._problem:
+            return Step(StepState.ATTENTION)
+        if self._has_result:
+            return Step(StepState.STALE if self.stale else StepState.DONE)
+        return Step(StepState.TO_DO)
+
+    def find_heading(self, ui: Any) -> tuple[Any, Any] | None:
+        """The section "Score"."""
+        return ui.scoreSection, ui.scoreNextLabel
+
+    def _on_score(self, *_ignored: Any) -> None:
+        """Hand the case to the worker; first ask about a doubt that the library cannot have."""
+        differences = self._banner.own_doubts(self.parameters)
+        if not differences or self.ask_identity(differences):
+            self.score(confirm_identity=False)
+        else:
+            self._run_panel.show_problem(" ".join(differences))
+
+    def score(self, *, confirm_identity: bool = False) -> None:
+        """Write the case to files and hand it to the worker.
+
+        `confirm_identity` holds for this run alone: a person has just said that the images belong together.
+        """
+        self._problem, self._has_result = "", False
+        self._result_panel.clear()
+        self._run_panel.show_running()
+        try:
+            self._submit(confirm_identity)
+        except UserError as error:
+            self._end(str(error), problem=True)
+
+    def _submit(self, confirm_identity: bool) -> None:
+        parameters = self.parameters
+        self._remove_job()
+        self._job_folder = self._desk.scratch.new_folder()
+        inputs = self._job_folder / "inputs"
+        inputs.mkdir()
+        job = score_job(parameters, inputs, self._job_folder / "result", confirm_identity=confirm_identity)
+        self.scored = Scored(parameters.ct, chosen_inputs(parameters), chosen_run(parameters))
+        self._node_names = name_files(job, parameters)
+        self._desk.worker().submit("score", job, self)
+
+    def cancel(self, *_ignored: Any) -> None:
+        """Stop the job, with every process that it started."""
+        self._desk.worker().cancel()
+
+    def forget(self) -> None:
+        """The scene is gone, and so are the files."""
+        self.scored, self._job_folder, self._has_result, self._problem = None, None, False, ""
+        self._result_panel.clear()
+        self._run_panel.show_idle()
+
+    scene_closed = forget
+
+    def job_progressed(self, progress: Progress) -> None:
+        """One step further."""
+        self._run_panel.show_progress(progress)
+
+    def job_noted(self, text: str) -> None:
+        """The worker wants the user to know something."""
+        self._run_panel.show_note(self.with_node_names(text))
+
+    def job_finished(self, result: Mapping[str, Any], files: Mapping[str, str | None]) -> None:
+        """Show the result and lay the heatmap over the CT."""
+        self._has_result = True
+        notes = [self.with_node_names(str(note)) for note in result.get("notes") or []]
+        self._result_panel.show({**result, "notes": notes}, files, self.scored.ct if self.scored else None)
+        sentence = self._show_heatmap(result, files.get("heatmap"))
+        self._end(sentence, problem=bool(sentence))
+
+    def _show_heatmap(self, result: Mapping[str, Any], heatmap: str | None) -> str:
+        """Lay the heatmap over the CT; a sentence where that cannot be."""
+        if not heatmap or self.scored is None or self.scored.ct is None:
+            return ""
+        limit = heatmap_limit(result.get("heatmap") or {})
+        try:
+            node = show_heatmap(
+                Path(heatmap), self.scored.ct, limit, _("Change of log-risk"), str(result.get("label") or "")
+            )
+        except (OSError, RuntimeError):
+            return _("The heatmap cannot be read; the report has it.")
+        if self.parameters is not None:
+            self.parameters.heatmap = node
+        return ""
+
+    def job_failed(self, failure: Failure) -> None:
+        """The worker said why, or died; what it lacks can be filled in, and whom it doubts can be confirmed."""
+        self._end(self.with_node_names(failure.sentence), problem=True)
+        if not self._still_chosen():
+            return
+        if failure.kind == "MissingPetTags":
+            self._pet_values.show_missing(failure.details.get("missing") or [])
+        elif failure.kind == "IdentityMismatch":
+            differences = [str(each) for each in failure.details.get("differences") or [failure.sentence]]
+            # Asked when the worker's signal is over: a dialog has an event loop of its own.
+            qt.QTimer.singleShot(0, lambda: self._ask_and_score(differences))
+
+    def job_cancelled(self) -> None:
+        """The user changed their mind."""
+        self._end(_("Cancelled."), problem=False)
+        self._remove_job()
+
+    def _end(self, sentence: str, *, problem: bool) -> None:
+        """The job is over: its copies of the images are not needed any more."""
+        if self._job_folder is not None:
+            shutil.rmtree(self._job_folder / "inputs", ignore_errors=True)
+        self._problem = sentence if problem else ""
+        self._run_panel.show_idle(sentence, problem=problem)
+        self._desk.changed()
+
+    def _ask_and_score(self, differences: Sequence[str]) -> None:
+        """Score again, this once without the doubt, if the user says so and nothing was changed meanwhile."""
+        if self._may_score_again() and self.ask_identity(differences) and self._may_score_again():
+            self.score(confirm_identity=True)
+
+    def _may_score_again(self) -> bool:
+        return self._still_chosen() and not self._run_panel.running and missing_choice(self.parameters) is None
+
+    def _still_chosen(self) -> bool:
+        """Whether the panel shows the very case that was handed to the worker."""
+        return (
+            self.parameters is not None
+            and self.scored is not None
+            and self.scored.inputs == chosen_inputs(self.parameters)
+        )
+
+    def with_node_names(self, sentence: str) -> str:
+        """The worker names files; the user knows their volumes by name."""
+        for path, name in self._node_names.items():
+            sentence = sentence.replace(path, f'"{name}"')
+        return sentence
+
+    def _remove_job(self) -> None:
+        if self._job_folder is not None:
+            shutil.rmtree(self._job_folder, ignore_errors=True)
+            self._job_folder = None
