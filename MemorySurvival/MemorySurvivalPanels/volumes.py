@@ -10,6 +10,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
+from MemorySurvivalPanels import busy
 from MemorySurvivalPanels.errors import UserError
 
 _READABLE = (".nrrd", ".nhdr", ".nii", ".nii.gz", ".mha", ".mhd")
@@ -31,7 +32,9 @@ def volume_file(node: slicer.vtkMRMLVolumeNode, what: str, folder: Path) -> Path
         raise UserError(
             _('The {what} "{name}" is a colour image; choose a scalar volume.').format(what=what, name=node.GetName())
         )
-    return write_image(slicer.util.arrayFromVolume(node), ijk_to_world(node, what), folder)
+    matrix = ijk_to_world(node, what)
+    with busy.phase(_("Handing the {what} over").format(what=what)):
+        return write_image(slicer.util.arrayFromVolume(node), matrix, folder)
 
 
 def untouched_file(node: slicer.vtkMRMLVolumeNode) -> Path | None:
@@ -82,9 +85,10 @@ def ijk_to_world(node: slicer.vtkMRMLVolumeNode, what: str) -> np.ndarray:
 
 def fill_volume(node: slicer.vtkMRMLScalarVolumeNode, path: Path) -> None:
     """Put an image file's voxels and place into a fresh node, which keeps no link to the file."""
-    image = sitk.ReadImage(str(path))
-    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(file_ijk_to_ras(image)))
-    slicer.util.updateVolumeFromArray(node, sitk.GetArrayFromImage(image))
+    with busy.phase(_("Reading the result")):
+        image = sitk.ReadImage(str(path))
+        node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(file_ijk_to_ras(image)))
+        slicer.util.updateVolumeFromArray(node, sitk.GetArrayViewFromImage(image))
 
 
 def require_linear(transform: slicer.vtkMRMLTransformNode, what: str, name: str) -> None:
@@ -113,6 +117,7 @@ def write_image(
     try:
         sitk.WriteImage(image, str(path), useCompression=False)
     except RuntimeError as error:
+        path.unlink(missing_ok=True)  # half a file only takes space
         raise UserError(
             _("The images cannot be written to {folder}; free some disk space there.").format(folder=folder)
         ) from error

@@ -1,9 +1,8 @@
-"""The worker process: started when first needed, spoken to in JSON lines, ended with everything it started."""
+"""The client of the worker: jobs wait their turn, run one at a time, and can be stopped within a second."""
 
 import json
 import logging
 import os
-import re
 import shutil
 import sys
 from collections import deque
@@ -16,20 +15,23 @@ import qt
 from slicer.i18n import tr as _
 
 from MemorySurvivalPanels.errors import UserError
+from MemorySurvivalPanels.worker_process import End, WorkerProcess, end_retired
 from MemorySurvivalPanels.worker_protocol import PROTOCOL_VERSION, Failure, JobListener, Progress, WorkerCommand
 
 _LOG = logging.getLogger(__name__)
 
-SILENCE_CHECK_MS = 5_000
-SILENT_CHECKS_ALLOWED = 24
-"""A worker beats every second; two minutes of nothing mean that it hangs. Counted in checks, not in seconds, so
-that a viewer that was itself blocked does not blame the worker."""
+CANCEL_PATIENCE_MS = 600
+"""How long a job that the user cancelled may take to stop by itself before its process tree is ended."""
+
+INTERRUPT_PATIENCE_MS = 3_000
+"""The same for a background job that stands in the way: a new process would take about as long to warm up."""
 
 
 def library_worker_command(library_root: Path, folder: Path) -> WorkerCommand:
     """The library's worker under Slicer's own Python (PythonSlicer), run in an empty `folder`.
 
-    The folder matters because `python -m` puts it before everything else on the import path.
+    The folder matters because `python -m` puts it before everything else on the import path, and because temporary
+    files of the worker and of the programs it starts go there too, so that they end with it.
     """
     path = [str(library_root), os.environ.get("PYTHONPATH", "")]
     return WorkerCommand(
@@ -39,16 +41,24 @@ def library_worker_command(library_root: Path, folder: Path) -> WorkerCommand:
             "PYTHONPATH": os.pathsep.join(part for part in path if part),
             "PYTHONUTF8": "1",
             "PYTHONUNBUFFERED": "1",
+            **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder)),
         },
         folder=folder,
     )
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Job:
+    """One job on its way. `cancelled`: the user gave it up; `interrupted`: it shall start over later."""
+
     id: str
     line: bytes
     listener: JobListener
+    background: bool
+    started: bool = False
+    sent_twice: bool = False
+    cancelled: bool = False
+    interrupted: bool = False
 
 
 class WorkerClient:
@@ -60,242 +70,193 @@ class WorkerClient:
     def __init__(self, command: Callable[[], WorkerCommand], expected_version: str) -> None:
         self._command = command
         self._expected_version = expected_version
-        self._process: _Process | None = None
+        self._process: WorkerProcess | None = None
         self._ready = False
         self._running: _Job | None = None
         self._waiting: deque[_Job] = deque()
+        self._background: deque[_Job] = deque()
         self._count = 0
+        self._patience = qt.QTimer()
+        self._patience.setSingleShot(True)
+        self._patience.timeout.connect(self._lose_patience)
 
     @property
     def busy(self) -> bool:
-        """Whether a job runs or waits."""
-        return self._running is not None or bool(self._waiting)
+        """Whether a job that the user waits for runs or waits."""
+        return bool(self._waiting) or (self._running is not None and not self._running.background)
 
     @property
     def process_ids(self) -> list[int]:
         """The worker's process numbers, as Qt and as the worker itself know them; empty where none runs."""
         return self._process.ids if self._process is not None else []
 
-    def submit(self, job: str, parameters: Mapping[str, Any], listener: JobListener) -> None:
-        """Do the job when those before it are done."""
+    def submit(
+        self, job: str, parameters: Mapping[str, Any], listener: JobListener, *, background: bool = False
+    ) -> None:
+        """Do the job when those before it are done; a background job makes way for every other."""
         self._count += 1
         request = {"id": str(self._count), "job": job, "parameters": dict(parameters)}
         line = json.dumps(request).encode() + b"\n"
-        self._waiting.append(_Job(str(self._count), line, listener))
-        if self._process is None:
-            self._start()
-        self._send_next()
+        queue = self._background if background else self._waiting
+        queue.append(_Job(str(self._count), line, listener, background))
+        running = self._running
+        in_the_way = not background and running is not None and running.background
+        if in_the_way and not running.cancelled and not running.interrupted:
+            running.interrupted = True
+            self._ask_to_stop(INTERRUPT_PATIENCE_MS)
+        self._go_on()
 
     def cancel(self) -> None:
-        """Stop every job now; the listeners are told. The next job starts a fresh process."""
-        jobs = self._drop_everything()
-        for job in jobs:
-            job.listener.job_cancelled()
+        """Stop the jobs that the user waits for; each listener is told when its job has ended, within a second."""
+        self._cancel(self._waiting, background=False)
+
+    def cancel_background(self) -> None:
+        """Stop the background jobs; each listener is told when its job has ended, within a second."""
+        self._cancel(self._background, background=True)
 
     def close(self) -> None:
-        """Stop every job now; nobody is told."""
-        self._drop_everything()
+        """Stop every job now and wait for the end of the processes; nobody is told."""
+        self._forget_everything()
+        end_retired()
+
+    def _cancel(self, queue: "deque[_Job]", background: bool) -> None:
+        given_up = list(queue)
+        queue.clear()
+        running = self._running
+        if running is not None and running.background == background and not running.cancelled:
+            running.cancelled = True
+            self._ask_to_stop(CANCEL_PATIENCE_MS)
+            running.listener.job_progressed(Progress(_("Cancelling"), 0, 0, None))
+        for job in given_up:
+            job.listener.job_cancelled()
+
+    def _ask_to_stop(self, patience_ms: int) -> None:
+        """Ask the running job to stop; when that takes too long its process is ended."""
+        if self._process is not None:  # else it is being ended already
+            self._process.write(json.dumps({"cancel": self._running.id}).encode() + b"\n")
+            self._patience.start(patience_ms)
+
+    def _lose_patience(self) -> None:
+        process, self._process = self._process, None
+        job = self._running
+        process.kill(lambda: self._stopped(job))
+
+    def _stopped(self, job: _Job) -> None:
+        """The running job has ended because it should."""
+        if job is not self._running:  # everything was forgotten meanwhile
+            return
+        self._running = None
+        self._patience.stop()
+        if not job.cancelled:
+            job.interrupted = job.started = False
+            self._background.appendleft(job)
+        self._go_on()
+        if job.cancelled:
+            job.listener.job_cancelled()
+
+    def _go_on(self) -> None:
+        """Send the next job where none runs; start a process for it where there is none."""
+        if self._running is not None or not (self._waiting or self._background):
+            return
+        if self._process is None:
+            self._start()
+        elif self._ready:
+            self._running = (self._waiting or self._background).popleft()
+            self._process.write(self._running.line)
 
     def _start(self) -> None:
         try:
             command = self._command()
         except UserError as error:
-            self._fail(str(error))
+            self._fail_all(Failure(str(error)))
             return
         self._ready = False
-        self._process = _Process(command, self._handle, self._ended)
+        self._process = WorkerProcess(command, self._handle, self._ended)
+        self._process.start()
 
-    def _send_next(self) -> None:
-        if self._process is not None and self._ready and self._running is None and self._waiting:
-            self._running = self._waiting.popleft()
-            self._process.write(self._running.line)
-
-    def _drop_everything(self) -> list[_Job]:
+    def _forget_everything(self) -> list[_Job]:
         process, self._process = self._process, None
-        jobs = [*([self._running] if self._running else []), *self._waiting]
+        jobs = [*([self._running] if self._running else []), *self._waiting, *self._background]
         self._running = None
+        self._patience.stop()
         self._waiting.clear()
+        self._background.clear()
         if process is not None:
             process.kill()
         return jobs
 
-    def _fail(self, sentence: str) -> None:
-        """End with the process whatever was asked of it: the cause concerns every waiting job alike."""
-        for job in self._drop_everything():
-            job.listener.job_failed(Failure(sentence))
+    def _fail_all(self, failure: Failure) -> None:
+        """No job can be done by a process that does not even start: end with whatever was asked of it."""
+        for job in self._forget_everything():
+            if job.cancelled:
+                job.listener.job_cancelled()
+            else:
+                job.listener.job_failed(failure)
 
-    def _ended(self, how: str) -> None:
-        if self.busy:
-            self._fail(how)
-        else:  # a worker leaves by itself after idle minutes
-            self._process = None
+    def _ended(self, end: End) -> None:
+        """The process is gone: the job that it had in hand failed, unless it should stop or had not begun."""
+        self._process = None
+        job = self._running
+        if not self._ready:
+            self._fail_all(Failure(end.sentence, log=end.log))
+        elif job is None:  # a worker leaves by itself after idle minutes
+            self._go_on()
+        elif job.cancelled or job.interrupted:
+            self._stopped(job)
+        elif end.regular and not job.started and not job.sent_twice:  # it was leaving when the job came
+            self._running = None
+            job.sent_twice = True
+            (self._background if job.background else self._waiting).appendleft(job)
+            self._go_on()
+        else:
+            self._running = None
+            self._go_on()
+            job.listener.job_failed(Failure(end.sentence, log=end.log))
 
     def _handle(self, event: Mapping[str, Any]) -> None:
-        kind = event.get("event")
+        kind, job = event.get("event"), self._running
         if kind == "ready":
             self._greet(event)
-        elif kind == "heartbeat" or self._running is None or event.get("id") != self._running.id:
+        elif kind == "heartbeat" or job is None or event.get("id") != job.id:
+            return
+        elif kind == "started":
+            job.started = True
+        elif kind == "cancelled" or (kind in ("finished", "failed") and job.cancelled):
+            self._stopped(job)
+        elif job.cancelled or (job.interrupted and kind in ("progress", "note")):
             return
         elif kind == "progress":
-            self._running.listener.job_progressed(
-                Progress(
-                    str(event.get("stage", "")),
-                    int(event.get("done", 0)),
-                    int(event.get("total", 0)),
-                    event.get("eta_s"),
-                )
-            )
+            done, total = int(event.get("done", 0)), int(event.get("total", 0))
+            job.listener.job_progressed(Progress(str(event.get("stage", "")), done, total, event.get("eta_s")))
         elif kind == "note":
-            self._running.listener.job_noted(str(event.get("text", "")))
+            job.listener.job_noted(str(event.get("text", "")))
         elif kind in ("finished", "failed"):
-            job, self._running = self._running, None
-            self._send_next()
-            if kind == "finished":
-                job.listener.job_finished(event.get("result") or {}, event.get("files") or {})
-            else:
-                _LOG.warning("Job %s failed: %s", job.id, event)
-                sentence = str(event.get("message") or _("The scoring failed."))
-                job.listener.job_failed(Failure(sentence, str(event.get("kind") or ""), event.get("details") or {}))
+            self._take_outcome(job, event)
+
+    def _take_outcome(self, job: _Job, event: Mapping[str, Any]) -> None:
+        self._running = None
+        self._patience.stop()
+        log = self._process.log
+        self._go_on()
+        if event["event"] == "finished":
+            job.listener.job_finished(event.get("result") or {}, event.get("files") or {})
+            return
+        _LOG.warning("Job %s failed: %s", job.id, event)
+        sentence = str(event.get("message") or _("The scoring failed."))
+        kind, details = str(event.get("kind") or ""), event.get("details") or {}
+        job.listener.job_failed(Failure(sentence, kind, details, log))
 
     def _greet(self, event: Mapping[str, Any]) -> None:
         version = event.get("version")
         if event.get("protocol") != PROTOCOL_VERSION or version != self._expected_version:
-            self._fail(
-                _(
-                    "The scoring process is version {found}, but this panel is version {expected}; "
-                    "remove the other copy of MemorySurvivalLib and restart Slicer."
-                ).format(found=version, expected=self._expected_version)
+            self._fail_all(
+                Failure(
+                    _(
+                        "The scoring process is version {found}, but this panel is version {expected}; "
+                        "remove the other copy of MemorySurvivalLib and restart Slicer."
+                    ).format(found=version, expected=self._expected_version)
+                )
             )
             return
         self._ready = True
-        self._send_next()
-
-
-class _Process:
-    """One worker process from its start to its end. After kill() it never calls back."""
-
-    def __init__(
-        self,
-        command: WorkerCommand,
-        handle: Callable[[Mapping[str, Any]], None],
-        ended: Callable[[str], None],
-    ) -> None:
-        self._command = command
-        self._handle = handle
-        self._ended = ended
-        self._open = True
-        self._pending = b""
-        self._complaints: deque[str] = deque(maxlen=50)
-        self._own_id: int | None = None
-        self._silent_checks = 0
-
-        environment = qt.QProcessEnvironment.systemEnvironment()
-        for name, text in command.environment.items():
-            environment.insert(name, text)
-        self._process = qt.QProcess()
-        self._process.setProcessEnvironment(environment)
-        if command.folder is not None:
-            self._process.setWorkingDirectory(str(command.folder))
-        self._process.readyReadStandardOutput.connect(self._read_output)
-        self._process.readyReadStandardError.connect(self._read_complaints)
-        self._process.finished.connect(self._on_finished)
-        self._process.errorOccurred.connect(self._on_error)
-        self._watchdog = qt.QTimer()
-        self._watchdog.setInterval(SILENCE_CHECK_MS)
-        self._watchdog.timeout.connect(self._check_silence)
-        self._watchdog.start()
-        # Qt gives a console program no window when its parent has none, so nothing flashes up on Windows.
-        self._process.start(command.program, list(command.arguments))
-
-    @property
-    def ids(self) -> list[int]:
-        known = [int(self._process.processId()), self._own_id or 0]
-        return sorted({number for number in known if number > 0})
-
-    def write(self, line: bytes) -> None:
-        self._process.write(line)
-
-    def kill(self) -> None:
-        """End the process with everything it started and forget it."""
-        self._open = False
-        self._watchdog.stop()
-        if self._process.state() != qt.QProcess.NotRunning:
-            from MemorySurvivalLib.processes import kill_tree
-
-            for number in self.ids:
-                kill_tree(number)
-            self._process.waitForFinished(5_000)
-        # This may run inside one of the process's own signals, and Qt must not lose an object that is speaking.
-        _RETIRED.append(self)
-        qt.QTimer.singleShot(0, _RETIRED.clear)
-
-    def _read_output(self) -> None:
-        self._pending += bytes(self._process.readAllStandardOutput().data())
-        *lines, self._pending = self._pending.split(b"\n")
-        for line in lines:
-            self._silent_checks = 0
-            if self._open and line.strip():
-                self._take(line)
-
-    def _take(self, line: bytes) -> None:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            _LOG.warning("The scoring process wrote a line that is not JSON: %r", line[:200])
-            return
-        if not isinstance(event, dict):
-            _LOG.warning("The scoring process wrote a line that is not an event: %r", line[:200])
-            return
-        if event.get("event") == "ready":
-            self._own_id = int(event.get("pid") or 0)
-        self._handle(event)
-
-    def _read_complaints(self) -> None:
-        text = bytes(self._process.readAllStandardError().data()).decode(errors="replace")
-        for line in text.splitlines():
-            self._complaints.append(line)
-            _LOG.info("worker: %s", line)
-
-    def _check_silence(self) -> None:
-        self._silent_checks += 1
-        if self._open and self._silent_checks > SILENT_CHECKS_ALLOWED:
-            self._end(_("The scoring process stopped answering and was ended; try again."))
-
-    def _on_error(self, error: Any) -> None:
-        if error == qt.QProcess.FailedToStart:
-            self._end(
-                _("The scoring process cannot be started with {program}; install the extension again.").format(
-                    program=self._command.program
-                )
-            )
-
-    def _on_finished(self, *_ignored: Any) -> None:
-        if not self._open:  # killed: nobody wants to hear of its end
-            return
-        self._read_output()
-        self._read_complaints()
-        missing = re.search(r"No module named '([\w.]+)'", "\n".join(self._complaints))
-        if missing and self._own_id is None:
-            self._end(
-                _(
-                    'The scoring process needs the Python package "{package}", which is not installed; '
-                    "see Installation in the documentation."
-                ).format(package=missing.group(1).partition(".")[0])
-            )
-            return
-        _LOG.error("The scoring process ended: %s", "\n".join(self._complaints))
-        self._end(
-            _(
-                "The scoring process stopped unexpectedly (exit code {code}); "
-                "the application log says more, and Score starts it again."
-            ).format(code=self._process.exitCode())
-        )
-
-    def _end(self, how: str) -> None:
-        if self._open:
-            self.kill()
-            self._ended(how)
-
-
-_RETIRED: list[_Process] = []
-"""Processes that have ended, kept until the event loop has left their signals."""
+        self._go_on()

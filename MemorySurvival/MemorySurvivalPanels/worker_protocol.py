@@ -20,11 +20,15 @@ class Progress:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a job failed, in one sentence; the error's class and what a panel may ask for, where the library says so."""
+    """Why a job failed, in one sentence; the error's class and what a panel may ask for, where the library says so.
+
+    `log` holds the last lines that the worker wrote, oldest first; empty where no worker had been started.
+    """
 
     sentence: str
     kind: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
+    log: tuple[str, ...] = ()
 
 
 class JobListener(Protocol):
@@ -42,17 +46,26 @@ class JobListener(Protocol):
 
 
 class WorkerProtocol(Protocol):
-    """Does jobs one after the other, in the order they came."""
+    """Does jobs one after the other, in the order they came; background jobs while nothing else is to be done."""
 
     @property
     def busy(self) -> bool:
-        """Whether a job runs or waits."""
+        """Whether a job that the user waits for runs or waits."""
 
-    def submit(self, job: str, parameters: Mapping[str, Any], listener: JobListener) -> None:
-        """Do the job when those before it are done."""
+    def submit(
+        self, job: str, parameters: Mapping[str, Any], listener: JobListener, *, background: bool = False
+    ) -> None:
+        """Do the job when those before it are done.
+
+        A background job runs only while no other job waits. One that comes interrupts it; it then starts over later,
+        which its listener does not notice.
+        """
 
     def cancel(self) -> None:
-        """Stop every job now; the listeners are told. The next job starts afresh."""
+        """Stop the jobs that the user waits for; each listener is told when its job has ended, within a second."""
+
+    def cancel_background(self) -> None:
+        """The same for the background jobs."""
 
     def close(self) -> None:
         """Stop every job now; nobody is told."""
@@ -60,7 +73,10 @@ class WorkerProtocol(Protocol):
 
 @dataclass(frozen=True)
 class WorkerCommand:
-    """The command line of the worker process, what is set in its environment, and where it runs."""
+    """The command line of the worker process, what is set in its environment, and where it runs.
+
+    `folder` is the process's own: it is removed with everything in it when the process has ended.
+    """
 
     program: str
     arguments: tuple[str, ...]

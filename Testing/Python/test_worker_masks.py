@@ -43,8 +43,11 @@ def patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Patient:
 
 def test_segment_reports_progress_notes_and_files(patient: Patient, tmp_path: Path) -> None:
     events = run_job("segment", ct=str(patient.ct_path), out=str(tmp_path / "masks"))
-    assert [event["event"] for event in events] == ["started", "progress", "progress", "progress", "note", "finished"]
-    assert events[4]["text"] == "Check it."
+    kinds = [event["event"] for event in events]
+    assert list(dict.fromkeys(kinds)) == ["started", "progress", "note", "finished"]
+    told = [event["done"] for event in events if event["event"] == "progress"]
+    assert (told[0], told[-1]) == (0, 2), "steps between may be left out where they follow one another fast"
+    assert events[kinds.index("note")]["text"] == "Check it."
     finished = events[-1]
     assert set(finished["files"]) == {"labels", "structures", "spine_dilated", "skeleton"}
     assert all(Path(path).is_file() for path in finished["files"].values())

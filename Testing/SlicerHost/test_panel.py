@@ -120,6 +120,7 @@ def test_inputs_are_private_and_removed(case: Any) -> None:
     if os.name == "posix":
         assert stat.S_IMODE(root.stat().st_mode) == 0o700
     case.ui.cancelButton.click()
+    case.wait_until(lambda: not case.widget.parts.run_panel.running, 5)
     assert [file.name for file in case.scratch_files()] == ["lock"]
 
 
@@ -167,7 +168,7 @@ def test_cancel_ends_the_whole_process_tree(case: Any) -> None:
     assert all(is_running(each) for each in processes)
     case.ui.cancelButton.click()
     case.wait_until(lambda: not any(is_running(each) for each in processes), 5)
-    assert case.ui.messageLabel.text == "Cancelled."
+    case.wait_until(lambda: case.ui.messageLabel.text == "Cancelled.", 5)
     assert_usable(case)
     case.ui.scoreButton.click()
     case.wait_until(lambda: case.ui.messageLabel.text.startswith("child"))
@@ -242,11 +243,11 @@ def test_lines_that_are_no_events_are_ignored(case: Any) -> None:
 
 
 def test_a_silent_worker_is_ended(case: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from MemorySurvivalPanels import worker_client
+    from MemorySurvivalPanels import worker_client, worker_process
     from MemorySurvivalPanels.worker_protocol import WorkerCommand
 
-    monkeypatch.setattr(worker_client, "SILENCE_CHECK_MS", 20)
-    monkeypatch.setattr(worker_client, "SILENT_CHECKS_ALLOWED", 3)
+    monkeypatch.setattr(worker_process, "SILENCE_CHECK_MS", 20)
+    monkeypatch.setattr(worker_process, "SILENT_CHECKS_ALLOWED", 3)
     command = WorkerCommand(os.sys.executable, ("-c", "import time; time.sleep(600)"))
     case.widget.logic.worker = worker_client.WorkerClient(lambda: command, "0.1.0")
     case.score()
