@@ -16,6 +16,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -76,8 +78,9 @@ class EventStream:
 class Worker:
     """Runs jobs one after another and reports them. `cancel` may be called from any thread."""
 
-    def __init__(self, events: EventStream) -> None:
+    def __init__(self, events: EventStream, log_lines: Callable[[], Sequence[str]] = tuple) -> None:
         self._events = events
+        self._log_lines = log_lines
         self._warm = Warm()
         self._cancelled: set[str] = set()
 
@@ -115,8 +118,14 @@ class Worker:
             self._events.send("finished", id=job.id, result=output.result, files=output.files)
         self._cancelled.discard(job.id)
         if failure is not None:
-            kind = type(failure).__name__
-            self._events.send("failed", id=job.id, kind=kind, message=str(failure), details=failure.details)
+            self._events.send(
+                "failed",
+                id=job.id,
+                kind=type(failure).__name__,
+                message=str(failure),
+                details=failure.details,
+                log=self._log_lines(),
+            )
         return not isinstance(failure, OutOfMemory)
 
     def _check(self, job: Job) -> None:
@@ -148,17 +157,35 @@ class InternalError(MemorySurvivalError):
     """Something that nobody foresaw."""
 
 
+class LogTail(logging.Handler):
+    """Keeps the last lines of the log, oldest first, so that a failure can hand them on."""
+
+    def __init__(self, lines: int = 200) -> None:
+        super().__init__()
+        self._kept: deque[str] = deque(maxlen=lines)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one record, with its traceback."""
+        self._kept.extend(self.format(record).splitlines())
+
+    def lines(self) -> tuple[str, ...]:
+        """What is kept."""
+        return tuple(self._kept)
+
+
 def main() -> int:
     """Serve jobs until stdin closes, a signal arrives, memory runs out, or nothing came for five minutes."""
     # The protocol owns the real stdout; whatever a library prints goes to stderr instead.
     protocol = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s")
+    tail = LogTail()
+    handlers = [logging.StreamHandler(sys.stderr), tail]
+    logging.basicConfig(level=logging.INFO, handlers=handlers, format="%(asctime)s %(name)s: %(message)s")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     _stand_back()
     events = EventStream(protocol)
     events.send("ready", protocol=PROTOCOL, version=__version__, pid=os.getpid())
-    worker = Worker(events)
+    worker = Worker(events, tail.lines)
     lines: queue.Queue[bytes | None] = queue.Queue()
     threading.Thread(target=_read_lines, args=(worker, lines), daemon=True).start()
     threading.Thread(target=_beat, args=(events,), daemon=True).start()
@@ -195,9 +222,7 @@ def _serve(worker: Worker, lines: queue.Queue[bytes | None]) -> None:
 
 
 def _read_lines(worker: Worker, lines: queue.Queue[bytes | None]) -> None:
-    for line in sys.stdin.buffer:
-        if not line.strip():
-            continue
+    for line in _lines_of(sys.stdin.fileno()):
         try:
             worker.cancel(msgspec.json.decode(line, type=Cancel).cancel)
         except msgspec.DecodeError:  # then it is a job
@@ -208,6 +233,14 @@ def _read_lines(worker: Worker, lines: queue.Queue[bytes | None]) -> None:
     _thread.interrupt_main()
     time.sleep(5.0)
     kill_tree(os.getpid())
+
+
+def _lines_of(descriptor: int) -> Iterator[bytes]:
+    """Lines that are not blank. Read without Python's buffer, whose lock a waiting thread would hold at our end."""
+    pending = b""
+    while chunk := os.read(descriptor, 1 << 16):
+        *lines, pending = (pending + chunk).split(b"\n")
+        yield from filter(bytes.strip, lines)
 
 
 def _beat(events: EventStream) -> None:

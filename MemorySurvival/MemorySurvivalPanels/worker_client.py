@@ -236,7 +236,7 @@ class WorkerClient:
     def _take_outcome(self, job: _Job, event: Mapping[str, Any]) -> None:
         self._running = None
         self._patience.stop()
-        log = self._process.log
+        log = tuple(str(line) for line in event.get("log") or self._process.log)
         self._go_on()
         if event["event"] == "finished":
             job.listener.job_finished(event.get("result") or {}, event.get("files") or {})
