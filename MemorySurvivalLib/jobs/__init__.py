@@ -9,10 +9,14 @@ from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.jobs.context import JobFunction
 
 JOBS = {
+    "batch": "MemorySurvivalLib.jobs.worklist:batch",
     "bundles": "MemorySurvivalLib.jobs.bundles:list_for_panel",
     "check_mask": "MemorySurvivalLib.jobs.masks:check",
+    "mark_case": "MemorySurvivalLib.jobs.worklist:mark",
+    "prepare_case": "MemorySurvivalLib.jobs.worklist:prepare",
     "score": "MemorySurvivalLib.jobs.score:score",
     "segment": "MemorySurvivalLib.jobs.masks:segment",
+    "worklist": "MemorySurvivalLib.jobs.worklist:read",
 }
 
 

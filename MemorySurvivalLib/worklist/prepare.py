@@ -1,0 +1,81 @@
+"""Working ahead: the mask and the embedding of a case that nobody has opened yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from MemorySurvivalLib.devices import DeviceName, choose_device
+from MemorySurvivalLib.imaging.case import prepare_case
+from MemorySurvivalLib.imaging.intake import ImageRequest, take_in
+from MemorySurvivalLib.memory.cache import MemoryCache
+from MemorySurvivalLib.models import Models
+from MemorySurvivalLib.pipeline import embed_case
+from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
+from MemorySurvivalLib.roi.region import RegionRequest, prepare_region
+from MemorySurvivalLib.roi.roi import RoiKind
+from MemorySurvivalLib.segmenting import SegmentRequest, segment_to_folder
+
+
+@dataclass(frozen=True)
+class PrepareRequest:
+    """The case to work ahead on; the fields are those of a ScoreRequest.
+
+    Without `roi` masks are made from the CT into the folder `masks` (where they are there already, they are used).
+    `confirm_identity` is not among the fields: whether images of two patients belong together is asked when a person
+    looks.
+    """
+
+    masks: Path
+
+    study: Path | None = None
+    ct: Path | None = None
+    pet: Path | None = None
+    roi: Path | None = None
+    bundle: str = "demonstration"
+    device: DeviceName = "auto"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is ready: slices encoded for each modality, the region's volume, and the mask that was used."""
+
+    slices: int
+    region_ml: float
+    mask: Path
+
+
+def prepare_ahead(
+    request: PrepareRequest, models: Models | None = None, progress: ProgressCallback = ignore_progress
+) -> Prepared:
+    """Segment and embed a case into the disk cache, so that a person finds its masks made and scores it in seconds.
+
+    Nothing is scored. Raises MemorySurvivalError as segmenting and scoring would.
+    """
+    models = models or Models()
+    bundle = models.bundle(request.bundle)
+    limits = bundle.manifest.pet_limits
+    intake = take_in(ImageRequest(ct=request.ct, pet=request.pet, study=request.study), limits, progress)
+    case = prepare_case(intake, "off", limits)
+    mask = request.roi or _make_masks(request, intake.names["CT"], bundle.manifest.roi, progress)
+    region = prepare_region(
+        RegionRequest(mask=mask),
+        case.ct,
+        bundle.manifest.roi,
+        bundle.manifest.propagation.slice_step,
+        progress,
+        config=bundle.manifest.roi_config,
+        identity=intake.identity,
+    )
+    engine = models.engine(bundle, choose_device(request.device))
+    passes = embed_case(engine, bundle, case, region.roi, progress, MemoryCache())
+    slices = max(len(one.boxes) for one in passes.values())
+    return Prepared(slices, round(region.roi.volume_ml, 1), mask)
+
+
+def _make_masks(request: PrepareRequest, ct: str, kind: RoiKind, progress: ProgressCallback) -> Path:
+    """The mask of the bundle's kind, as generating masks in the panel would make it."""
+    made = request.masks / f"{kind}.nrrd"
+    if not made.is_file():
+        segment_to_folder(SegmentRequest(Path(ct), request.masks), progress)
+    return made
