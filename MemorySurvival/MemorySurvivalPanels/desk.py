@@ -6,6 +6,7 @@ from typing import Any
 
 from MemorySurvivalPanels.run_panel import RunPanel
 from MemorySurvivalPanels.scratch import ScratchFolder
+from MemorySurvivalPanels.shortcuts import Shortcuts
 from MemorySurvivalPanels.worker_protocol import WorkerProtocol
 
 
@@ -13,7 +14,8 @@ from MemorySurvivalPanels.worker_protocol import WorkerProtocol
 class Desk:
     """Handed to every part.
 
-    `worker` is asked for each time, because it may be exchanged; `changed` has every part show what is so now.
+    `worker` is asked for each time, because it may be exchanged; `changed` has every part show what is so now;
+    `shortcuts.add(key, text, callback)` gives a part a key that works while the module is open.
     """
 
     ui: Any
@@ -21,3 +23,4 @@ class Desk:
     worker: Callable[[], WorkerProtocol]
     scratch: ScratchFolder
     changed: Callable[[], None]
+    shortcuts: Shortcuts

@@ -15,6 +15,7 @@ from MemorySurvivalPanels.result_panel import ResultPanel
 from MemorySurvivalPanels.run_panel import RunPanel
 from MemorySurvivalPanels.score_run import ScoreRun
 from MemorySurvivalPanels.scratch import ScratchFolder
+from MemorySurvivalPanels.shortcuts import Shortcuts
 from MemorySurvivalPanels.step import StepHeader
 from MemorySurvivalPanels.worker_protocol import WorkerProtocol
 
@@ -26,7 +27,8 @@ class PanelParts:
         self, ui: Any, worker: Callable[[], WorkerProtocol], scratch: ScratchFolder, changed: Callable[[], None]
     ) -> None:
         self.run_panel = RunPanel(ui)
-        desk = Desk(ui, self.run_panel, worker, scratch, changed)
+        self.shortcuts = Shortcuts(ui.researchUseLabel)
+        desk = Desk(ui, self.run_panel, worker, scratch, changed, self.shortcuts)
         self.banner = PatientBanner(ui)
         self.pet_values = PetValuesPanel(desk)
         self.case = CasePanel(desk)
@@ -63,9 +65,11 @@ class PanelParts:
         """The user opens the module."""
         for part in self.all:
             part.enter()
+        self.shortcuts.activate()
 
     def leave(self) -> None:
         """The user opens another module."""
+        self.shortcuts.deactivate()
         for part in self.all:
             part.leave()
 
@@ -76,6 +80,7 @@ class PanelParts:
 
     def close(self) -> None:
         """The module goes away."""
+        self.shortcuts.close()
         for part in self.all:
             part.close()
 

@@ -53,6 +53,9 @@ class _Application(QtCore.QObject):
     def mrmlScene(self) -> Any:
         return slicer.mrmlScene
 
+    def topLevelWidgets(self) -> list[Any]:
+        return QtWidgets.QApplication.topLevelWidgets()
+
     def moduleManager(self) -> _ModuleManager:
         return self._manager
 

@@ -1,0 +1,64 @@
+"""The slice views as a whole: where they all go to, and which volumes lie in them."""
+
+from typing import Any
+
+import slicer
+
+OWN_VIEW = "MemorySurvival.View"
+"""A slice node's attribute that names what this module shows in it; views without it are the user's own."""
+
+MIP = "mip"
+CT = "ct"
+PET = "pet"
+FUSED = "fused"
+
+
+def jump_views(ras: tuple[float, float, float]) -> None:
+    """Centre every slice view on a point (world RAS, mm) and put the crosshair there; the rotating MIP keeps still."""
+    crosshair = crosshair_node()
+    if crosshair is not None:
+        crosshair.SetCrosshairRAS(*ras)
+    for node in slice_nodes():
+        if node.GetAttribute(OWN_VIEW) != MIP:
+            node.JumpSliceByCentering(*ras)
+
+
+def show_overlay(
+    background: Any = "keep-current", foreground: Any = "keep-current", opacity: float | None = None
+) -> None:
+    """Lay volumes into the slice views, as slicer.util.setSliceViewerLayers does, but not over the PET.
+
+    In the reading layout only the CT's views take them; MIP, PET and fusion stay as they are.
+    """
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        role = view_role(composite)
+        if role not in ("", CT):
+            continue
+        if background != "keep-current" and role != CT:  # the CT's views of the reading layout have their CT
+            composite.SetBackgroundVolumeID(_identifier(background))
+        if foreground != "keep-current":
+            composite.SetForegroundVolumeID(_identifier(foreground))
+        if opacity is not None:
+            composite.SetForegroundOpacity(opacity)
+
+
+def view_role(composite: slicer.vtkMRMLSliceCompositeNode) -> str:
+    """What this module shows in the view of a composite node: "mip", "ct", "pet", "fused"; empty in the user's own."""
+    for node in slice_nodes():
+        if node.GetLayoutName() == composite.GetLayoutName():
+            return node.GetAttribute(OWN_VIEW) or ""
+    return ""
+
+
+def slice_nodes() -> list[slicer.vtkMRMLSliceNode]:
+    """Every slice view's node, shown or not."""
+    return slicer.util.getNodesByClass("vtkMRMLSliceNode")
+
+
+def crosshair_node() -> slicer.vtkMRMLCrosshairNode | None:
+    """The scene's one crosshair, which also knows where the mouse is."""
+    return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+
+
+def _identifier(node: Any) -> str | None:
+    return node.GetID() if node is not None else None
