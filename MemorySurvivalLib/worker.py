@@ -27,7 +27,7 @@ from MemorySurvivalLib import __version__
 from MemorySurvivalLib.errors import MemorySurvivalError
 from MemorySurvivalLib.jobs import find_job
 from MemorySurvivalLib.jobs.context import JobContext, Warm
-from MemorySurvivalLib.processes import kill_tree
+from MemorySurvivalLib.processes import descendants, kill_tree
 from MemorySurvivalLib.progress import ProgressEvent
 from MemorySurvivalLib.shortage import OutOfMemory, explain_shortage
 
@@ -195,6 +195,9 @@ def main() -> int:
         _LOG.info("stopped in mid-job")
     except BrokenPipeError:  # nobody listens any more
         _LOG.info("the viewer is gone")
+    if sys.platform != "win32":
+        for each in descendants(os.getpid()):
+            kill_tree(each)
     return 0
 
 
@@ -230,7 +233,10 @@ def _read_lines(worker: Worker, lines: queue.Queue[bytes | None]) -> None:
     lines.put(None)
     # Nobody is left to read the result of a job that still runs: stop it, first politely, then for good.
     time.sleep(0.5)
-    _thread.interrupt_main()
+    if sys.platform == "win32":
+        _thread.interrupt_main()
+    else:  # a true signal also ends a wait
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
     time.sleep(5.0)
     kill_tree(os.getpid())
 
