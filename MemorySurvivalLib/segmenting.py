@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -18,13 +19,16 @@ from MemorySurvivalLib.files import atomic_file, atomic_folder
 from MemorySurvivalLib.imaging.case import ImageSource
 from MemorySurvivalLib.imaging.grid_masks import masks_to_pet
 from MemorySurvivalLib.imaging.intake import read_pet_grid
-from MemorySurvivalLib.imaging.reading import read_volume
+from MemorySurvivalLib.imaging.reading import read_volume, write_volume
 from MemorySurvivalLib.imaging.volume import Volume
-from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
+from MemorySurvivalLib.progress import ProgressCallback, ignore_progress, track
 from MemorySurvivalLib.roi.mask_files import refuse_edited, write_labels, write_roi
 from MemorySurvivalLib.roi.provenance import ROI_ATTRIBUTE, RoiPart, stamp_mask
 from MemorySurvivalLib.roi.roi import Roi, RoiKind
 from MemorySurvivalLib.roi.segments import Maker, Segmentation, Structure
+
+if TYPE_CHECKING:
+    from MemorySurvivalLib.roi.existing_layers import ExistingSegmentation
 
 SCHEMA = "memory-survival-segmentation"
 SCHEMA_VERSION = 1
@@ -42,7 +46,9 @@ class SegmentRequest:
 
     With `pet` each region is also written on the PET's grid (the paper's other direction), as `<kind>_on_pet.nrrd`.
     `overwrite` replaces an earlier folder of ours, but never a mask that a person may have edited: that takes
-    `replace_edited` too.
+    `replace_edited` too. `segmenter` is one of `roi.segmenters.choice`. With `existing` nothing is segmented: the file
+    is read instead (`labels` says what its labels mean, see `roi.existing.read_existing`), and a mask without a name
+    counts as the region of `bundle`.
     """
 
     ct: Path
@@ -51,6 +57,10 @@ class SegmentRequest:
     overwrite: bool = False
     replace_edited: bool = False
     pet: Path | None = None
+    segmenter: str = "built-in"
+    existing: Path | None = None
+    labels: str | None = None
+    bundle: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,10 +106,14 @@ class SegmentRecord:
 
 @dataclass(frozen=True)
 class SegmentOutput:
-    """The record of a run and the files it left: labels, structures, and one for each region found."""
+    """The record of a run and the files it left: labels, structures, and one for each region found.
+
+    `origin` holds what an existing DICOM segmentation states of its patient and study; it is in no file.
+    """
 
     record: SegmentRecord
     files: Mapping[str, Path] = field(default_factory=dict)
+    origin: Mapping[str, str] = field(default_factory=dict)
 
 
 def segment_to_folder(
@@ -111,8 +125,9 @@ def segment_to_folder(
 ) -> SegmentOutput:
     """Segment a CT and write labels.nrrd, structures.json and one mask for each region, along the CT's own axes.
 
-    The folder appears whole or not at all. Raises InputError where none of the regions is found, OutputError where
-    the folder holds masks that a person may have edited or files that are not ours.
+    The folder appears whole or not at all. Raises InputError where none of the regions is found (an existing file may
+    have none: its segments remain), OutputError where the folder holds masks that a person may have edited or files
+    that are not ours.
     """
     for kind in request.kinds:
         if kind not in DERIVED_KINDS:
@@ -121,9 +136,14 @@ def segment_to_folder(
     with atomic_folder(request.out, overwrite=request.overwrite, ours=RECORD_FILE) as folder:
         start = time.monotonic()
         ct = read_volume(request.ct, "CT")
-        segmentation = (segmenter or _builtin)(ct, progress)
+        file = _ExistingFile(request) if request.existing is not None else None
+        chosen = segmenter or (file.segment if file is not None else _find_segmenter(request.segmenter))
+        segmentation = chosen(ct, progress)
         segmented = time.monotonic()
-        rois, notes = _derive(segmentation, request.kinds, deriver or _derive_builtin)
+        if file is not None:
+            rois, notes = file.regions(ct)
+        else:
+            rois, notes = _derive(segmentation, request.kinds, deriver or _derive_roi)
         for note in notes:
             tell(note)
         files = _write(folder, ct, segmentation, rois)
@@ -143,7 +163,16 @@ def segment_to_folder(
             path.write_bytes(record.as_json())
         _refuse_touched(request)  # a person may have saved a correction meanwhile
     names = {"structures": RECORD_FILE, **files}
-    return SegmentOutput(record, {key: request.out / name for key, name in names.items()})
+    origin = file.origin if file is not None else {}
+    return SegmentOutput(record, {key: request.out / name for key, name in names.items()}, origin)
+
+
+def _find_segmenter(name: str) -> Segmenter:
+    if name == "built-in":
+        return _builtin
+    from MemorySurvivalLib.roi.segmenters.choice import choose_segmenter
+
+    return choose_segmenter(name).segment
 
 
 def _builtin(ct: Volume, progress: ProgressCallback) -> Segmentation:
@@ -153,10 +182,65 @@ def _builtin(ct: Volume, progress: ProgressCallback) -> Segmentation:
     return segment_case(ct, progress)
 
 
-def _derive_builtin(segmentation: Segmentation, kind: RoiKind) -> Roi:
+def _derive_roi(segmentation: Segmentation, kind: RoiKind) -> Roi:
     from MemorySurvivalLib.roi.derive import derive_roi
 
     return derive_roi(segmentation, kind)
+
+
+class _ExistingFile:
+    """A segmentation file on the CT's grid: its structures, and the regions that it holds or that follow from it."""
+
+    def __init__(self, request: SegmentRequest) -> None:
+        self._request = request
+        self._found: ExistingSegmentation | None = None
+
+    def segment(self, ct: Volume, progress: ProgressCallback) -> Segmentation:
+        """Its segments as one label map."""
+        from MemorySurvivalLib.roi.existing import read_existing
+
+        assert self._request.existing is not None
+        for _step in track(range(1), "reading the file", 1, progress):
+            found = read_existing(self._request.existing, ct, self._request.labels)
+        self._found = found
+        return found.flatten()
+
+    def regions(self, ct: Volume) -> tuple[dict[RoiKind, Roi], tuple[str, ...]]:
+        """The regions, and every note once; none where the person has to say which segment is the region."""
+        from MemorySurvivalLib.roi.existing import choose_roi
+
+        assert self._found is not None
+        named = {segment.structure.name for segment in self._found.segments if segment.structure.group == "roi"}
+        kinds = tuple(kind for kind in self._request.kinds if kind in named) or self._request.kinds
+        if len(self._found.segments) == 1 and not named:
+            kinds = (self._wanted(),)
+        rois: dict[RoiKind, Roi] = {}
+        notes: list[str] = list(self._found.notes)
+        problem = ""
+        for kind in kinds:
+            try:
+                rois[kind] = choose_roi(self._found, kind, ct=ct)
+            except InputError as error:
+                problem = str(error)
+            else:
+                notes += rois[kind].notes
+        if not rois:
+            notes.append(f"{problem} The segments are there; choose the one to score.")
+        return rois, tuple(dict.fromkeys(notes))
+
+    @property
+    def origin(self) -> Mapping[str, str]:
+        """What a DICOM file states of itself."""
+        return {} if self._found is None else dict(self._found.origin)
+
+    def _wanted(self) -> RoiKind:
+        """The region that a mask without a name stands for."""
+        if self._request.bundle is None:
+            return self._request.kinds[0]
+        from MemorySurvivalLib.bundle.archive import read_archive
+        from MemorySurvivalLib.bundle.registry import find_bundle
+
+        return read_archive(find_bundle(self._request.bundle)).manifest.roi
 
 
 def _derive(
@@ -187,8 +271,12 @@ def _write(folder: Path, ct: Volume, segmentation: Segmentation, rois: Mapping[R
     files = {"labels": LABELS_FILE}
     for kind, roi in rois.items():
         mask = roi.mask.with_voxels(roi.mask.voxels.astype(np.uint8)).reoriented(orientation)
-        write_roi(folder / f"{kind}.nrrd", mask, kind, (RoiPart(kind, segmentation.maker),))
-        files[kind] = f"{kind}.nrrd"
+        path = folder / f"{kind}.nrrd"
+        if ROI_ATTRIBUTE in mask.attributes:  # our own stamp of earlier: what was edited stays known as edited
+            write_volume(Volume(mask.voxels, mask.affine, {**mask.attributes, "research_use": RESEARCH_USE}), path)
+        else:
+            write_roi(path, mask, kind, (RoiPart(kind, segmentation.maker),))
+        files[kind] = path.name
     return files
 
 

@@ -12,10 +12,14 @@ JOBS = {
     "batch": "MemorySurvivalLib.jobs.worklist:batch",
     "bundles": "MemorySurvivalLib.jobs.bundles:list_for_panel",
     "check_mask": "MemorySurvivalLib.jobs.masks:check",
+    "choose_series": "MemorySurvivalLib.jobs.worklist:choose_series",
     "mark_case": "MemorySurvivalLib.jobs.worklist:mark",
     "prepare_case": "MemorySurvivalLib.jobs.worklist:prepare",
+    "explain": "MemorySurvivalLib.jobs.explain:explain",
+    "explain_estimate": "MemorySurvivalLib.jobs.explain:estimate",
     "score": "MemorySurvivalLib.jobs.score:score",
     "segment": "MemorySurvivalLib.jobs.masks:segment",
+    "segmenters": "MemorySurvivalLib.jobs.masks:list_segmenters",
     "worklist": "MemorySurvivalLib.jobs.worklist:read",
 }
 
