@@ -4,25 +4,22 @@ import importlib
 import importlib.util
 import inspect
 import os
-import shutil
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
-from MemorySurvivalPanels import locations, requirements
+from MemorySurvivalPanels import requirements
 from MemorySurvivalPanels.import_check import ImportReport, import_arguments, read_import_report
 from MemorySurvivalPanels.installing import InstallationFailed
+from MemorySurvivalPanels.process_dialog import ProcessGivenUp, run_python
 from MemorySurvivalPanels.requirements import Package
 
 _REQUESTER = "Memory Survival"
-_CHECK_SECONDS = 300
 
 
 class SlicerTools:
@@ -85,13 +82,11 @@ class SlicerTools:
 
     def check_imports(self, packages: Sequence[Package]) -> ImportReport:
         """In PythonSlicer, while a small dialog says so and Slicer goes on drawing."""
-        path = [str(locations.library_root()), os.environ.get("PYTHONPATH", "")]
-        environment = {"PYTHONPATH": os.pathsep.join(filter(None, path)), "PYTHONUTF8": "1"}
-        program = shutil.which("PythonSlicer") or sys.executable
-        output, code = run_behind_dialog(
-            program, import_arguments(packages), environment, _("Checking that every package can be imported…")
-        )
-        return read_import_report(packages, output, code)
+        try:
+            ended = run_python(import_arguments(packages), _("Checking that every package can be imported…"))
+        except ProcessGivenUp as error:
+            raise InstallationFailed(str(error)) from error
+        return read_import_report(packages, ended.output, ended.exit_code)
 
 
 def _packaging() -> Any:
@@ -129,39 +124,3 @@ def _pip_settings(wheels: Path | None) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def run_behind_dialog(
-    program: str, arguments: Sequence[str], environment: Mapping[str, str], text: str
-) -> tuple[str, int]:
-    """The output and exit code of a process, waited for behind a modal dialog whose button ends it.
-
-    Raises InstallationFailed where it cannot be started, is cancelled, or takes longer than five minutes.
-    """
-    settings = qt.QProcessEnvironment.systemEnvironment()
-    for name, value in environment.items():
-        settings.insert(name, value)
-    dialog = qt.QProgressDialog(text, _("Cancel"), 0, 0)
-    dialog.setWindowTitle(_REQUESTER)
-    dialog.setWindowModality(qt.Qt.ApplicationModal)
-    dialog.setMinimumDuration(0)
-    process = qt.QProcess()
-    process.setProcessEnvironment(settings)
-    process.finished.connect(lambda *_ignored: dialog.accept())
-    process.errorOccurred.connect(lambda *_ignored: dialog.accept())
-    clock = qt.QTimer()
-    clock.setSingleShot(True)
-    clock.timeout.connect(dialog.reject)
-    clock.start(1000 * _CHECK_SECONDS)
-    process.start(program, list(arguments))
-    dialog.exec()
-    clock.stop()
-    if process.state() != qt.QProcess.NotRunning:
-        process.kill()
-        process.waitForFinished(5_000)
-        raise InstallationFailed(_("the check was cancelled or took too long"))
-    output = bytes(process.readAllStandardOutput().data()).decode(errors="replace")
-    dialog.delete()
-    if process.error() == qt.QProcess.FailedToStart:
-        raise InstallationFailed(_("{program} cannot be started").format(program=program))
-    return output, int(process.exitCode())

@@ -102,7 +102,7 @@ def modules(application: Any) -> types.SimpleNamespace:
     folder = str(ROOT / "MemorySurvival")
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    names = ("requirements", "import_check", "installing", "install_tools", "install_panel", "errors")
+    names = ("requirements", "import_check", "installing", "install_tools", "install_panel", "process_dialog", "errors")
     return types.SimpleNamespace(**{name: importlib.import_module(f"MemorySurvivalPanels.{name}") for name in names})
 
 
@@ -322,24 +322,24 @@ def test_no_second_installation_meanwhile(modules: types.SimpleNamespace, tools:
     assert said == ["An installation is under way; wait until it is over."]
 
 
-def test_import_check_in_a_process_of_its_own(modules: types.SimpleNamespace, tmp_path: Path) -> None:
+def test_import_check_in_a_process_of_its_own(
+    modules: types.SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package = modules.requirements.Package
     (tmp_path / "talks.py").write_text("print('hello'); print('[1]')", encoding="utf-8")
     (tmp_path / "fails.py").write_text("raise OSError('two\\nlines')", encoding="utf-8")
     (tmp_path / "dies.py").write_text("import os; os._exit(9)", encoding="utf-8")
     packages = [package(name, name, 1) for name in ("talks", "fails", "absent", "dies", "json")]
-    output, code = modules.install_tools.run_behind_dialog(
-        sys.executable, modules.import_check.import_arguments(packages), {"PYTHONPATH": str(tmp_path)}, "Checking…"
-    )
-    report = modules.import_check.read_import_report(packages, output, code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    report = modules.install_tools.SlicerTools().check_imports(packages)
     assert report.problems == {
         "fails": "OSError: two",
         "absent": "ModuleNotFoundError: No module named 'absent'",
         "dies": "Python ended with exit code 9",
     }
     assert not report.fine
-    with pytest.raises(modules.installing.InstallationFailed, match="cannot be started"):
-        modules.install_tools.run_behind_dialog("/no/such/program", [], {}, "Checking…")
+    with pytest.raises(modules.process_dialog.ProcessGivenUp, match="cannot be started"):
+        modules.process_dialog.run_python([], "Checking…", "/no/such/program")
 
 
 def test_cancelling_the_check(modules: types.SimpleNamespace, application: Any) -> None:
@@ -347,9 +347,9 @@ def test_cancelling_the_check(modules: types.SimpleNamespace, application: Any) 
 
     with (
         when_shown(application, qt.QProgressDialog, lambda dialog: dialog.cancel()),
-        pytest.raises(modules.installing.InstallationFailed, match="cancelled"),
+        pytest.raises(modules.process_dialog.ProcessGivenUp, match="cancelled"),
     ):
-        modules.install_tools.run_behind_dialog(sys.executable, ["-c", "import time; time.sleep(60)"], {}, "Checking…")
+        modules.process_dialog.run_python(["-c", "import time; time.sleep(60)"], "Checking…")
 
 
 @pytest.fixture

@@ -62,6 +62,9 @@ class _Application(QtCore.QObject):
     def layoutManager(self) -> None:
         """There are no views; slicer.util then skips what concerns them."""
 
+    def processEvents(self) -> None:
+        QtWidgets.QApplication.processEvents()
+
     def translate(self, context: str, text: str) -> str:
         return text
 
