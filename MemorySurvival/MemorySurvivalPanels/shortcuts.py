@@ -1,4 +1,4 @@
-"""The keys of the module: a registry that every part adds to; they work while the module is open, not while one types."""
+"""The keys of the module: a registry that every part adds to; they work while the module is open, not in text fields."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ TAKEN_BY_SLICER = frozenset(
     + [f"Ctrl+{key}" for key in "OSWZYXCVHF0123456789"]
     + ["Ctrl+`", "Ctrl+Left", "Ctrl+Right"]
 )
-"""Keys of Slicer 5.12's main window, slice views and Segment Editor: Qt gives a key that is asked for twice to nobody."""
+"""Keys of Slicer 5.12's main window, slice views and Segment Editor: a key that is asked for twice goes to nobody."""
 
 _TEXT_WIDGETS = ("QLineEdit", "QTextEdit", "QPlainTextEdit", "QAbstractSpinBox")
 
@@ -31,7 +31,7 @@ class Shortcut:
 
 
 class Shortcuts:
-    """The keys in the order in which they were added. `home` is a widget of the panel, for a Slicer without a window."""
+    """The keys in the order in which they were added. `home` is a widget of the panel, where there is no main window."""
 
     def __init__(self, home: Any) -> None:
         self._home = home
