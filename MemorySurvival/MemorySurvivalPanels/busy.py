@@ -25,6 +25,7 @@ class Phase:
 
 
 _WATCHERS: list[Callable[[str], None]] = []
+_PRESENT: list[str] = []
 _PAST: deque[Phase] = deque(maxlen=100)
 
 
@@ -33,20 +34,23 @@ def phase(name: str) -> Iterator[None]:
     """Show a wait cursor and the name, such as "Handing the CT over", while the block runs."""
     qt.QApplication.setOverrideCursor(qt.Qt.WaitCursor)
     start = time.perf_counter()
+    _PRESENT.append(name)
     try:
-        for show in list(_WATCHERS):
-            show(name)
+        _show()
         yield
     finally:
+        _PRESENT.pop()
+        _show()
         qt.QApplication.restoreOverrideCursor()
         _PAST.append(Phase(name, time.perf_counter() - start))
         _LOG.info("%s: %.2f s", name, _PAST[-1].seconds)
 
 
 def watch(show: Callable[[str], None]) -> Callable[[], None]:
-    """Call `show` with the name of every phase that begins; the function that is handed back ends that.
+    """Call `show` with the name of the phase that begins, and with "" when all are over.
 
-    `show` must paint at once (`label.repaint()`), because the event loop stands still during the phase.
+    It must paint at once (`label.repaint()`), because the event loop stands still during the phase. The function that
+    is handed back ends the watch.
     """
     _WATCHERS.append(show)
 
@@ -55,6 +59,11 @@ def watch(show: Callable[[str], None]) -> Callable[[], None]:
             _WATCHERS.remove(show)
 
     return stop
+
+
+def _show() -> None:
+    for show in list(_WATCHERS):
+        show(_PRESENT[-1] if _PRESENT else "")
 
 
 def past_phases() -> list[Phase]:

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+from MemorySurvivalPanels import busy
 from MemorySurvivalPanels.case_panel import CasePanel
 from MemorySurvivalPanels.desk import Desk
+from MemorySurvivalPanels.explain_panel import ExplainPanel
 from MemorySurvivalPanels.mask_panel import MaskPanel
 from MemorySurvivalPanels.model_panel import ModelPanel
 from MemorySurvivalPanels.parameters import ScoreParameters
@@ -36,6 +38,7 @@ class PanelParts:
         self.model = ModelPanel(desk)
         self.result = ResultPanel(desk)
         self.score = ScoreRun(desk, self.banner, self.pet_values, self.result)
+        self.explain = ExplainPanel(desk, self.score)
         self.all: tuple[Part, ...] = (
             self.banner,
             self.pet_values,
@@ -44,10 +47,12 @@ class PanelParts:
             self.model,
             self.score,
             self.result,
+            self.explain,
         )
         headings = [(part, part.find_heading(ui)) for part in self.all]
         self._headers = [(part, StepHeader(*heading)) for part, heading in headings if heading is not None]
         self.run_panel.watch(self._show_steps)
+        self._end_watch = busy.watch(self.run_panel.show_phase)
 
     def bind(self, parameters: ScoreParameters | None) -> None:
         """Show and change these parameters from now on."""
@@ -80,6 +85,7 @@ class PanelParts:
 
     def close(self) -> None:
         """The module goes away."""
+        self._end_watch()
         self.shortcuts.close()
         for part in self.all:
             part.close()

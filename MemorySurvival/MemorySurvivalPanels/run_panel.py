@@ -15,6 +15,7 @@ class RunPanel:
         self._ui = ui
         self._running = False
         self._missing: str | None = None
+        self._stage_before_phase: str | None = None
         self._watchers: list[Callable[[], None]] = []
         self.show_idle()
 
@@ -46,6 +47,17 @@ class RunPanel:
         self._ui.progressBar.maximum = max(progress.total, 0)
         self._ui.progressBar.value = progress.done
         self._ui.stageLabel.text = describe_progress(progress)
+
+    def show_phase(self, name: str) -> None:
+        """The viewer itself is busy with something; "" when it no longer is. Painted at once."""
+        if self._stage_before_phase is None:
+            self._stage_before_phase = self._ui.stageLabel.text
+        self._ui.stageLabel.text = name or self._stage_before_phase
+        self._ui.stageLabel.visible = bool(self._ui.stageLabel.text)
+        if name:
+            self._ui.stageLabel.repaint()
+        else:
+            self._stage_before_phase = None
 
     def show_note(self, text: str) -> None:
         """Something the user should know while the job runs."""

@@ -14,6 +14,7 @@ from scipy import ndimage
 from slicer.i18n import tr as _
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
+from MemorySurvivalPanels import busy
 from MemorySurvivalPanels.errors import UserError
 from MemorySurvivalPanels.volumes import file_ijk_to_ras, ijk_to_world, require_linear, write_image
 
@@ -49,6 +50,11 @@ def show_segmentation(
 
 def fill_segmentation(node: slicer.vtkMRMLSegmentationNode, record: Path) -> None:
     """Put the generated segments into a node, in place of earlier generated ones; a person's own segments stay."""
+    with busy.phase(_("Reading the masks")):
+        _fill_segmentation(node, record)
+
+
+def _fill_segmentation(node: slicer.vtkMRMLSegmentationNode, record: Path) -> None:
     content = json.loads(record.read_text(encoding="utf-8"))
     segmentation = node.GetSegmentation()
     for segment_id in generated_segments(node):
@@ -78,7 +84,8 @@ def generated_segments(node: slicer.vtkMRMLSegmentationNode) -> list[str]:
 def edited_segments(node: slicer.vtkMRMLSegmentationNode) -> list[str]:
     """Identifiers of the generated segments whose voxels or place are no longer those that were generated."""
     layers: _Layers = {}
-    return [each for each in generated_segments(node) if is_edited(node, each, layers)]
+    with busy.phase(_("Looking for corrections")):
+        return [each for each in generated_segments(node) if is_edited(node, each, layers)]
 
 
 def is_edited(node: slicer.vtkMRMLSegmentationNode, segment_id: str, layers: "_Layers | None" = None) -> bool | None:
@@ -158,25 +165,46 @@ def segment_voxels(
             return None
     if image.IsEmpty() or image.GetPointData().GetScalars() is None:
         return None
-    # Segments that do not overlap share one layer, in which each is a label; most of a layer is empty.
-    values = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(tuple(reversed(image.GetDimensions())))
-    places = _find_labels(image, values, layers)
-    place = places[label - 1] if 0 < label <= len(places) else None
-    if place is None:
-        return None
-    voxels = (values[place] == label).astype(np.uint8)
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
     ijk_to_ras = to_world @ slicer.util.arrayFromVTKMatrix(matrix)
-    corner = np.array(image.GetExtent()[::2]) + [part.start for part in reversed(place)]
-    ijk_to_ras[:, 3] = ijk_to_ras @ np.array([*corner, 1.0])
-    return SegmentVoxels(voxels, ijk_to_ras)
-
-
-def _find_labels(image: slicer.vtkOrientedImageData, values: np.ndarray, layers: _Layers | None) -> _Places:
-    """The box around each label, found once for a layer."""
+    ijk_to_ras[:, 3] = ijk_to_ras @ np.array([*image.GetExtent()[::2], 1.0])
+    # Segments that do not overlap share one layer, in which each is a label; most of a layer is empty.
+    values = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(tuple(reversed(image.GetDimensions())))
     if layers is None:
-        return ndimage.find_objects(values)
+        return crop_label(values, label, ijk_to_ras)
+    places = _find_labels(image, values, layers)
+    place = places[label - 1] if 0 < label <= len(places) else None
+    return None if place is None else _crop(values, label, place, ijk_to_ras)
+
+
+def crop_label(values: np.ndarray, label: int | None, ijk_to_ras: np.ndarray) -> SegmentVoxels | None:
+    """Where an array (k, j, i) has a value (None: any but zero), in the smallest box around it; None where nowhere.
+
+    `ijk_to_ras` says where the array's voxels lie.
+    """
+    inside = values != 0 if label is None else values == label
+    place = []
+    for axis in range(3):  # along k first, which leaves little of a whole body to look at
+        part = inside[tuple(place)]
+        found = np.flatnonzero(part.any(axis=tuple(each for each in range(3) if each != axis)))
+        if found.size == 0:
+            return None
+        place.append(slice(int(found[0]), int(found[-1]) + 1))
+    return _crop(values, label, (place[0], place[1], place[2]), ijk_to_ras)
+
+
+def _crop(
+    values: np.ndarray, label: int | None, place: tuple[slice, slice, slice], ijk_to_ras: np.ndarray
+) -> SegmentVoxels:
+    cropped = ijk_to_ras.copy()
+    cropped[:, 3] = ijk_to_ras @ np.array([*(part.start for part in reversed(place)), 1.0])
+    inside = values[place] != 0 if label is None else values[place] == label
+    return SegmentVoxels(inside.astype(np.uint8), cropped)
+
+
+def _find_labels(image: slicer.vtkOrientedImageData, values: np.ndarray, layers: _Layers) -> _Places:
+    """The box around each label, found once for a layer."""
     key = image.GetAddressAsString("vtkObject")
     if key not in layers:
         layers[key] = (image, ndimage.find_objects(values))
@@ -198,16 +226,19 @@ def export_mask(
     segment = node.GetSegmentation().GetSegment(segment_id) if segment_id else None
     if segment is None:
         raise UserError(_('Choose a segment of the segmentation "{name}".').format(name=node.GetName()))
-    found = segment_voxels(node, segment_id)
-    if found is None:
-        raise UserError(
-            _('The segment "{segment}" is empty; draw it first or choose another.').format(segment=segment.GetName())
-        )
-    if reference is not None and reference.GetImageData() is not None:
-        found = _on_grid_of(found, reference)
-    text = vtk.reference("")
-    attributes = {STAMP: str(text)} if segment.GetTag(STAMP, text) else {}
-    return write_image(found.voxels, found.ijk_to_ras, folder, attributes)
+    with busy.phase(_("Handing the region over")):
+        found = segment_voxels(node, segment_id)
+        if found is None:
+            raise UserError(
+                _('The segment "{segment}" is empty; draw it first or choose another.').format(
+                    segment=segment.GetName()
+                )
+            )
+        if reference is not None and reference.GetImageData() is not None:
+            found = _on_grid_of(found, reference)
+        text = vtk.reference("")
+        attributes = {STAMP: str(text)} if segment.GetTag(STAMP, text) else {}
+        return write_image(found.voxels, found.ijk_to_ras, folder, attributes)
 
 
 def export_generated(
