@@ -10,10 +10,15 @@ from MemorySurvivalLib.resources import data_folder, resource_root
 SUFFIX = ".msbundle"
 
 
+def bundle_folders() -> tuple[tuple[Path, bool], ...]:
+    """Where bundles lie, and whether they ship with the project; the first that has a name counts."""
+    return (resource_root() / "Bundles", True), (data_folder() / "bundles", False)
+
+
 def list_bundles() -> dict[str, Path]:
     """Bundle files by name (file name without suffix); shipped ones first and never replaced by the user's."""
     found: dict[str, Path] = {}
-    for folder in (resource_root() / "Bundles", data_folder() / "bundles"):
+    for folder, _shipped in bundle_folders():
         for path in sorted(folder.glob(f"*{SUFFIX}")):
             found.setdefault(path.stem, path)
     return found

@@ -1,18 +1,31 @@
-"""The job that lists the model bundles."""
+"""The jobs about model bundles: list them with all that is to be known of each, and take in a file."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from MemorySurvivalLib.bundle.archive import read_archive
-from MemorySurvivalLib.bundle.registry import list_bundles
-from MemorySurvivalLib.jobs.context import JobContext, JobOutput
+import msgspec
+
+from MemorySurvivalLib.bundle.importing import import_bundle
+from MemorySurvivalLib.bundle.summary import summarize_bundles
+from MemorySurvivalLib.jobs.context import JobContext, JobOutput, convert
+
+
+@dataclass(frozen=True)
+class ImportRequest:
+    """The bundle file to take in."""
+
+    file: Path
 
 
 def list_for_panel(parameters: dict[str, Any], context: JobContext) -> JobOutput:
-    """Name, status, title and path of every bundle that the registry knows."""
-    found = []
-    for name, path in list_bundles().items():
-        manifest = read_archive(path).manifest
-        found.append({"name": name, "status": manifest.status, "title": manifest.title, "path": str(path)})
-    return JobOutput({"bundles": found})
+    """Every bundle that the registry knows, as `BundleSummary` or `DamagedBundle` in plain values."""
+    return JobOutput({"bundles": msgspec.to_builtins(summarize_bundles())})
+
+
+def import_file(parameters: dict[str, Any], context: JobContext) -> JobOutput:
+    """Verify and copy a bundle file; its name, and the list as it is then."""
+    target = import_bundle(convert(parameters, ImportRequest).file)
+    return JobOutput({"name": target.stem, "bundles": msgspec.to_builtins(summarize_bundles())})

@@ -13,11 +13,10 @@ from typing import Literal
 import msgspec
 
 from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.risk.covariate_fields import CovariateField, find_level, find_problem, is_missing
 
 Covariates = Mapping[str, str]
 """One patient's values as written, by column name; blank means missing."""
-
-_MISSING = {"", "na", "n/a", "nan", "none", "null", "unknown", "missing"}
 
 
 class ContinuousCovariate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,6 +30,11 @@ class ContinuousCovariate(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     sd: float
     scale: Literal["linear", "log"] = "linear"
 
+    @property
+    def field(self) -> CovariateField:
+        """What a form asks."""
+        return CovariateField(self.name, self.unit, self.low, self.high)
+
     def scaled(self, value: float) -> float:
         """The value as it is averaged and z-scored: its natural logarithm where ratios spread over decades."""
         return math.log(value) if self.scale == "log" else value
@@ -42,6 +46,11 @@ class CategoricalCovariate(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     name: str
     levels: tuple[str, ...]
     shares: tuple[float, ...]
+
+    @property
+    def field(self) -> CovariateField:
+        """What a form asks."""
+        return CovariateField(self.name, levels=self.levels)
 
 
 class CovariateSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,6 +67,11 @@ class CovariateSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def names(self) -> tuple[str, ...]:
         """Column names in the order of encoding."""
         return (*(c.name for c in self.continuous), *(c.name for c in self.categorical))
+
+    @property
+    def fields(self) -> tuple[CovariateField, ...]:
+        """What a form asks, in the order of encoding."""
+        return (*(c.field for c in self.continuous), *(c.field for c in self.categorical))
 
     @property
     def width(self) -> int:
@@ -157,40 +171,28 @@ def encode_covariates(schema: CovariateSchema, values: Covariates) -> EncodedCov
     missing: list[str] = []
     for number in schema.continuous:
         text = values.get(number.name, "").strip()
-        if text.lower() in _MISSING:
+        if is_missing(text):
             missing.append(number.name)
             vector.append(0.0)
             continue
-        vector.append((number.scaled(_parse(text, number)) - number.mean) / number.sd)
+        _insist(number.field, text)
+        vector.append((number.scaled(float(text)) - number.mean) / number.sd)
         used[number.name] = text
     for category in schema.categorical:
         text = values.get(category.name, "").strip()
-        if text.lower() in _MISSING:
+        if is_missing(text):
             missing.append(category.name)
             vector.extend(category.shares)
             continue
-        matches = [level.lower() == text.lower() for level in category.levels]
-        if not any(matches):
-            raise InputError(
-                f"The covariate {category.name} has the unknown value {text!r}; "
-                f"use one of {', '.join(category.levels)} or leave it blank."
-            )
-        vector.extend(float(match) for match in matches)
+        _insist(category.field, text)
+        meant = find_level(category.field, text)
+        vector.extend(float(level == meant) for level in category.levels)
         used[category.name] = text
     ignored = tuple(name for name in values if name not in schema.names)
     return EncodedCovariates(tuple(vector), used, tuple(missing), ignored)
 
 
-def _parse(text: str, covariate: ContinuousCovariate) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise InputError(
-            f"The covariate {covariate.name} is {text!r}, which is not a number; give it in {covariate.unit}."
-        ) from None
-    if not math.isfinite(value) or not covariate.low <= value <= covariate.high:
-        raise InputError(
-            f"The covariate {covariate.name} is {value:g}, outside {covariate.low:g} to {covariate.high:g} "
-            f"{covariate.unit}; check the value and its unit."
-        )
-    return value
+def _insist(field: CovariateField, text: str) -> None:
+    problem = find_problem(field, text)
+    if problem is not None:
+        raise InputError(problem)
