@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -10,128 +10,121 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.explain.plan import FillName, Patch
-from MemorySurvivalLib.imaging.case import Case
+from MemorySurvivalLib.explain.fills import Fills
+from MemorySurvivalLib.explain.finished import Finished, key_of
+from MemorySurvivalLib.explain.plan import Occlusion, Patch
+from MemorySurvivalLib.explain.sequential import run_sequential
+from MemorySurvivalLib.explain.subject import Subject, exchanged
 from MemorySurvivalLib.imaging.window import Modality
-from MemorySurvivalLib.memory.engine import MemoryEngine
-from MemorySurvivalLib.memory.propagation import Pass
+from MemorySurvivalLib.memory.cache import MemoryCache
 from MemorySurvivalLib.progress import Meter, ProgressCallback, ignore_progress
-from MemorySurvivalLib.risk.downsamplers import AverageDownsampler
-from MemorySurvivalLib.risk.head import RiskHead
-from MemorySurvivalLib.roi.roi import Roi
 
-InPlane = tuple[int, int, int, int]
-"""Rows and columns of a patch: y0, y1, x0, x1."""
+Memories = dict[Modality, dict[int, torch.Tensor]]
+"""By modality and position in the pass: the memory that an occluded slice leaves."""
 
 
 @dataclass(frozen=True)
-class Work:
-    """One slice with one in-plane occlusion, shared by all patches that contain it."""
+class OccludedRisks:
+    """Log-risks (occlusions, variants) in the order of the plan, and how many of them an earlier run had finished."""
 
-    position: int
-    plane: InPlane
-
-
-def fill_values(case: Case, roi: Roi, fill: FillName) -> dict[Modality, float]:
-    """What occluded voxels become, in HU and SUVbw, taken once from the unoccluded volume."""
-    values: dict[Modality, float] = {}
-    modalities: tuple[Modality, ...] = ("PET", "CT")
-    for modality in modalities:
-        voxels = case.image(modality).voxels
-        values[modality] = float(
-            np.median(voxels[roi.mask.voxels]) if fill == "roi_median" else voxels.mean(dtype=np.float64)
-        )
-    return values
+    risks: npt.NDArray[np.float64]
+    resumed: int
 
 
 def occluded_log_risks(
-    engine: MemoryEngine,
-    case: Case,
-    passes: Mapping[Modality, Pass],
-    head: RiskHead,
-    covariates: tuple[float, ...],
-    patches: tuple[Patch, ...],
-    fills: Mapping[Modality, float],
+    subject: Subject,
+    occlusions: Sequence[Occlusion],
+    fills: Fills,
+    *,
+    stage: str = "occlusion",
+    batch_size: int = 1,
+    cache: MemoryCache | None = None,
     progress: ProgressCallback = ignore_progress,
-) -> npt.NDArray[np.float64]:
-    """Log-risk after occluding each patch in all modalities at once, in the order of `patches`.
+) -> OccludedRisks:
+    """Log-risk after each occlusion, for each of the subject's variants (all modalities at once, then each alone).
 
-    In `boxed` mode a slice's memory depends on that slice alone, so a patch changes only the memories of the slices
-    it touches: each distinct (slice, rows, columns) is encoded once and the readout exchanges those memories. Slices
-    that the readout cannot see are not encoded at all. Equal to re-running the whole pass for every patch with the
-    same prompts. Raises InputError for the modes in which a slice changes the memories of others.
+    In `boxed` mode a slice's memory depends on that slice alone, so an occlusion changes only the memories of the
+    slices it touches: each distinct (slice, rows, columns) is encoded once, for all patches that contain it, and the
+    readout exchanges those memories. In `streamed` and `tracked` mode the pass is resumed at the first slice that
+    changed. What the readout cannot see is not encoded at all: its effect is exactly 0. Equal to running the whole
+    pass again for every patch with the same prompts, within 1e-5 at `batch_size` 1; larger batches round differently.
+
+    Finished patches are kept in the folder of `cache` while the work goes on; the same request starts with them.
     """
-    for one_pass in passes.values():
-        if one_pass.mode != "boxed":
-            raise InputError(
-                f"There is no heatmap for mode {one_pass.mode}, in which a slice changes the memories of slices after "
-                "it; score without a heatmap or use a bundle of mode boxed."
-            )
-    layers = [_Layer(span, tuple(group)) for span, group in groupby(range(len(patches)), lambda i: _span(patches[i]))]
-    any_pass = next(iter(passes.values()))
-    positions = [_visible_positions(any_pass, layer.span) for layer in layers]
-    wanted = [
-        [Work(k, _plane(patches[i])) for k in visible for i in layer.members]
-        for layer, visible in zip(layers, positions, strict=True)
-    ]
-    last_use = {work: number for number, works in enumerate(wanted) for work in works}
-    meter = Meter("occlusion", len(last_use), progress)
-    log_risks = np.empty(len(patches))
-    memories: dict[Work, dict[Modality, torch.Tensor]] = {}
-    for number, (layer, visible) in enumerate(zip(layers, positions, strict=True)):
-        for work in wanted[number]:
-            if work not in memories:
-                memories[work] = {m: _occluded_memory(engine, case, p, work, fills[m]) for m, p in passes.items()}
-                meter.step()
-        states: dict[Modality, list[torch.Tensor]] = {
-            modality: [
-                one_pass.readout.state_with({k: memories[Work(k, _plane(patches[i]))][modality] for k in visible})
-                for i in layer.members
-            ]
-            for modality, one_pass in passes.items()
-        }
-        log_risks[list(layer.members)] = _score(head, states, covariates)
-        memories = {work: kept for work, kept in memories.items() if last_use[work] > number}
-    return log_risks
+    with Finished(cache, key_of(subject, occlusions, fills) if cache else "", len(occlusions), len(subject.names)) as f:
+        wanted = [n for n in range(len(occlusions)) if not f.done[n]]
+        run = _run_boxed if subject.mode == "boxed" else run_sequential
+        run(subject, occlusions, wanted, fills, f, stage, batch_size, progress)
+    return OccludedRisks(f.risks, f.resumed)
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """Patches of one z-span; their slices are the same, so their work is shared and can be forgotten together."""
-
-    span: tuple[int, int]
-    members: tuple[int, ...]
+def touched_positions(subject: Subject, occlusion: Occlusion) -> list[int]:
+    """Positions of the pass whose slices an occlusion changes and whose memories the readout sees."""
+    return subject.positions([k for k, box in enumerate(subject.any_pass.boxes) if occlusion.touches(box.z)])
 
 
-def _visible_positions(one_pass: Pass, span: tuple[int, int]) -> list[int]:
-    """Positions of the pass whose slices lie in the z-span and can change the readout."""
-    return [k for k, box in enumerate(one_pass.boxes) if span[0] <= box.z < span[1] and one_pass.readout.sees(k)]
+def count_encodings(subject: Subject, occlusions: Sequence[Occlusion]) -> int:
+    """How many slices a plan encodes in all modalities together."""
+    distinct = {(k, _key(one)) for one in occlusions for k in touched_positions(subject, one)}
+    return len(distinct) * len(subject.modalities)
 
 
-def _occluded_memory(engine: MemoryEngine, case: Case, one_pass: Pass, work: Work, fill: float) -> torch.Tensor:
-    box = one_pass.boxes[work.position]
-    y0, y1, x0, x1 = work.plane
-    pixels = case.image(one_pass.modality).voxels[box.z].astype(np.float32)
-    pixels[y0:y1, x0:x1] = fill
-    picture = one_pass.frame.picture(pixels[None], one_pass.window)
-    return engine.memories(picture, one_pass.prompt(work.position))[0]
+def _key(occlusion: Occlusion) -> Hashable:
+    """Occlusions of one key change a slice in the same way."""
+    return occlusion.plane if isinstance(occlusion, Patch) else id(occlusion)
 
 
-@torch.inference_mode()
-def _score(
-    head: RiskHead, states: Mapping[Modality, list[torch.Tensor]], covariates: tuple[float, ...]
-) -> npt.NDArray[np.float64]:
-    count = len(next(iter(states.values())))
-    vector = torch.tensor([covariates], dtype=torch.float32).reshape(1, -1).expand(count, -1)
-    maps = {modality: AverageDownsampler.average(torch.stack(tensors)) for modality, tensors in states.items()}
-    log_risks: npt.NDArray[np.float64] = head(maps, vector).log_risk.double().numpy()
-    return log_risks
+def _run_boxed(
+    subject: Subject,
+    occlusions: Sequence[Occlusion],
+    wanted: list[int],
+    fills: Fills,
+    finished: Finished,
+    stage: str,
+    batch_size: int,
+    progress: ProgressCallback,
+) -> None:
+    """Column by column: only patches of one plane share slices, so patches are finished soon and little is kept."""
+    baseline = subject.baseline_states()
+    unmoved = subject.variant_risks(baseline, baseline)
+    slices = {n: touched_positions(subject, occlusions[n]) for n in wanted}
+    for n in wanted:
+        if not slices[n]:
+            finished.add(n, unmoved)
+    ordered = sorted((n for n in wanted if slices[n]), key=lambda n: (str(_key(occlusions[n])), slices[n][0]))
+    columns = [list(group) for _, group in groupby(ordered, key=lambda n: _key(occlusions[n]))]
+    meter = Meter(stage, sum(len({k for n in column for k in slices[n]}) for column in columns), progress)
+    for column in columns:
+        kept: Memories = {modality: {} for modality in subject.modalities}
+        needs = sorted({k for n in column for k in slices[n]})
+        for n in column:
+            missing = [k for k in slices[n] if k not in kept[subject.modalities[0]]]
+            # A batch may run ahead into the slices of the next patches of the column.
+            ahead = needs[needs.index(missing[0]) :] if missing else []
+            while missing:
+                batch, ahead = ahead[:batch_size], ahead[batch_size:]
+                for modality in subject.modalities:
+                    kept[modality] |= _encode(subject, occlusions[n], modality, batch, fills)
+                for _ in batch:
+                    meter.step()
+                missing = [k for k in missing if k not in batch]
+            states = {
+                modality: exchanged(subject.passes[modality].readout, {k: kept[modality][k] for k in slices[n]})
+                for modality in subject.modalities
+            }
+            finished.add(n, subject.variant_risks(baseline, states))
+            for modality in subject.modalities:
+                kept[modality] = {k: memory for k, memory in kept[modality].items() if k >= slices[n][0]}
 
 
-def _span(patch: Patch) -> tuple[int, int]:
-    return patch.z0, patch.z1
-
-
-def _plane(patch: Patch) -> InPlane:
-    return patch.y0, patch.y1, patch.x0, patch.x1
+def _encode(
+    subject: Subject, occlusion: Occlusion, modality: Modality, positions: list[int], fills: Fills
+) -> dict[int, torch.Tensor]:
+    """The memories of the slices at these positions after the occlusion."""
+    one = subject.passes[modality]
+    voxels = subject.case.image(modality).voxels
+    zs = [one.boxes[k].z for k in positions]
+    pixels = np.stack([fills[modality].occlude(voxels[z], z, occlusion) for z in zs])
+    prompt = one.prompter.prompt([one.boxes[k] for k in positions])
+    memories = subject.engine.memories(one.frame.picture(pixels, one.window), prompt)
+    return dict(zip(positions, memories, strict=True))

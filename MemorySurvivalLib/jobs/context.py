@@ -15,6 +15,7 @@ from MemorySurvivalLib.progress import ProgressCallback
 
 if TYPE_CHECKING:
     from MemorySurvivalLib.models import Models
+    from MemorySurvivalLib.recent import RecentCase
 
 Request = TypeVar("Request")
 
@@ -28,6 +29,13 @@ class Warm:
         from MemorySurvivalLib.models import Models
 
         return Models()
+
+    @cached_property
+    def recent(self) -> RecentCase:
+        """The last case that was prepared, so that explaining what was just scored does not begin anew."""
+        from MemorySurvivalLib.recent import RecentCase
+
+        return RecentCase()
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ def score(parameters: dict[str, Any], context: JobContext) -> JobOutput:
     """Score a case into a folder."""
     chosen, about_shown = choose_shown(parameters, context.progress)
     request = convert({**chosen, "notes": about_shown}, ScoreRequest)
-    output = score_case(request, context.warm.models, context.progress, context.tell)
+    output = score_case(request, context.warm.models, context.progress, context.tell, context.warm.recent)
     result = {**summary_for_panel(output.record), "shown": about_shown}
     return JobOutput(result, {"heatmap": None, **name_files(output.files)})
 

@@ -86,16 +86,38 @@ class MemoryRecord:
 
 @dataclass(frozen=True)
 class HotspotRecord:
-    """A patch with a large effect: its centre (LPS and RAS millimetres) and the change of log-risk it causes."""
+    """A connected maximum above the noise floor: its place (LPS and RAS millimetres) and the change of log-risk there.
+
+    `site` is the bone it lies in or near, `share` its part of all absolute effects in the region, `volume_ml` the part
+    of the region it fills; `agreed` says whether another fill shows it too (None: not looked at).
+    """
 
     position_lps_mm: tuple[float, float, float]
     position_ras_mm: tuple[float, float, float]
+    effect: float
+    number: int = 0
+    site: str = ""
+    share: float = 0.0
+    volume_ml: float = 0.0
+    agreed: bool | None = None
+
+
+@dataclass(frozen=True)
+class OutsideRecord:
+    """The change of log-risk that an organ outside the region causes, because the model sees whole slices."""
+
+    organ: str
     effect: float
 
 
 @dataclass(frozen=True)
 class HeatmapRecord:
-    """The occlusion heatmap in numbers; the voxels are in `file`."""
+    """The occlusion heatmap in numbers; the voxels are in `file`.
+
+    Effects within `noise_floor` are hidden. `whole_roi_effect` is that of occluding the whole region at once,
+    `summed_effect` the sum of the patches' effects as if they added up; `fill_agreement` is the share of the map above
+    the floor that another fill shows too. What was not asked for is None or empty.
+    """
 
     file: str
     unit: str
@@ -111,6 +133,16 @@ class HeatmapRecord:
     maximum: float
     limit: float
     hotspots: tuple[HotspotRecord, ...]
+    noise_floor: float = 0.0
+    modalities: tuple[Modality, ...] = ("PET", "CT")
+    coarse: bool = False
+    resumed: int = 0
+    whole_roi_effect: float | None = None
+    summed_effect: float | None = None
+    outside: tuple[OutsideRecord, ...] = ()
+    organs_unknown: tuple[str, ...] = ()
+    fill_agreement: float | None = None
+    summary: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,127 +4,157 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-from made_up import SMALL, make_head, make_patient
+from explain_makers import ball, make_engine, make_scene, make_subject, naive_risks
 
-from MemorySurvivalLib.explain.heatmap import make_heatmap
-from MemorySurvivalLib.explain.occlusion import fill_values, occluded_log_risks
-from MemorySurvivalLib.explain.plan import ExplainConfig, Patch, plan_patches
-from MemorySurvivalLib.imaging.case import Case, make_case
-from MemorySurvivalLib.imaging.window import MODALITIES, Window
-from MemorySurvivalLib.memory.backbone import build_backbone
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.explain.fills import make_fills
+from MemorySurvivalLib.explain.occlusion import count_encodings, occluded_log_risks
+from MemorySurvivalLib.explain.plan import FILLS, Blob, ExplainConfig, plan_patches
+from MemorySurvivalLib.imaging.case import Case
 from MemorySurvivalLib.memory.engine import MemoryEngine
-from MemorySurvivalLib.memory.propagation import Pass, PropagationConfig, propagate
+from MemorySurvivalLib.memory.prompts import PromptConfig
+from MemorySurvivalLib.memory.propagation import PropagationConfig
 from MemorySurvivalLib.memory.readout import READOUTS
-from MemorySurvivalLib.roi.boxes import prompt_boxes
 from MemorySurvivalLib.roi.roi import Roi
 
-WINDOWS = {"CT": Window(-200, 1000), "PET": Window(0, 10)}
+MEANS_ANYTHING = "the patches must matter for this test to mean anything"
 
 
 @pytest.fixture(scope="module")
 def engine() -> MemoryEngine:
-    return MemoryEngine(build_backbone(SMALL, seed=3), torch.device("cpu"))
+    return make_engine()
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, Roi]:
-    patient = make_patient(tmp_path_factory.mktemp("patient"))
-    return make_case(patient.ct, patient.pet), Roi(
-        patient.spine.with_voxels(patient.spine.voxels > 0), "spine_dilated", "test"
-    )
+    return make_scene(tmp_path_factory.mktemp("patient"))
 
 
-def run_pass(engine: MemoryEngine, case: Case, roi: Roi, readout: str) -> dict[str, Pass]:
-    config = PropagationConfig(readout=readout)  # type: ignore[arg-type]
-    boxes = prompt_boxes(roi.mask, config.slice_step)
-    return {m: propagate(engine, case.image(m), m, WINDOWS[m], boxes, config) for m in MODALITIES}
-
-
-def occlude(case: Case, patch: Patch, fills: dict[str, float]) -> Case:
-    images = {}
-    for modality in MODALITIES:
-        image = case.image(modality)
-        voxels = image.voxels.copy()
-        voxels[patch.z0 : patch.z1, patch.y0 : patch.y1, patch.x0 : patch.x1] = fills[modality]
-        images[modality] = image.with_voxels(voxels)
-    return Case(images["CT"], images["PET"], case.orientation, case.simulated, case.sources)
-
-
-@pytest.mark.parametrize("readout", READOUTS)
-@pytest.mark.parametrize("fill", ["roi_median", "volume_mean"])
-def test_equals_running_everything_again(
+@pytest.mark.parametrize(("readout", "fill"), list(zip(READOUTS, [*FILLS, *FILLS], strict=False)))
+def test_boxed_equals_running_everything_again(
     engine: MemoryEngine, scene: tuple[Case, Roi], readout: str, fill: str
 ) -> None:
-    case, roi = scene
-    head, _ = make_head("image", None, 1)
-    passes = run_pass(engine, case, roi, readout)
-    # Overlapping patches, so that slices are shared between layers.
-    patches = plan_patches(roi, ExplainConfig(patch_mm=36, stride_mm=24))
-    fills = fill_values(case, roi, fill)  # type: ignore[arg-type]
+    config = PropagationConfig(readout)
+    subject = make_subject(engine, scene, config)
+    # Overlapping patches, so that slices are shared between them.
+    patches = plan_patches(scene[1], ExplainConfig(patch_mm=36, stride_mm=24))
+    fills = make_fills(subject.case, scene[1], fill, 36)  # type: ignore[arg-type]
     before = engine.encoded_slices
-    fast = occluded_log_risks(engine, case, passes, head, (), patches, fills)
+    fast = occluded_log_risks(subject, patches, fills).risks
     spent = engine.encoded_slices - before
-    naive = []
-    before = engine.encoded_slices
-    for patch in patches:
-        again = run_pass(engine, occlude(case, patch, fills), roi, readout)
-        states = {m: p.readout.state() for m, p in again.items()}
-        naive.append(head.score(states, ()).log_risk.item())
-    assert len(patches) >= 8
+    assert spent == count_encodings(subject, patches)
+    assert spent < 2 * len(subject.any_pass.boxes) * len(patches) / 3, "slices must not be encoded for each patch"
+    chosen = range(0, len(patches), 4)
+    naive = np.asarray([naive_risks(subject, scene[1], patches[n], fills, config) for n in chosen])
+    assert len(naive) >= 3
+    assert np.abs(fast[chosen] - naive).max() <= 1e-5
+    assert np.abs(naive - subject.baseline()).max() > 1e-4, MEANS_ANYTHING
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        PromptConfig("mask"),
+        PromptConfig("points", points=3, seed=4),
+        PromptConfig(padding_mm=6, jitter=0.1, seed=2),
+    ],
+    ids=["mask", "points", "padded and jittered"],
+)
+def test_boxed_with_every_prompt(engine: MemoryEngine, scene: tuple[Case, Roi], prompt: PromptConfig) -> None:
+    config = PropagationConfig("mean", direction="feet_to_head", prompt=prompt)
+    subject = make_subject(engine, scene, config)
+    patches = plan_patches(scene[1], ExplainConfig(patch_mm=40, stride_mm=40))[:2]
+    fills = make_fills(subject.case, scene[1], "volume_mean", 40)
+    fast = occluded_log_risks(subject, patches, fills).risks
+    naive = np.asarray([naive_risks(subject, scene[1], patch, fills, config) for patch in patches])
     assert np.abs(fast - naive).max() <= 1e-5
-    assert spent < (engine.encoded_slices - before) / 3, "shared slices must not be encoded for each patch"
-    baseline = head.score({m: p.readout.state() for m, p in passes.items()}, ()).log_risk.item()
-    assert np.abs(np.asarray(naive) - baseline).max() > 1e-4, "the patches must matter for this test to mean anything"
+    assert np.abs(naive - subject.baseline()).max() > 1e-4, MEANS_ANYTHING
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize(
+    ("mode", "direction", "readout"),
+    [
+        ("streamed", "head_to_feet", "mean"),
+        ("streamed", "both", "stations:4"),
+        ("tracked", "feet_to_head", "last"),
+        ("tracked", "both", "max"),
+    ],
+)
+def test_modes_that_look_back(
+    engine: MemoryEngine, scene: tuple[Case, Roi], mode: str, direction: str, readout: str, batch_size: int
+) -> None:
+    config = PropagationConfig(readout, mode=mode, direction=direction)  # type: ignore[arg-type]
+    subject = make_subject(engine, scene, config)
+    patches = plan_patches(scene[1], ExplainConfig(patch_mm=36, stride_mm=36))[1:4:2]
+    fills = make_fills(subject.case, scene[1], "volume_mean", 36)
+    before = engine.encoded_slices
+    fast = occluded_log_risks(subject, patches, fills, batch_size=batch_size).risks
+    spent = engine.encoded_slices - before
+    before = engine.encoded_slices
+    naive = np.asarray([naive_risks(subject, scene[1], patch, fills, config) for patch in patches])
+    assert spent < (engine.encoded_slices - before)
+    # Larger batches round differently, and these modes pass a flipped mask pixel on.
+    assert np.abs(fast - naive).max() <= (1e-5 if batch_size == 1 else 2e-2)
+    assert np.abs(naive - subject.baseline()).max() > 1e-4, MEANS_ANYTHING
+
+
+@pytest.mark.parametrize("mode", ["boxed", "tracked"])
+def test_a_blob_of_any_shape(engine: MemoryEngine, scene: tuple[Case, Roi], mode: str) -> None:
+    config = PropagationConfig("mean", mode=mode)  # type: ignore[arg-type]
+    subject = make_subject(engine, scene, config)
+    blob = Blob(ball(subject.case.ct.shape, (8, 25, 24), 7))
+    fills = make_fills(subject.case, scene[1], "roi_median", 40)
+    fast = occluded_log_risks(subject, [blob], fills).risks
+    assert np.abs(fast - naive_risks(subject, scene[1], blob, fills, config)).max() <= 1e-5
+    assert np.abs(fast - subject.baseline()).max() > 1e-4, MEANS_ANYTHING
+
+
+def test_batches_stay_near(engine: MemoryEngine, scene: tuple[Case, Roi]) -> None:
+    subject = make_subject(engine, scene, PropagationConfig("mean"))
+    patches = plan_patches(scene[1], ExplainConfig(patch_mm=36, stride_mm=24))
+    fills = make_fills(subject.case, scene[1], "roi_median", 36)
+    one = occluded_log_risks(subject, patches, fills).risks
+    before = engine.encoded_slices
+    many = occluded_log_risks(subject, patches, fills, batch_size=4).risks
+    assert engine.encoded_slices - before == count_encodings(subject, patches), "running ahead encodes nothing twice"
+    assert np.abs(one - many).max() <= 5e-3
 
 
 def test_last_readout_encodes_nothing_it_cannot_see(engine: MemoryEngine, scene: tuple[Case, Roi]) -> None:
-    case, roi = scene
-    head, _ = make_head("image", None, 1)
-    passes = run_pass(engine, case, roi, "last")
-    patches = plan_patches(roi, ExplainConfig(patch_mm=24, stride_mm=24))
-    last_z = passes["PET"].boxes[-1].z
+    subject = make_subject(engine, scene, PropagationConfig("last"))
+    patches = plan_patches(scene[1], ExplainConfig(patch_mm=24, stride_mm=24))
+    last_z = subject.any_pass.boxes[-1].z
     before = engine.encoded_slices
-    risks = occluded_log_risks(engine, case, passes, head, (), patches, fill_values(case, roi, "roi_median"))
-    touching = [p for p in patches if p.z0 <= last_z < p.z1]
-    assert engine.encoded_slices - before == 2 * len({(p.y0, p.x0) for p in touching})
-    baseline = head.score({m: p.readout.state() for m, p in passes.items()}, ()).log_risk.item()
-    blind = [risk for patch, risk in zip(patches, risks, strict=True) if patch not in touching]
+    fills = make_fills(subject.case, scene[1], "roi_median", 24)
+    risks = occluded_log_risks(subject, patches, fills).risks
+    touching = [p for p in patches if p.touches(last_z)]
+    assert engine.encoded_slices - before == 2 * len({p.plane for p in touching})
+    blind = np.asarray([risk for patch, risk in zip(patches, risks, strict=True) if patch not in touching])
     assert len(blind) > len(touching) > 0
-    assert np.abs(np.asarray(blind) - baseline).max() <= 1e-6
+    # Exactly what the unoccluded states give: the effect is 0, not nearly 0.
+    states = subject.baseline_states()
+    assert (blind == subject.variant_risks(states, states)).all()
 
 
-def test_patch_centres_lie_in_the_roi_and_sizes_are_millimetres(scene: tuple[Case, Roi]) -> None:
-    _, roi = scene
-    patches = plan_patches(roi, ExplainConfig(patch_mm=24, stride_mm=12))
-    inner = [p for p in patches if p.z0 > 0 and p.z1 < roi.mask.shape[0]]
-    assert {(p.x1 - p.x0, p.y1 - p.y0, p.z1 - p.z0) for p in inner} == {(6, 6, 4)}  # 24 mm at 4 x 4 x 6 mm
-    for patch in patches:
-        centre = ((patch.z0 + patch.z1) // 2, (patch.y0 + patch.y1) // 2, (patch.x0 + patch.x1) // 2)
-        assert roi.mask.voxels[centre]
+@pytest.mark.parametrize("only", ["PET", "CT"])
+def test_one_modality_alone(engine: MemoryEngine, scene: tuple[Case, Roi], only: str) -> None:
+    both = make_subject(engine, scene, PropagationConfig("mean"))
+    one = make_subject(engine, scene, PropagationConfig("mean"), (only,))  # type: ignore[arg-type]
+    patches = plan_patches(scene[1], ExplainConfig(patch_mm=40, stride_mm=40))[:3]
+    fills = make_fills(both.case, scene[1], "roi_median", 40)
+    of_both = occluded_log_risks(both, patches, fills).risks
+    before = engine.encoded_slices
+    of_one = occluded_log_risks(one, patches, fills).risks
+    assert engine.encoded_slices - before == count_encodings(both, patches) / 2
+    assert both.names == ("fused", "PET", "CT")
+    assert one.names == ("fused",)
+    assert of_one[:, 0] == pytest.approx(of_both[:, both.names.index(only)], abs=1e-6)
+    assert np.abs(of_both[:, 0] - of_one[:, 0]).max() > 1e-4
 
 
-def test_a_roi_between_lattice_points_still_gets_a_patch(scene: tuple[Case, Roi]) -> None:
-    _, roi = scene
-    ring = np.zeros(roi.mask.shape, dtype=np.bool_)
-    ring[5, 10:20, 10] = True
-    ring[5, 10, 10:20] = True
-    patches = plan_patches(Roi(roi.mask.with_voxels(ring), "other", "test"), ExplainConfig(500, 500))
-    assert len(patches) == 1
-
-
-def test_heatmap_is_baseline_minus_occluded_averaged_inside_the_roi(scene: tuple[Case, Roi]) -> None:
-    _, roi = scene
-    (z0, y0, x0), _ = roi.bounds_zyx
-    first = Patch(z0, z0 + 4, y0, y0 + 8, x0, x0 + 8)
-    second = Patch(z0 + 2, z0 + 6, y0, y0 + 8, x0, x0 + 8)
-    config = ExplainConfig(24, 12)
-    heatmap = make_heatmap(roi, config, {"PET": 1.0, "CT": 0.0}, (first, second), np.array([0.4, -0.2]), 0.2)
-    inside = roi.mask.cropped(*roi.bounds_zyx).voxels
-    effect = heatmap.effect.voxels
-    assert effect[0][:8, :8][inside[0][:8, :8]] == pytest.approx(0.4)
-    assert effect[3][:8, :8][inside[3][:8, :8]] == pytest.approx(0.1)
-    assert effect[5][:8, :8][inside[5][:8, :8]] == pytest.approx(-0.2)
-    assert not effect[~inside].any()
-    assert np.allclose(heatmap.effect.affine.points_mm((0, 0, 0)), roi.mask.affine.points_mm((x0, y0, z0)))
-    assert heatmap.hotspots[0].effect == pytest.approx(0.4)
+def test_a_modality_that_the_model_does_not_read_is_refused(engine: MemoryEngine, scene: tuple[Case, Roi]) -> None:
+    subject = make_subject(engine, scene, PropagationConfig("mean"))
+    subject.head.spec = subject.head.spec.__class__(("PET",), "concatenation", 0)
+    with pytest.raises(InputError, match="reads PET only, so occluding CT changes nothing; choose PET"):
+        type(subject)(engine, subject.case, subject.passes, subject.head, (), ("CT",))

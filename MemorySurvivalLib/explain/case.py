@@ -1,0 +1,88 @@
+"""Explaining a case that a run has scored: the run's device, model and structures put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from MemorySurvivalLib.explain.explanation import Explanation, explain_subject
+from MemorySurvivalLib.explain.fills import make_fills
+from MemorySurvivalLib.explain.finished import Finished, key_of
+from MemorySurvivalLib.explain.noise import JITTER_SEEDS
+from MemorySurvivalLib.explain.occlusion import count_encodings
+from MemorySurvivalLib.explain.plan import ExplainChoice, ExplainConfig, plan_patches
+from MemorySurvivalLib.explain.subject import Subject
+from MemorySurvivalLib.memory.cache import MemoryCache
+from MemorySurvivalLib.memory.engine import MemoryEngine
+from MemorySurvivalLib.preparing import Run, ScoredCase
+from MemorySurvivalLib.roi.roi import Roi
+
+
+def choose_config(run: Run, choice: ExplainChoice) -> ExplainConfig:
+    """The settings of a map, with the bundle's defaults."""
+    defaults = run.bundle.manifest.explain
+    return choice.config(defaults.patch_mm, defaults.stride_mm, defaults.fill)
+
+
+def make_subject(run: Run, scored: ScoredCase, engine: MemoryEngine, config: ExplainConfig) -> Subject:
+    """What is explained: the head that scored the case and the passes it reads."""
+    head = run.bundle.heads[scored.risk.head]
+    return Subject(
+        engine,
+        scored.prepared.case,
+        {modality: scored.passes[modality] for modality in head.spec.modalities},
+        head,
+        scored.risk.covariates.vector if scored.risk.covariates else (),
+        config.modalities,
+        run.bundle.manifest.propagation.direction,
+    )
+
+
+def explain_scored(
+    run: Run, scored: ScoredCase, choice: ExplainChoice, cache: MemoryCache | None, *, thorough: bool = False
+) -> Explanation:
+    """The explanation of a scored case; when a GPU has no memory left, made on the CPU.
+
+    `thorough` adds what puts the map into perspective and takes longer: the whole region, organs outside it, whether
+    another fill agrees, the gradient map.
+    """
+    config = choose_config(run, choice)
+
+    def explain(engine: MemoryEngine) -> Explanation:
+        return explain_subject(
+            make_subject(run, scored, engine, config),
+            scored.prepared.region.roi,
+            config,
+            run.bundle.manifest.explain.display_limit,
+            lambda: run.structures_or_none(scored.prepared),
+            cache=cache,
+            progress=run.progress,
+        )
+
+    return run.on_device(explain)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a map will take: patches, slices to encode, the effort in encoded slices of the whole explanation, and how
+    many patches an earlier run has finished."""
+
+    patches: int
+    encodings: int
+    effort: float
+    resumable: int
+
+
+def patches_to_do(subject: Subject, roi: Roi, config: ExplainConfig, cache: MemoryCache | None) -> Work:
+    """Count the work of a map, without doing any of it."""
+    config = replace(config, modalities=subject.modalities)
+    patches = plan_patches(roi, config)
+    done = 0
+    left = list(patches)
+    if cache is not None:
+        fills = make_fills(subject.case, roi, config.fill, config.patch_mm)
+        finished = Finished(cache, key_of(subject, patches, fills), len(patches), len(subject.names))
+        done = finished.resumed
+        left = [patch for patch, known in zip(patches, finished.done, strict=True) if not known]
+    encodings = count_encodings(subject, left)
+    scan = len(subject.any_pass.boxes) * len(subject.modalities)
+    return Work(len(patches), encodings, encodings + scan * len(JITTER_SEEDS), done)

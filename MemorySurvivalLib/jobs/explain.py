@@ -1,0 +1,42 @@
+"""The jobs that explain a score: the maps into a folder, and how long they will take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.explain.plan import ExplainChoice
+from MemorySurvivalLib.explaining import MAPS, estimate_explanation, explain_to_folder
+from MemorySurvivalLib.jobs.context import JobContext, JobOutput, convert, name_files
+from MemorySurvivalLib.jobs.score import choose_shown
+from MemorySurvivalLib.preparing import ScoreRequest
+
+
+def explain(parameters: dict[str, Any], context: JobContext) -> JobOutput:
+    """Explain a case into a folder."""
+    request, choice = _read(parameters, context)
+    warm = context.warm
+    output = explain_to_folder(request, choice, warm.models, context.progress, context.tell, warm.recent)
+    return JobOutput(output.record.as_builtins(), {**dict.fromkeys(MAPS), **name_files(output.files)})
+
+
+def estimate(parameters: dict[str, Any], context: JobContext) -> JobOutput:
+    """How long the same request would take; nothing is written."""
+    request, choice = _read({"out": ".", **parameters}, context)
+    warm = context.warm
+    found = estimate_explanation(request, choice, warm.models, context.progress, context.tell, warm.recent)
+    return JobOutput(msgspec.to_builtins(found))
+
+
+def _read(parameters: Mapping[str, Any], context: JobContext) -> tuple[ScoreRequest, ExplainChoice]:
+    """The request and what it asks of the map. Raises InputError naming a parameter that is wrong."""
+    rest = {name: value for name, value in parameters.items() if name != "explanation"}
+    asked = parameters.get("explanation") or {}
+    if not isinstance(asked, Mapping):
+        raise InputError("The job's parameters are not valid: explanation must be an object.")
+    choice = convert(asked, ExplainChoice)
+    chosen, notes = choose_shown(rest, context.progress)
+    return convert({**chosen, "notes": notes}, ScoreRequest), choice

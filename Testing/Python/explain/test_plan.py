@@ -1,0 +1,111 @@
+"""Which patches there are, what they become, and how their effects are spread over the map."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from explain_makers import make_scene
+
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.explain.fills import make_fills
+from MemorySurvivalLib.explain.heatmap import spread_effects
+from MemorySurvivalLib.explain.plan import ExplainChoice, ExplainConfig, Patch, plan_patches
+from MemorySurvivalLib.imaging.case import Case
+from MemorySurvivalLib.roi.roi import Roi
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, Roi]:
+    return make_scene(tmp_path_factory.mktemp("patient"))
+
+
+def test_patch_centres_lie_in_the_roi_and_sizes_are_millimetres(scene: tuple[Case, Roi]) -> None:
+    _, roi = scene
+    patches = plan_patches(roi, ExplainConfig(patch_mm=24, stride_mm=12))
+    inner = [p for p in patches if p.z0 > 0 and p.z1 < roi.mask.shape[0]]
+    assert {(p.x1 - p.x0, p.y1 - p.y0, p.z1 - p.z0) for p in inner} == {(6, 6, 4)}  # 24 mm at 4 x 4 x 6 mm
+    for patch in patches:
+        centre = ((patch.z0 + patch.z1) // 2, (patch.y0 + patch.y1) // 2, (patch.x0 + patch.x1) // 2)
+        assert roi.mask.voxels[centre]
+    assert [p.z0 for p in patches] == sorted(p.z0 for p in patches)
+
+
+def test_a_roi_between_lattice_points_still_gets_a_patch(scene: tuple[Case, Roi]) -> None:
+    _, roi = scene
+    ring = np.zeros(roi.mask.shape, dtype=np.bool_)
+    ring[5, 10:20, 10] = True
+    ring[5, 10, 10:20] = True
+    patches = plan_patches(Roi(roi.mask.with_voxels(ring), "other", "test"), ExplainConfig(500, 500))
+    assert len(patches) == 1
+
+
+def test_a_map_that_would_take_days_is_refused(scene: tuple[Case, Roi]) -> None:
+    everything = Roi(scene[1].mask.with_voxels(np.ones(scene[1].mask.shape, dtype=np.bool_)), "other", "test")
+    with pytest.raises(
+        InputError, match="would need 34560 of them, at most 20000 are possible; choose a larger stride"
+    ):
+        plan_patches(everything, ExplainConfig(10, 1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"patch_mm": 0}, "0 < stride <= patch <= 500 mm"),
+        ({"stride_mm": 50}, "got patch 40 mm and stride 50 mm"),
+        ({"fill": "paint"}, "Unknown fill 'paint'.*roi_median, volume_mean, blur"),
+        ({"modalities": ()}, "PET, CT or both, got none"),
+        ({"modalities": ("PET", "PET")}, "got PET, PET"),
+        ({"modalities": ("MR",)}, "got MR"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(changes: dict[str, object], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        ExplainConfig(**{"patch_mm": 40, "stride_mm": 20, **changes})  # type: ignore[arg-type]
+
+
+def test_what_is_left_open_takes_the_defaults() -> None:
+    assert ExplainChoice().config(40, 20, "volume_mean") == ExplainConfig(40, 20, "volume_mean")
+    assert ExplainChoice(patch_mm=10).config(40, 20, "roi_median") == ExplainConfig(10, 10)
+    chosen = ExplainChoice(30, 15, "blur", ("CT",), True)
+    assert chosen.config(40, 20, "roi_median") == ExplainConfig(30, 15, "blur", ("CT",), True)
+    with pytest.raises(InputError, match="got patch 0 mm"):
+        ExplainChoice(patch_mm=0).config(40, 20, "roi_median")
+
+
+def test_the_blur_leaves_nothing_of_a_patch_and_keeps_what_is_larger(scene: tuple[Case, Roi]) -> None:
+    case, roi = scene
+    filling = make_fills(case, roi, "blur", 24)["PET"]
+    hot = np.unravel_index(int(case.pet.voxels.argmax()), case.pet.shape)
+    z = int(hot[0])
+    patch = Patch(z, z + 1, 0, case.ct.shape[1], 0, case.ct.shape[2])
+    blurred = filling.occlude(case.pet.voxels[z], z, patch)
+    assert blurred[hot[1], hot[2]] < 0.5 * case.pet.voxels[hot]
+    assert blurred[20, 24] == pytest.approx(1.0, abs=0.3), "the body's own uptake stays"
+    half = Patch(z, z + 1, 0, 20, 0, case.ct.shape[2])
+    kept = filling.occlude(case.pet.voxels[z], z, half)
+    assert (kept[20:] == case.pet.voxels[z][20:]).all()
+    assert (kept[:20] == blurred[:20]).all()
+
+
+def test_the_blur_reaches_every_patch(scene: tuple[Case, Roi]) -> None:
+    case, roi = scene
+    filling = make_fills(case, roi, "blur", 60)["CT"]
+    for patch in plan_patches(roi, ExplainConfig(60, 20)):
+        for z in range(patch.z0, patch.z1):
+            assert np.isfinite(filling.occlude(case.ct.voxels[z], z, patch)).all()
+
+
+def test_effects_are_averaged_inside_the_roi(scene: tuple[Case, Roi]) -> None:
+    _, roi = scene
+    (z0, y0, x0), _ = roi.bounds_zyx
+    first = Patch(z0, z0 + 4, y0, y0 + 8, x0, x0 + 8)
+    second = Patch(z0 + 2, z0 + 6, y0, y0 + 8, x0, x0 + 8)
+    volume, covered = spread_effects(roi, (first, second), np.array([0.4, -0.2]))
+    inside = roi.mask.cropped(*roi.bounds_zyx).voxels
+    effect = volume.voxels
+    assert effect[0][:8, :8][inside[0][:8, :8]] == pytest.approx(0.4)
+    assert effect[3][:8, :8][inside[3][:8, :8]] == pytest.approx(0.1)
+    assert effect[5][:8, :8][inside[5][:8, :8]] == pytest.approx(-0.2)
+    assert not effect[~inside].any()
+    assert covered == pytest.approx(inside[:6, :8, :8].sum() / inside.sum())
+    assert np.allclose(volume.affine.points_mm((0, 0, 0)), roi.mask.affine.points_mm((x0, y0, z0)))
