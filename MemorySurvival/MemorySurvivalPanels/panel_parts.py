@@ -6,7 +6,6 @@ from typing import Any
 from MemorySurvivalPanels import busy
 from MemorySurvivalPanels.case_panel import CasePanel
 from MemorySurvivalPanels.desk import Desk
-from MemorySurvivalPanels.explain_panel import ExplainPanel
 from MemorySurvivalPanels.mask_panel import MaskPanel
 from MemorySurvivalPanels.model_panel import ModelPanel
 from MemorySurvivalPanels.parameters import ScoreParameters
@@ -38,7 +37,6 @@ class PanelParts:
         self.model = ModelPanel(desk)
         self.result = ResultPanel(desk)
         self.score = ScoreRun(desk, self.banner, self.pet_values, self.result)
-        self.explain = ExplainPanel(desk, self.score)
         self.all: tuple[Part, ...] = (
             self.banner,
             self.pet_values,
@@ -47,7 +45,6 @@ class PanelParts:
             self.model,
             self.score,
             self.result,
-            self.explain,
         )
         headings = [(part, part.find_heading(ui)) for part in self.all]
         self._headers = [(part, StepHeader(*heading)) for part, heading in headings if heading is not None]
