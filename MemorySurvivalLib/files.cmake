@@ -6,12 +6,15 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/bundle/__init__.py
   MemorySurvivalLib/bundle/archive.py
   MemorySurvivalLib/bundle/bundle.py
+  MemorySurvivalLib/bundle/importing.py
   MemorySurvivalLib/bundle/manifest.py
   MemorySurvivalLib/bundle/registry.py
   MemorySurvivalLib/bundle/rights.py
+  MemorySurvivalLib/bundle/summary.py
   MemorySurvivalLib/checking.py
   MemorySurvivalLib/cli.py
   MemorySurvivalLib/commands/__init__.py
+  MemorySurvivalLib/commands/batch.py
   MemorySurvivalLib/commands/bundle.py
   MemorySurvivalLib/commands/cache.py
   MemorySurvivalLib/commands/inspect.py
@@ -23,15 +26,25 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/commands/summary.py
   MemorySurvivalLib/commands/terminal.py
   MemorySurvivalLib/commands/weights.py
+  MemorySurvivalLib/compute.py
   MemorySurvivalLib/devices.py
   MemorySurvivalLib/errors.py
+  MemorySurvivalLib/estimating.py
   MemorySurvivalLib/explain/__init__.py
+  MemorySurvivalLib/explain/case.py
+  MemorySurvivalLib/explain/explanation.py
+  MemorySurvivalLib/explain/files.py
   MemorySurvivalLib/explain/fills.py
   MemorySurvivalLib/explain/finished.py
   MemorySurvivalLib/explain/heatmap.py
+  MemorySurvivalLib/explain/hotspots.py
+  MemorySurvivalLib/explain/noise.py
   MemorySurvivalLib/explain/occlusion.py
   MemorySurvivalLib/explain/plan.py
+  MemorySurvivalLib/explain/sequential.py
+  MemorySurvivalLib/explain/sites.py
   MemorySurvivalLib/explain/subject.py
+  MemorySurvivalLib/explaining.py
   MemorySurvivalLib/files.py
   MemorySurvivalLib/imaging/__init__.py
   MemorySurvivalLib/imaging/acquisition.py
@@ -47,11 +60,13 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/imaging/dicom_volume.py
   MemorySurvivalLib/imaging/grid.py
   MemorySurvivalLib/imaging/grid_masks.py
+  MemorySurvivalLib/imaging/inspection.py
   MemorySurvivalLib/imaging/intake.py
   MemorySurvivalLib/imaging/misregistration.py
   MemorySurvivalLib/imaging/nifti.py
   MemorySurvivalLib/imaging/pet_quality.py
   MemorySurvivalLib/imaging/pet_tags.py
+  MemorySurvivalLib/imaging/projection.py
   MemorySurvivalLib/imaging/quality_flag.py
   MemorySurvivalLib/imaging/reading.py
   MemorySurvivalLib/imaging/registration.py
@@ -71,8 +86,16 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/jobs/__init__.py
   MemorySurvivalLib/jobs/bundles.py
   MemorySurvivalLib/jobs/context.py
+  MemorySurvivalLib/jobs/covariates.py
+  MemorySurvivalLib/jobs/devices.py
+  MemorySurvivalLib/jobs/estimate.py
+  MemorySurvivalLib/jobs/explain.py
+  MemorySurvivalLib/jobs/inspect.py
   MemorySurvivalLib/jobs/masks.py
+  MemorySurvivalLib/jobs/mip.py
   MemorySurvivalLib/jobs/score.py
+  MemorySurvivalLib/jobs/weights.py
+  MemorySurvivalLib/jobs/worklist.py
   MemorySurvivalLib/measure/__init__.py
   MemorySurvivalLib/measure/aorta.py
   MemorySurvivalLib/measure/basins.py
@@ -102,6 +125,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/memory/propagation.py
   MemorySurvivalLib/memory/readout.py
   MemorySurvivalLib/memory/slices.py
+  MemorySurvivalLib/memory/speed.py
   MemorySurvivalLib/memory/weights.py
   MemorySurvivalLib/memory/weights_checkpoint.py
   MemorySurvivalLib/memory/weights_download.py
@@ -109,8 +133,10 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/memory/weights_store.py
   MemorySurvivalLib/models.py
   MemorySurvivalLib/pipeline.py
+  MemorySurvivalLib/preparing.py
   MemorySurvivalLib/processes.py
   MemorySurvivalLib/progress.py
+  MemorySurvivalLib/recent.py
   MemorySurvivalLib/report/__init__.py
   MemorySurvivalLib/report/charts.py
   MemorySurvivalLib/report/colours.py
@@ -123,6 +149,8 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/report/wording.py
   MemorySurvivalLib/resources.py
   MemorySurvivalLib/risk/__init__.py
+  MemorySurvivalLib/risk/covariate_fields.py
+  MemorySurvivalLib/risk/covariate_sources.py
   MemorySurvivalLib/risk/covariates.py
   MemorySurvivalLib/risk/downsamplers.py
   MemorySurvivalLib/risk/fusion.py
@@ -169,6 +197,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/roi/terminology.py
   MemorySurvivalLib/roi/working_grid.py
   MemorySurvivalLib/scoring.py
+  MemorySurvivalLib/segmenter_list.py
   MemorySurvivalLib/segmenting.py
   MemorySurvivalLib/shortage.py
   MemorySurvivalLib/simulation/__init__.py
@@ -195,20 +224,28 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/training/embedded_cohort.py
   MemorySurvivalLib/training/fit.py
   MemorySurvivalLib/worker.py
+  MemorySurvivalLib/worklist/__init__.py
+  MemorySurvivalLib/worklist/batch.py
+  MemorySurvivalLib/worklist/items.py
+  MemorySurvivalLib/worklist/prepare.py
+  MemorySurvivalLib/worklist/status.py
   )
 
 set(MemorySurvival_RESOURCES
   Resources/Bundles/demonstration.msbundle
   Resources/Icons/MemorySurvival.png
+  Resources/Icons/SimulatedPatient.png
   Resources/Report/report.css
   Resources/Report/report.html.j2
   Resources/Terminology/moosez.json
   Resources/Terminology/structures.json
   Resources/Terminology/totalsegmentator.json
   Resources/UI/Case.ui
+  Resources/UI/Install.ui
   Resources/UI/Masks.ui
   Resources/UI/MemorySurvival.ui
   Resources/UI/Model.ui
   Resources/UI/Result.ui
+  Resources/UI/ReviewList.ui
   Resources/UI/Score.ui
   )

@@ -13,6 +13,7 @@ from MemorySurvivalPanels.part import Part
 from MemorySurvivalPanels.patient import PatientBanner
 from MemorySurvivalPanels.pet_values_panel import PetValuesPanel
 from MemorySurvivalPanels.result_panel import ResultPanel
+from MemorySurvivalPanels.review_panel import ReviewPanel
 from MemorySurvivalPanels.run_panel import RunPanel
 from MemorySurvivalPanels.score_run import ScoreRun
 from MemorySurvivalPanels.scratch import ScratchFolder
@@ -37,6 +38,7 @@ class PanelParts:
         self.model = ModelPanel(desk)
         self.result = ResultPanel(desk)
         self.score = ScoreRun(desk, self.banner, self.pet_values, self.result)
+        self.review = ReviewPanel(desk)
         self.all: tuple[Part, ...] = (
             self.banner,
             self.pet_values,
@@ -45,6 +47,7 @@ class PanelParts:
             self.model,
             self.score,
             self.result,
+            self.review,
         )
         headings = [(part, part.find_heading(ui)) for part in self.all]
         self._headers = [(part, StepHeader(*heading)) for part, heading in headings if heading is not None]

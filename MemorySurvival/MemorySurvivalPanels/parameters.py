@@ -66,6 +66,8 @@ class ScoreParameters:
     bundle - name of the model bundle.
     device, explain, allow_other_roi - as on the command line.
     alignment, measure - as on the command line.
+    worklist, worklist_out - the review list and the folder of its results; worklist_case - which of its cases is open.
+    reviewer - who finishes cases of the list.
     heatmap - the volume that the last explained run produced.
     pet_dose_mbq ... pet_sex - what the user states about the PET where its tags do not, as typed; empty: from the tags.
     pet_values_of - the node identifier of the PET that these were typed for, so that they never serve another.
@@ -91,4 +93,8 @@ class ScoreParameters:
     pet_height_m: str = ""
     pet_sex: Sex = Sex.TAGS
     pet_values_of: str = ""
+    worklist: str = ""
+    worklist_out: str = ""
+    worklist_case: str = ""
+    reviewer: str = ""
     heatmap: slicer.vtkMRMLScalarVolumeNode

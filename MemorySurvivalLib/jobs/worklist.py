@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from MemorySurvivalLib.imaging.dicom_scan import scan
+from MemorySurvivalLib.imaging.study import choose_study
 from MemorySurvivalLib.jobs.context import JobContext, JobOutput, convert
 from MemorySurvivalLib.worklist.batch import BatchOptions, run_batch, write_table
 from MemorySurvivalLib.worklist.items import folder_name, read_worklist
@@ -44,6 +46,13 @@ class BatchRequest:
     worklist: Path
     out: Path
     options: BatchOptions = field(default_factory=BatchOptions)
+
+
+@dataclass(frozen=True)
+class StudyRequest:
+    """A DICOM folder that holds the images of one study."""
+
+    study: Path
 
 
 def read(parameters: dict[str, Any], context: JobContext) -> JobOutput:
@@ -87,6 +96,16 @@ def prepare(parameters: dict[str, Any], context: JobContext) -> JobOutput:
     record = prepared.mask.with_name("structures.json")
     files = {"structures": str(record) if record.is_file() else None, "mask": str(prepared.mask)}
     return JobOutput({"slices": prepared.slices, "region_ml": prepared.region_ml}, files)
+
+
+def choose_series(parameters: dict[str, Any], context: JobContext) -> JobOutput:
+    """Which series of a DICOM folder are the CT and the PET, by their Series Instance UIDs."""
+    request = convert(parameters, StudyRequest)
+    choice = choose_study(scan(request.study, context.progress), confirmed=True)  # whose they are is asked when scored
+    chosen = {"ct": choice.ct, "pet": choice.pet}
+    # A series of several stacks has a key such as "1.2.3#2"; a viewer loads series.
+    series = {name: one.key.partition("#")[0] for name, one in chosen.items()}
+    return JobOutput({"series": series, "notes": list(choice.notes)})
 
 
 def batch(parameters: dict[str, Any], context: JobContext) -> JobOutput:

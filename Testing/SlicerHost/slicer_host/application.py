@@ -100,10 +100,12 @@ def start() -> QtWidgets.QApplication:
         return application
     qt = install_qt()
     install_ctk()
+    from slicer_host.dicom_lib import install_dicom_lib
     from slicer_host.mrml_widgets import install_mrml_widgets
     from slicer_host.ui_loader import QUiLoader
 
     install_mrml_widgets()
+    install_dicom_lib()
     qt.QUiLoader = QUiLoader
     slicer.__path__.append(str(Path(__file__).parent / "stand_ins"))
     slicer.mrmlScene = slicer.vtkMRMLScene()
