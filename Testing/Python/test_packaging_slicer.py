@@ -115,6 +115,38 @@ def test_catalogue_entry_is_what_slicer_reads() -> None:
     assert {"$schema", "category", "scm_url"} <= entry.keys()
     known = {"scm_revision", "scm_type", "build_dependencies", "build_subdirectory", "enabled", "tier"}
     assert entry.keys() - {"$schema", "category", "scm_url"} <= known
+    assert entry["$schema"].endswith("slicer-extension-catalog-entry-schema-v1.0.2.json#")
+    assert isinstance(entry["tier"], int)
+    assert 1 <= entry["tier"] <= 5
+    assert entry["scm_type"] in ("git", "local")
+    assert entry["build_subdirectory"] == s4ext()["build_subdirectory"]
+    assert entry.get("enabled", True) is (s4ext()["enabled"] == "1")
+    assert s4ext()["scm"] == entry["scm_type"]
+
+
+def test_what_the_catalogue_shows_is_in_the_repository() -> None:
+    cmake = extension_metadata()
+    for address in (cmake["iconurl"], *cmake["screenshoturls"].split()):
+        assert address.startswith(f"{cmake['homepage']}/")
+        path = ROOT / address.removeprefix(f"{cmake['homepage']}/")
+        assert path.read_bytes().startswith(b"\x89PNG"), path
+    assert "Apache" in (ROOT / "LICENSE.txt").read_text(encoding="utf-8")
+
+
+def test_the_repository_stays_small() -> None:
+    """The catalogue wants a clone below 100 MB; what is checked out should be far below."""
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    listed = subprocess.run([git, "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    sizes = [(ROOT / name).stat().st_size for name in listed.split("\0") if name and (ROOT / name).is_file()]
+    assert 0 < sum(sizes) < 40e6
+
+
+def test_no_file_ends_lines_as_windows_does() -> None:
+    """The catalogue asks for it of its own entry; shell scripts and CMake lists want it too."""
+    for path in (*ROOT.glob("*.txt"), *ROOT.glob("*.json"), *ROOT.glob("*.s4ext"), ROOT / "Makefile", MODULE_LIST):
+        assert b"\r" not in path.read_bytes(), path
 
 
 def test_icon_has_the_size_that_the_catalogue_asks_for() -> None:
