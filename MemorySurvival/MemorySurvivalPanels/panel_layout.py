@@ -6,7 +6,7 @@ import slicer
 
 from MemorySurvivalPanels import locations
 
-PARTS = ("Case", "Masks", "Model", "Score", "Result", "ReviewList")
+PARTS = ("Case", "Masks", "Model", "Score", "Result", "Explain", "ReviewList")
 """Names of files in Resources/UI, from the top of the panel to its bottom."""
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from MemorySurvivalPanels import busy
 from MemorySurvivalPanels.case_panel import CasePanel
 from MemorySurvivalPanels.desk import Desk
+from MemorySurvivalPanels.explain_panel import ExplainPanel
 from MemorySurvivalPanels.mask_panel import MaskPanel
 from MemorySurvivalPanels.model_panel import ModelPanel
 from MemorySurvivalPanels.parameters import ScoreParameters
@@ -38,6 +39,7 @@ class PanelParts:
         self.model = ModelPanel(desk)
         self.result = ResultPanel(desk)
         self.score = ScoreRun(desk, self.banner, self.pet_values, self.result)
+        self.explain = ExplainPanel(desk, self.score)
         self.review = ReviewPanel(desk)
         self.all: tuple[Part, ...] = (
             self.banner,
@@ -47,6 +49,7 @@ class PanelParts:
             self.model,
             self.score,
             self.result,
+            self.explain,
             self.review,
         )
         headings = [(part, part.find_heading(ui)) for part in self.all]

@@ -55,6 +55,40 @@ class Sex(enum.Enum):
         return {Sex.TAGS: _("from the tags"), Sex.F: _("Female"), Sex.M: _("Male"), Sex.O: _("Other")}[self]
 
 
+class Fill(enum.Enum):
+    """What replaces tissue to see what it did; the values are the library's, empty for what the bundle says."""
+
+    BUNDLE = ""
+    ROI_MEDIAN = "roi_median"
+    VOLUME_MEAN = "volume_mean"
+    BLUR = "blur"
+
+    def label(self) -> str:
+        """The text in the list."""
+        return {
+            Fill.BUNDLE: _("As the model says"),
+            Fill.ROI_MEDIAN: _("Median of the region"),
+            Fill.VOLUME_MEAN: _("Mean of the image"),
+            Fill.BLUR: _("Blurred tissue"),
+        }[self]
+
+
+class ExplainedImages(enum.Enum):
+    """In which images tissue is replaced; the values are the library's modalities."""
+
+    BOTH = "PET,CT"
+    PET = "PET"
+    CT = "CT"
+
+    def label(self) -> str:
+        """The text in the list."""
+        return {
+            ExplainedImages.BOTH: _("PET and CT"),
+            ExplainedImages.PET: _("PET alone"),
+            ExplainedImages.CT: _("CT alone"),
+        }[self]
+
+
 @parameterNodeWrapper
 class ScoreParameters:
     """One case to score and how.
@@ -68,7 +102,9 @@ class ScoreParameters:
     alignment, measure - as on the command line.
     worklist, worklist_out - the review list and the folder of its results; worklist_case - which of its cases is open.
     reviewer - who finishes cases of the list.
-    heatmap - the volume that the last explained run produced.
+    heatmap - the volume that the last explained run produced, or that the user chose again.
+    explain_patch_mm, explain_stride_mm - as texts in C locale; empty: as the bundle says.
+    explain_fill, explain_images, explain_quick - what replaces tissue, in which images, and whether coarsely first.
     pet_dose_mbq ... pet_sex - what the user states about the PET where its tags do not, as typed; empty: from the tags.
     pet_values_of - the node identifier of the PET that these were typed for, so that they never serve another.
     """
@@ -81,7 +117,7 @@ class ScoreParameters:
     covariates: str = ""
     bundle: str = "demonstration"
     device: Device = Device.AUTO
-    explain: bool = True
+    explain: bool = False
     allow_other_roi: bool = False
     alignment: Alignment = Alignment.CHECK
     measure: bool = False
@@ -93,6 +129,11 @@ class ScoreParameters:
     pet_height_m: str = ""
     pet_sex: Sex = Sex.TAGS
     pet_values_of: str = ""
+    explain_patch_mm: str = ""
+    explain_stride_mm: str = ""
+    explain_fill: Fill = Fill.BUNDLE
+    explain_images: ExplainedImages = ExplainedImages.BOTH
+    explain_quick: bool = True
     worklist: str = ""
     worklist_out: str = ""
     worklist_case: str = ""

@@ -60,6 +60,23 @@ def make_masks(job: dict[str, Any]) -> None:
     send(event="finished", id=job["id"], result={"notes": ["Vertebrae are numbered."]}, files=files)
 
 
+def explain(scenario: str, job: dict[str, Any]) -> None:
+    """Hand out the explanation that the test has prepared, or stay in the middle of it."""
+    prepared = Path(os.environ["MEMORYSURVIVAL_FAKE_EXPLANATION"])
+    told = json.loads((prepared / "explanation.json").read_text(encoding="utf-8"))
+    if job["job"] == "explain_estimate":
+        send(event="finished", id=job["id"], result={**told["estimate"], "asked": job["parameters"]}, files={})
+        return
+    send(event="progress", id=job["id"], stage="occlusion", done=30, total=120, eta_s=61.0)
+    if scenario == "explain-endless":
+        time.sleep(600)
+    out = Path(job["parameters"]["out"])
+    shutil.copytree(prepared, out)
+    maps = ("heatmap", "heatmap_PET", "heatmap_CT", "agreement", "gradient")
+    files = {key: str(out / f"{key}.nrrd") if (out / f"{key}.nrrd").is_file() else None for key in maps}
+    send(event="finished", id=job["id"], result={**told["result"], "request": job["parameters"]}, files=files)
+
+
 def run(scenario: str, job: dict[str, Any]) -> None:
     """One job."""
     send(event="started", id=job["id"])
@@ -72,6 +89,8 @@ def run(scenario: str, job: dict[str, Any]) -> None:
     elif job["job"] == "check_mask" and scenario == "success":
         sentences = [f"{name}: {Path(path).is_file()}" for name, path in job["parameters"].items() if name != "bundle"]
         send(event="finished", id=job["id"], result={"sentences": sentences}, files={})
+    elif "MEMORYSURVIVAL_FAKE_EXPLANATION" in os.environ and job["job"].startswith("explain") and scenario != "failure":
+        explain(scenario, job)
     elif scenario == "tags" and not job["parameters"]["supplied"]:
         text = "The PET's tags lack the injected dose (0018,1074) and the patient's weight (0010,1030)."
         details = {"missing": ["dose_bq", "weight_kg"]}
@@ -81,8 +100,9 @@ def run(scenario: str, job: dict[str, Any]) -> None:
         text = f"{difference} Choose images of one study."
         details = {"differences": [difference]}
         send(event="failed", id=job["id"], kind="IdentityMismatch", message=text, details=details)
-    elif scenario in ("success", "chatter", "tags", "identity"):
-        finish(job, heatmap=job["parameters"]["roi"] is not None)
+    elif scenario in ("success", "chatter", "tags", "identity", "explain-endless"):
+        explained_later = "MEMORYSURVIVAL_FAKE_EXPLANATION" in os.environ
+        finish(job, heatmap=job["parameters"]["roi"] is not None and not explained_later)
     elif scenario == "failure":
         text = f"The PET {job['parameters']['pet']} is not in SUV units; convert it to SUVbw first."
         send(event="failed", id=job["id"], kind="InputError", message=text)

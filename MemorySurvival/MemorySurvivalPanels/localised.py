@@ -1,0 +1,29 @@
+"""Numbers as the user's locale writes them; on the screen only, never in files."""
+
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+NOTHING = "–"
+
+
+def show_number(value: Any, digits: int, *, sign: bool = False) -> str:
+    """Such as "1,25"; a dash where there is no number."""
+    if not isinstance(value, int | float):
+        return NOTHING
+    # QLocale.toString wants a character, which PythonQt takes only as an integer; this needs no overload.
+    text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+    return text.replace(".", str(qt.QLocale().decimalPoint()))
+
+
+def show_effect(value: Any) -> str:
+    """A change of log-risk, signed, with digits enough to tell small ones apart, such as "+0.004"."""
+    if not isinstance(value, int | float):
+        return NOTHING
+    return show_number(value, 3 if abs(value) >= 0.001 or value == 0 else 5, sign=True)
+
+
+def show_percent(share: Any) -> str:
+    """Such as "31 %"."""
+    return _("{n} %").format(n=show_number(100 * share, 0)) if isinstance(share, int | float) else NOTHING
