@@ -10,7 +10,7 @@ import sys
 from types import FrameType
 
 from MemorySurvivalLib import RESEARCH_USE, __version__
-from MemorySurvivalLib.commands import batch, bundle, cache, inspect, measure, score, segment, simulate, weights
+from MemorySurvivalLib.commands import batch, bundle, cache, explain, inspect, measure, score, segment, simulate, weights
 from MemorySurvivalLib.errors import MemorySurvivalError
 
 EXIT_USER_ERROR = 2
@@ -27,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"memory-survival {__version__}")
     parser.add_argument("--verbose", action="store_true", help="log what happens, and show tracebacks")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (score, batch, inspect, segment, measure, weights, bundle, cache, simulate):
+    for command in (score, explain, batch, inspect, segment, measure, weights, bundle, cache, simulate):
         command.register(subparsers)
     return parser
 

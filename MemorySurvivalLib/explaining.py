@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from MemorySurvivalLib.explain.plan import ExplainChoice
 from MemorySurvivalLib.files import atomic_file, atomic_folder
 from MemorySurvivalLib.memory.cache import MemoryCache
 from MemorySurvivalLib.memory.engine import MemoryEngine
-from MemorySurvivalLib.memory.prompts import box_prompt
+from MemorySurvivalLib.memory.speed import seconds_per_slice
 from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.preparing import NoteCallback, Run, ScoreRequest, ignore_note, read_values
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
@@ -144,7 +142,7 @@ def estimate_explanation(
     def measure(engine: MemoryEngine) -> Estimate:
         subject = make_subject(run, scored, engine, config)
         work = patches_to_do(subject, scored.prepared.region.roi, config, cache)
-        each_s = _time_a_slice(engine)
+        each_s = seconds_per_slice(engine, run.bundle.manifest.backbone.sha256)
         how = f"{each_s:.2g} s a slice, measured on this device ({describe_device(run.device)})"
         return Estimate(work.patches, work.encodings, round(each_s * work.effort, 1), work.resumable, how)
 
@@ -166,17 +164,3 @@ def _start(
     choose_config(run, choice)  # mistyped numbers are told before any work
     run.note(*request.notes)
     return run
-
-
-def _time_a_slice(engine: MemoryEngine, repeats: int = 3) -> float:
-    """Seconds that one slice takes through encoder, mask and memory; the median of a few after a first slow one."""
-    picture = torch.zeros(1, 3, engine.image_size, engine.image_size)
-    prompt = box_prompt(torch.tensor([[8.0, 8.0, 40.0, 40.0]]))
-    seconds = []
-    before = engine.encoded_slices
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        engine.memories(picture, prompt)
-        seconds.append(time.perf_counter() - start)
-    engine.encoded_slices = before
-    return statistics.median(seconds[1:])

@@ -54,6 +54,7 @@ def explain_scored(
             config,
             run.bundle.manifest.explain.display_limit,
             lambda: run.structures_or_none(scored.prepared),
+            thorough=thorough,
             cache=cache,
             progress=run.progress,
         )

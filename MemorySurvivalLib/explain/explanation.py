@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from MemorySurvivalLib.explain.fills import fill_values, make_fills
+from MemorySurvivalLib.explain.agreement import find_agreement, mark_agreement
+from MemorySurvivalLib.explain.fills import box_of, fill_values, make_fills
+from MemorySurvivalLib.explain.gradient import gradient_map
 from MemorySurvivalLib.explain.heatmap import Heatmap, spread_effects
 from MemorySurvivalLib.explain.hotspots import find_hotspots
 from MemorySurvivalLib.explain.noise import NoiseFloor, find_noise_floor
 from MemorySurvivalLib.explain.occlusion import occluded_log_risks
+from MemorySurvivalLib.explain.outside import EVERYTHING, ORGANS, OutsideEffect, find_perspective
 from MemorySurvivalLib.explain.plan import FILLS, ExplainConfig, Patch, plan_patches
 from MemorySurvivalLib.explain.sites import name_sites
 from MemorySurvivalLib.explain.subject import FUSED, Subject
@@ -24,14 +27,6 @@ from MemorySurvivalLib.roi.segments import Segmentation
 
 Structures = Callable[[], Segmentation | None]
 """Gives the structures of the case, to name places by; None where there are none."""
-
-
-@dataclass(frozen=True)
-class OutsideEffect:
-    """The change of log-risk when everything of an organ outside the region is replaced."""
-
-    organ: str
-    effect: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,22 +71,22 @@ def explain_subject(
     display_limit: float,
     structures: Structures = lambda: None,
     *,
+    thorough: bool = False,
     cache: MemoryCache | None = None,
     batch_size: int = 1,
     progress: ProgressCallback = ignore_progress,
 ) -> Explanation:
-    """The map of a scored case, its noise floor and its hotspots."""
+    """The map of a scored case, its noise floor and its hotspots.
+
+    `thorough` adds the whole region's effect, organs outside it, agreement with other fills, and the gradient map.
+    """
     config = replace(config, modalities=subject.modalities)
     before = subject.engine.encoded_slices
     fills = make_fills(subject.case, roi, config.fill, config.patch_mm)
     patches = plan_patches(roi, config)
     found = occluded_log_risks(subject, patches, fills, batch_size=batch_size, cache=cache, progress=progress)
     effects = Effects(patches, subject.baseline() - found.risks, found.resumed)
-    others = {
-        fill: make_fills(subject.case, roi, fill, config.patch_mm)
-        for fill in FILLS
-        if fill not in (config.fill, "blur")
-    }
+    others = {fill: make_fills(subject.case, roi, fill, config.patch_mm) for fill in FILLS if fill != config.fill}
     noise = find_noise_floor(
         subject, patches, effects.fused, others, batch_size=batch_size, cache=cache, progress=progress
     )
@@ -109,7 +104,45 @@ def explain_subject(
         noise_floor=noise.value,
         effects={m: maps[m][0] for m in subject.modalities if m in maps},
     )
-    return Explanation(heatmap, noise, subject.engine.encoded_slices - before, found.resumed)
+    explanation = Explanation(heatmap, noise, 0, effects.resumed)
+    if thorough:
+        agreement = find_agreement(
+            subject,
+            roi,
+            patches,
+            effects.fused,
+            fused,
+            noise.value,
+            others,
+            batch_size=batch_size,
+            cache=cache,
+            progress=progress,
+        )
+        perspective = find_perspective(
+            subject, roi, fills, structures(), batch_size=batch_size, cache=cache, progress=progress
+        )
+        explanation = replace(
+            explanation,
+            heatmap=replace(heatmap, hotspots=mark_agreement(heatmap.hotspots, agreement.volume)),
+            whole_roi_effect=perspective.whole_roi_effect,
+            summed_effect=_sum_effects(patches, effects.fused, roi),
+            outside=perspective.outside,
+            organs_unknown=perspective.unknown,
+            agreement=agreement.volume,
+            fill_agreement=agreement.share,
+            gradient=gradient_map(subject, roi),
+        )
+    return replace(explanation, encoded_slices=subject.engine.encoded_slices - before)
+
+
+def _sum_effects(patches: Sequence[Patch], effects: npt.NDArray[np.float64], roi: Roi) -> float:
+    """The effect of the whole region if those of its patches added up: their sum, each voxel counted once.
+
+    The mean number of patches that hold a voxel of the region divides out their overlap.
+    """
+    held = sum(int(np.count_nonzero(roi.mask.voxels[box_of(patch)])) for patch in patches)
+    overlap = max(held / np.count_nonzero(roi.mask.voxels), 1.0)
+    return float(effects.sum() / overlap)
 
 
 def summarise(explanation: Explanation) -> tuple[str, ...]:
@@ -132,4 +165,30 @@ def summarise(explanation: Explanation) -> tuple[str, ...]:
             f"{first.share:.0%} of all effects in the region."
         )
     sentences.append(explanation.noise.how)
+    if explanation.fill_agreement is not None:
+        sentences.append(
+            f"Where effects are above noise, at least two fills agree in {explanation.fill_agreement:.0%} of what was "
+            "looked at."
+        )
+    if explanation.whole_roi_effect is not None and explanation.summed_effect is not None:
+        sentences.append(
+            f"Replacing the whole region changes the log-risk by {-explanation.whole_roi_effect:+.2g}; if the effects "
+            f"of its parts added up it would be {-explanation.summed_effect:+.2g}."
+        )
+        sentences.append(_say_outside(explanation))
     return tuple(sentences)
+
+
+def _say_outside(explanation: Explanation) -> str:
+    """What lies outside the region, and what of it nobody could look at."""
+    floor = explanation.noise.value
+    told = [one for one in explanation.outside if one.organ != EVERYTHING and abs(one.effect) > floor]
+    everything = next((one.effect for one in explanation.outside if one.organ == EVERYTHING), 0.0)
+    words = f"Replacing everything outside the region changes the log-risk by {-everything:+.2g}"
+    if told:
+        words += f" ({', '.join(f'{one.organ} {-one.effect:+.2g}' for one in told)})"
+    if explanation.organs_unknown:
+        words += f"; not found, so not looked at alone: {', '.join(explanation.organs_unknown)}"
+    elif not told and len(explanation.outside) > 1:
+        words += f"; none of {', '.join(ORGANS)} alone by more than the noise"
+    return f"{words}."

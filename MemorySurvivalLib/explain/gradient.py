@@ -1,0 +1,104 @@
+"""The gradient map: what the head makes of each cell of each slice's memory, followed back through the downsampler.
+
+Cheap, since no slice is encoded again, and coarse: a cell covers 16 x 16 pixels of the model's picture and has itself
+seen far more of it. It is what the paper calls Grad-CAM style, and no replacement for occlusion.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn.functional import interpolate
+
+from MemorySurvivalLib.explain.subject import Subject
+from MemorySurvivalLib.imaging.volume import Volume
+from MemorySurvivalLib.imaging.window import Modality
+from MemorySurvivalLib.memory.propagation import Pass
+from MemorySurvivalLib.memory.readout import (
+    BankReadout,
+    MaxReadout,
+    MeanReadout,
+    Readout,
+    StationsReadout,
+)
+from MemorySurvivalLib.risk.downsamplers import AverageDownsampler
+from MemorySurvivalLib.roi.roi import Roi
+
+UNIT = "contribution to the log-risk, first order"
+MEANING = "coarse: memory cells of the slices used; positive (red) speaks for a higher risk than the average map"
+
+Cells = npt.NDArray[np.float32]
+"""(slices, rows, columns) of the memory grid, in the order of the pass."""
+
+
+def gradient_map(subject: Subject, roi: Roi) -> Volume:
+    """Contributions summed over modalities on the ROI's bounding box (float32), zero outside the ROI.
+
+    The log-risk's gradient by each cell times how far the cell lies from the training cohort's average map: together
+    a first-order account of the log-risk. Voxels take the value of their cell in the nearest slice used; a cell's
+    contribution counts at every voxel of it, so the map shows strengths, not densities.
+    """
+    start, stop = roi.bounds_zyx
+    crop = roi.mask.cropped(start, stop)
+    total = np.zeros(crop.shape, dtype=np.float32)
+    for modality, cells in contributions(subject).items():
+        one = subject.passes[modality]
+        rows, columns = _cells_of(one, cells.shape[1], start[1:], stop[1:])
+        zs = np.asarray([box.z for box in one.boxes])
+        for offset in range(crop.shape[0]):
+            nearest = int(np.abs(zs - (start[0] + offset)).argmin())
+            total[offset] += cells[nearest][np.ix_(rows, columns)]
+    total[~crop.voxels] = 0
+    return Volume(total, crop.affine, {"unit": UNIT, "meaning": MEANING})
+
+
+def contributions(subject: Subject) -> dict[Modality, Cells]:
+    """For each occluded modality the contribution of every memory cell, to first order."""
+    memories = {m: one.memories.float().requires_grad_(m in subject.modalities) for m, one in subject.passes.items()}
+    maps = {
+        m: AverageDownsampler.average(_state(subject.passes[m].readout, memories[m])[None])
+        for m in subject.head.spec.modalities
+    }
+    vector = torch.tensor([subject.covariates], dtype=torch.float32).reshape(1, -1)
+    risk = subject.head(maps, vector).log_risk[0]
+    gradients = torch.autograd.grad(risk, [memories[m] for m in subject.modalities])
+    found: dict[Modality, Cells] = {}
+    for modality, gradient in zip(subject.modalities, gradients, strict=True):
+        downsampler = subject.head.downsamplers[modality]
+        assert isinstance(downsampler, AverageDownsampler)
+        average = interpolate(downsampler.mean[None], gradient.shape[-2:], mode="bilinear", align_corners=False)[0]
+        found[modality] = (gradient * (memories[modality].detach() - average)).sum(dim=1).numpy()
+    return found
+
+
+def _state(readout: Readout, memories: torch.Tensor) -> torch.Tensor:
+    """The readout of memories that a gradient can flow through; the values are those of `readout.state()`."""
+    if isinstance(readout, MeanReadout):
+        return memories.mean(dim=0, keepdim=True)
+    if isinstance(readout, MaxReadout):
+        return memories.amax(dim=0, keepdim=True)
+    layers = len(readout.state())
+    count = len(memories)
+    if isinstance(readout, StationsReadout):
+        starts = [number * count // layers for number in range(layers)]
+        stops = [max((number + 1) * count // layers, start + 1) for number, start in enumerate(starts)]
+        return torch.stack([memories[a:b].mean(dim=0) for a, b in zip(starts, stops, strict=True)])
+    assert isinstance(readout, BankReadout)
+    kept = memories[max(0, count - layers) :]
+    padding = memories.new_zeros((layers - len(kept), *memories.shape[1:]))
+    return torch.cat([padding, kept])
+
+
+def _cells_of(
+    one: Pass, grid: int, start_yx: tuple[int, ...], stop_yx: tuple[int, ...]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Which row and column of the memory grid each row and column of voxels falls into."""
+    frame = one.frame
+    cell = frame.image_size / grid
+    rows = (frame.top + (np.arange(start_yx[0], stop_yx[0]) + 0.5) * frame.height / frame.rows) / cell
+    columns = (frame.left + (np.arange(start_yx[1], stop_yx[1]) + 0.5) * frame.width / frame.columns) / cell
+    return (
+        np.clip(rows.astype(np.intp), 0, grid - 1),
+        np.clip(columns.astype(np.intp), 0, grid - 1),
+    )
