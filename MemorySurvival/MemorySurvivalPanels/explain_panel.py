@@ -41,7 +41,7 @@ class ExplainPanel(Part):
         self.table = HotspotTable(ui.hotspotTable)
         for spin in (ui.patchSpinBox, ui.strideSpinBox):
             spin.minimum, spin.maximum, spin.decimals, spin.singleStep = 0.0, LARGEST_MM, 1, 5.0
-            spin.specialValueText = _("as the model says")  # shown for 0
+            spin.specialValueText = _("As the model says")  # shown for 0
         ui.patchSpinBox.connect("valueChanged(double)", lambda value: self._set_length("explain_patch_mm", value))
         ui.strideSpinBox.connect("valueChanged(double)", lambda value: self._set_length("explain_stride_mm", value))
         ui.explainButton.clicked.connect(self._on_explain)
@@ -96,8 +96,7 @@ class ExplainPanel(Part):
             return Step(StepState.DONE)
         return Step(
             StepState.TO_DO,
-            self.obstacle()
-            or _("Explain maps which tissue raised or lowered the risk; it runs in the background."),
+            self.obstacle() or _("Explain maps which tissue raised or lowered the risk; it runs in the background."),
         )
 
     def scene_closed(self) -> None:
@@ -260,6 +259,7 @@ class ExplainPanel(Part):
         ui.simulatedLabel.visible = bool(explanation.label)
         ui.staleHeatmapLabel.visible = self.stale
         ui.hotspotLabel.text = describe_hotspots(explanation)
+        ui.hotspotLabel.toolTip = "\n".join(explanation.summary)
         several = bool(explanation.hotspots)
         ui.nextHotspotButton.visible = ui.previousHotspotButton.visible = several
         ui.perspectiveLabel.text = "\n".join(f"•  {line}" for line in describe_perspective(explanation))

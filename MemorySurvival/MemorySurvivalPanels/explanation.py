@@ -117,8 +117,8 @@ def read_explanation(node: slicer.vtkMRMLNode | None) -> Explanation | None:
         return _older_heatmap(node) if node.GetAttribute(LABEL_ATTRIBUTE) is not None else None
     try:
         found = _known(json.loads(text))
-        return Explanation(**found) if found.get("limit", 0) > 0 else None
-    except (ValueError, TypeError, AttributeError):  # edited by hand, or written by a newer version
+        return Explanation(**found) if found["limit"] > 0 else None
+    except (ValueError, TypeError, AttributeError, KeyError):  # edited by hand
         return _older_heatmap(node)
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
@@ -22,6 +23,9 @@ from MemorySurvivalPanels.localised import show_number, show_percent
 _STEPS = 200
 """Steps of the threshold's slider over the whole scale; a display tells half as many effects of one sign apart."""
 
+_HIDDEN_COLOUR = (0.5, 0.5, 0.5)
+"""In the legend, where the CT shows through."""
+
 
 class HeatmapControls:
     """Shows and changes how one explanation looks; `show` is cheap where nothing changed."""
@@ -33,7 +37,6 @@ class HeatmapControls:
         self._updating = False
         ui.thresholdSlider.minimum, ui.thresholdSlider.maximum = 0, _STEPS
         ui.opacitySlider.minimum, ui.opacitySlider.maximum = 0, 100
-        ui.heatmapLegend.styleSheet = legend_style()
         ui.mapCombo.connect("currentIndexChanged(int)", self._choose_map)
         ui.heatmapCheckBox.connect("toggled(bool)", self._switch)
         ui.belowNoiseCheckBox.connect("toggled(bool)", self._allow_below_noise)
@@ -102,7 +105,9 @@ class HeatmapControls:
         mapped = read_explanation(self.shown_map) or explanation
         ui.legendLowLabel.text = _("{value} lowers").format(value=show_number(-mapped.limit, 2, sign=True))
         ui.legendHighLabel.text = _("{value} raises").format(value=show_number(mapped.limit, 2, sign=True))
-        ui.legendMiddleLabel.text = _("0")
+        style = legend_style(mapped.shown_from / mapped.limit)
+        if ui.heatmapLegend.styleSheet != style:
+            ui.heatmapLegend.styleSheet = style
         ui.scaleLabel.text = _describe_scale(self._which, explanation)
 
     def _choose_map(self, index: int) -> None:
@@ -154,14 +159,22 @@ class HeatmapControls:
         self.show(self._node)
 
 
-def legend_style() -> str:
-    """A strip of the table's colours; it holds no text, so that it reads the same in a light and a dark theme."""
-    places = [index / 6 for index in range(7)]
-    stops = []
-    for place in places:
-        colour = ", ".join(str(round(255 * channel)) for channel in display.effect_colour(2 * place - 1))
-        stops.append(f"stop:{place:.4f} rgb({colour})")
-    gradient = f"qlineargradient(x1:0, y1:0, x2:1, y2:0, {', '.join(stops)})"
+def legend_style(hidden: float = 0.0) -> str:
+    """A strip of the table's colours, grey where effects are hidden: below `hidden`, a share of the scale.
+
+    It holds no text, so that it reads the same in a light and a dark theme.
+    """
+    hidden = min(max(hidden, 0.0), 0.999)
+    shown = np.linspace(hidden, 1.0, 7)
+    stops = [(-place, display.effect_colour(-place)) for place in shown[::-1]]
+    if hidden > 0:
+        stops += [(-hidden + 1e-4, _HIDDEN_COLOUR), (hidden - 1e-4, _HIDDEN_COLOUR)]
+    stops += [(place, display.effect_colour(place)) for place in shown]
+    told = ", ".join(
+        f"stop:{(place + 1) / 2:.5f} rgb({', '.join(str(round(255 * channel)) for channel in colour)})"
+        for place, colour in stops
+    )
+    gradient = f"qlineargradient(x1:0, y1:0, x2:1, y2:0, {told})"
     return f"background: {gradient}; border: 1px solid #808080; border-radius: 2px;"
 
 

@@ -10,8 +10,9 @@ from MemorySurvivalPanels.explanation import Explanation
 from MemorySurvivalPanels.localised import NOTHING, show_effect, show_number, show_percent
 from MemorySurvivalPanels.views import jump_views
 
+_BONE = 1
 _FIRST_NUMBER = 2
-"""The column where the numbers begin; the first one is a number too, but names a row."""
+"""The column of the bone and where the numbers begin; the first column is a number too, but names a row."""
 
 
 class HotspotTable:
@@ -25,7 +26,7 @@ class HotspotTable:
         table.setHorizontalHeaderLabels(_titles())
         table.verticalHeader().hide()
         table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-        table.horizontalHeader().setStretchLastSection(True)
+        table.horizontalHeader().setSectionResizeMode(_BONE, qt.QHeaderView.Stretch)
         # The keyboard moves the current cell; a click on the current row goes there once more.
         table.currentCellChanged.connect(self._go_to_row)
         table.cellClicked.connect(self._go_to_row)
