@@ -31,6 +31,7 @@ from MemorySurvivalLib.preparing import (
     Run,
     ScoredCase,
     ScoreRequest,
+    covariate_notes,
     embed_case,
     ignore_note,
     read_values,
@@ -75,7 +76,7 @@ def score_case(
     with atomic_folder(request.out, overwrite=request.overwrite, ours="result.json") as folder:
         bundle = models.bundle(request.bundle)
         run = Run(request, models, bundle, choose_device(request.device), progress, tell, recent or RecentCase())
-        run.note(*request.notes)
+        run.note(*request.notes, *covariate_notes(request))
         cache = MemoryCache() if request.use_cache else None
         scored = run.score(read_values(request), cache)
         prepared = scored.prepared

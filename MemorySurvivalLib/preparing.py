@@ -26,7 +26,8 @@ from MemorySurvivalLib.memory.propagation import Pass, propagate
 from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 from MemorySurvivalLib.recent import RecentCase, fingerprint
-from MemorySurvivalLib.risk.covariates import Covariates, find_patient_id, read_covariates
+from MemorySurvivalLib.risk.covariate_sources import GivenCovariate, gather_covariates
+from MemorySurvivalLib.risk.covariates import Covariates, find_patient_id
 from MemorySurvivalLib.roi.boxes import prompt_boxes
 from MemorySurvivalLib.roi.region import BUILT_IN, Region, RegionRequest, prepare_region
 from MemorySurvivalLib.roi.roi import Roi, RoiKind
@@ -68,6 +69,8 @@ class ScoreRequest:
     segmenter: str = BUILT_IN
     allow_other_roi: bool = False
     covariates: Path | None = None
+    covariate_values: dict[str, GivenCovariate] = field(default_factory=dict)
+    """By name: what a person gave beside the file, or instead of one; it wins over the file."""
     bundle: str = "demonstration"
     explain: bool = False
     measure: bool = False
@@ -268,7 +271,12 @@ class Run:
 
 def read_values(request: ScoreRequest) -> Covariates | None:
     """The covariates that a request names."""
-    return read_covariates(request.covariates) if request.covariates else None
+    return gather_covariates(request.covariates, request.covariate_values)[0]
+
+
+def covariate_notes(request: ScoreRequest) -> tuple[str, ...]:
+    """Where the covariates are from, and which of them a person put in the place of the file's."""
+    return gather_covariates(request.covariates, request.covariate_values)[1]
 
 
 def embed_case(

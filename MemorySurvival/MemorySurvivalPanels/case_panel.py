@@ -1,11 +1,13 @@
-"""The step "Case": images and covariates; the choices of it that a .ui property cannot bind by itself."""
+"""The step "Case": the images, what is to be known of them, and the choices that a .ui property cannot bind."""
 
 from collections.abc import Callable
 from typing import Any
 
 import slicer
+from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
+from MemorySurvivalPanels.case_warnings import CaseWarnings
 from MemorySurvivalPanels.desk import Desk
 from MemorySurvivalPanels.dicom_source import describe_pet
 from MemorySurvivalPanels.parameters import ScoreParameters
@@ -24,16 +26,29 @@ class CasePanel(Part, VTKObservationMixin):
         ui = self._ui = desk.ui
         self._updating = False
         ui.segmentCombo.currentIndexChanged.connect(self._choose_segment)
-        ui.covariatesPath.currentPathChanged.connect(self._choose_covariates)
+        self._entered = False
+        self.warnings = CaseWarnings(desk, ui.caseFindingsLabel)
 
     def bind(self, parameters: ScoreParameters | None) -> None:
         """Show and change `parameters` from now on."""
         self.removeObservers(self._fill_segments)
+        if parameters is None:
+            self.warnings.stop()
         super().bind(parameters)
+
+    def enter(self) -> None:
+        """From now on the worker may be asked about the images."""
+        self._entered = True
+        self.update()
 
     def close(self) -> None:
         """Let go of the segmentation."""
         self.removeObservers()
+        self.warnings.stop()
+
+    def scene_closed(self) -> None:
+        """The images are gone."""
+        self.warnings.stop()
 
     def find_heading(self, ui: Any) -> tuple[Any, Any] | None:
         """The section "Case"."""
@@ -45,6 +60,8 @@ class CasePanel(Part, VTKObservationMixin):
             return None
         problem = image_problem(self.parameters)
         if problem is None:
+            if self.warnings.warned:
+                return Step(StepState.ATTENTION, _("The images can be scored; see what is said about them."))
             return Step(StepState.DONE)
         chosen = self.parameters.ct is not None and self.parameters.pet is not None
         return Step(StepState.ATTENTION if chosen else StepState.TO_DO, problem)
@@ -57,9 +74,8 @@ class CasePanel(Part, VTKObservationMixin):
         try:
             self._observe_segmentation()
             self._fill_segments()
-            if self._ui.covariatesPath.currentPath != self.parameters.covariates:
-                self._ui.covariatesPath.currentPath = self.parameters.covariates
             self._show_pet_source()
+            self.warnings.follow(self.parameters, ask=self._entered)
         finally:
             self._updating = False
 
@@ -110,6 +126,3 @@ class CasePanel(Part, VTKObservationMixin):
     def _choose_segment(self, *_ignored: Any) -> None:
         chosen = self._ui.segmentCombo.itemData(self._ui.segmentCombo.currentIndex) or ""
         self._choose(lambda parameters: setattr(parameters, "segment_id", chosen))
-
-    def _choose_covariates(self, path: str) -> None:
-        self._choose(lambda parameters: setattr(parameters, "covariates", path.strip()))

@@ -6,7 +6,7 @@ import slicer
 
 from MemorySurvivalPanels import locations
 
-PARTS = ("Case", "Masks", "Model", "Score", "Result", "Explain", "ReviewList")
+PARTS = ("Case", "Covariates", "Reading", "Masks", "Model", "Score", "Result", "Explain", "Report", "ReviewList")
 """Names of files in Resources/UI, from the top of the panel to its bottom."""
 
 

@@ -4,15 +4,20 @@ from collections.abc import Callable
 from typing import Any
 
 from MemorySurvivalPanels import busy
+from MemorySurvivalPanels.case_memory import CaseMemory
 from MemorySurvivalPanels.case_panel import CasePanel
+from MemorySurvivalPanels.covariates_panel import CovariatesPanel
 from MemorySurvivalPanels.desk import Desk
 from MemorySurvivalPanels.explain_panel import ExplainPanel
+from MemorySurvivalPanels.input_watch import InputWatch
 from MemorySurvivalPanels.mask_panel import MaskPanel
 from MemorySurvivalPanels.model_panel import ModelPanel
 from MemorySurvivalPanels.parameters import ScoreParameters
 from MemorySurvivalPanels.part import Part
 from MemorySurvivalPanels.patient import PatientBanner
 from MemorySurvivalPanels.pet_values_panel import PetValuesPanel
+from MemorySurvivalPanels.report_panel import ReportPanel
+from MemorySurvivalPanels.reading_panel import ReadingPanel
 from MemorySurvivalPanels.result_panel import ResultPanel
 from MemorySurvivalPanels.review_panel import ReviewPanel
 from MemorySurvivalPanels.run_panel import RunPanel
@@ -32,24 +37,34 @@ class PanelParts:
         self.run_panel = RunPanel(ui)
         self.shortcuts = Shortcuts(ui.researchUseLabel)
         desk = Desk(ui, self.run_panel, worker, scratch, changed, self.shortcuts)
+        self.memory = CaseMemory()
+        self.watch = InputWatch(desk)
         self.banner = PatientBanner(ui)
         self.pet_values = PetValuesPanel(desk)
         self.case = CasePanel(desk)
+        self.covariates = CovariatesPanel(desk)
+        self.reading = ReadingPanel(desk)
         self.masks = MaskPanel(desk)
         self.model = ModelPanel(desk)
         self.result = ResultPanel(desk)
         self.score = ScoreRun(desk, self.banner, self.pet_values, self.result)
         self.explain = ExplainPanel(desk, self.score)
+        self.report = ReportPanel(desk, self.result)
         self.review = ReviewPanel(desk)
         self.all: tuple[Part, ...] = (
+            self.memory,
+            self.watch,
             self.banner,
             self.pet_values,
             self.case,
+            self.covariates,
+            self.reading,
             self.masks,
             self.model,
             self.score,
             self.result,
             self.explain,
+            self.report,
             self.review,
         )
         headings = [(part, part.find_heading(ui)) for part in self.all]

@@ -89,6 +89,42 @@ class ExplainedImages(enum.Enum):
         }[self]
 
 
+class MaskSource(enum.Enum):
+    """Where masks come from; the values are the library's segmenters, and "existing" for a file."""
+
+    BUILT_IN = "built-in"
+    TOTALSEGMENTATOR = "totalsegmentator"
+    MOOSE = "moose"
+    FILE = "existing"
+
+    def label(self) -> str:
+        """The text in the list."""
+        return {
+            MaskSource.BUILT_IN: _("Built-in segmenter"),
+            MaskSource.TOTALSEGMENTATOR: _("TotalSegmentator"),
+            MaskSource.MOOSE: _("MOOSE"),
+            MaskSource.FILE: _("Segmentation file"),
+        }[self]
+
+
+class MaskLabels(enum.Enum):
+    """What the labels of a segmentation file mean; the values are those of the library."""
+
+    OWN = ""
+    ONE_MASK = "mask"
+    TOTALSEGMENTATOR = "totalsegmentator"
+    MOOSE = "moose:clin_ct_vertebrae"
+
+    def label(self) -> str:
+        """The text in the list."""
+        return {
+            MaskLabels.OWN: _("As the file says"),
+            MaskLabels.ONE_MASK: _("All labels are one mask"),
+            MaskLabels.TOTALSEGMENTATOR: _("TotalSegmentator's numbers"),
+            MaskLabels.MOOSE: _("MOOSE's numbers of vertebrae"),
+        }[self]
+
+
 @parameterNodeWrapper
 class ScoreParameters:
     """One case to score and how.
@@ -105,8 +141,13 @@ class ScoreParameters:
     heatmap - the volume that the last explained run produced, or that the user chose again.
     explain_patch_mm, explain_stride_mm - as texts in C locale; empty: as the bundle says.
     explain_fill, explain_images, explain_quick - what replaces tissue, in which images, and whether coarsely first.
+    mask_source, mask_file, mask_labels - what makes masks; the file to read them from and what its labels mean.
+    score_without_accepting - scoring does not wait until a person has accepted the mask.
+    show_boxes - whether the prompt boxes lie over the slice views.
     pet_dose_mbq ... pet_sex - what the user states about the PET where its tags do not, as typed; empty: from the tags.
     pet_values_of - the node identifier of the PET that these were typed for, so that they never serve another.
+    covariate_values - clinical values that were typed or filled in, with their sources, as JSON in C locale.
+    covariate_values_of - the images that these and the file were given for, so that they never serve another patient.
     """
 
     ct: slicer.vtkMRMLScalarVolumeNode
@@ -134,8 +175,15 @@ class ScoreParameters:
     explain_fill: Fill = Fill.BUNDLE
     explain_images: ExplainedImages = ExplainedImages.BOTH
     explain_quick: bool = True
+    mask_source: MaskSource = MaskSource.BUILT_IN
+    mask_file: str = ""
+    mask_labels: MaskLabels = MaskLabels.OWN
+    score_without_accepting: bool = False
+    show_boxes: bool = False
     worklist: str = ""
     worklist_out: str = ""
     worklist_case: str = ""
     reviewer: str = ""
+    covariate_values: str = ""
+    covariate_values_of: str = ""
     heatmap: slicer.vtkMRMLScalarVolumeNode

@@ -9,6 +9,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from MemorySurvivalPanels.covariates_identity import covariate_doubts
 from MemorySurvivalPanels.dicom_source import database, dicom_file, instance_uids, pet_file
 from MemorySurvivalPanels.parameters import ScoreParameters
 from MemorySurvivalPanels.part import Part
@@ -88,14 +89,15 @@ class PatientBanner(Part):
         self.today = today
 
     def own_doubts(self, parameters: ScoreParameters) -> list[str]:
-        """Why CT and PET may not belong together, where the library cannot see it; empty where it can, or all is well.
+        """Why images and clinical values may not belong together, where the library cannot see it; empty for no doubt.
 
         Images that are handed over as DICOM are compared by the library, which asks with more to say.
         """
         ct, pet = (read_patient(node, self._known) for node in (parameters.ct, parameters.pet))
+        doubts = covariate_doubts(parameters, {"CT": ct.patient_id, "PET": pet.patient_id})
         if not ct.contradicts(pet) or (dicom_file(parameters.ct) and pet_file(parameters.pet)):
-            return []
-        return [_("CT and PET seem to be of different patients or studies, as the top of the panel shows.")]
+            return doubts
+        return [_("CT and PET seem to be of different patients or studies, as the top of the panel shows."), *doubts]
 
     def update(self) -> None:
         """Show whose the chosen images are."""

@@ -6,12 +6,15 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from MemorySurvivalPanels.accepted import mask_missing
+from MemorySurvivalPanels.bundle_catalog import bundle_problem
+from MemorySurvivalPanels.covariate_values import covariate_job, covariates_problem
 from MemorySurvivalPanels.dicom_source import dicom_file, pet_file
 from MemorySurvivalPanels.errors import UserError
 from MemorySurvivalPanels.mask_jobs import is_segmentation, mask_files
 from MemorySurvivalPanels.parameters import ScoreParameters
 from MemorySurvivalPanels.pet_values import PET_VALUES, supplied_values, typed
-from MemorySurvivalPanels.volumes import volume_file
+from MemorySurvivalPanels.volumes import image_defect, volume_file
 
 
 def image_problem(parameters: ScoreParameters) -> str | None:
@@ -22,6 +25,9 @@ def image_problem(parameters: ScoreParameters) -> str | None:
         return _("Choose the PET volume.")
     if parameters.ct is parameters.pet:
         return _("CT and PET are the same volume; choose two different ones.")
+    defect = image_defect(parameters.ct, "CT") or image_defect(parameters.pet, "PET")
+    if defect is not None:
+        return defect
     try:
         pet_file(parameters.pet)
         supplied_values(parameters)
@@ -37,9 +43,10 @@ def missing_choice(parameters: ScoreParameters) -> str | None:
         return problem
     if is_segmentation(parameters.roi) and not parameters.segment_id:
         return _("Choose a segment of the segmentation.")
-    if not parameters.bundle:
-        return _("Choose a model bundle.")
-    return None
+    problem = bundle_problem(parameters.bundle) or covariates_problem(parameters)
+    if problem is not None:
+        return problem
+    return mask_missing(parameters)
 
 
 def chosen_inputs(parameters: ScoreParameters) -> tuple[str, ...]:
@@ -48,10 +55,21 @@ def chosen_inputs(parameters: ScoreParameters) -> tuple[str, ...]:
     return (*("" if node is None else node.GetID() for node in nodes), parameters.segment_id, parameters.covariates)
 
 
+def chosen_values(parameters: ScoreParameters) -> dict[str, str]:
+    """Everything chosen beside the images and the mask that can change a number, by name."""
+    return {
+        "segment_id": parameters.segment_id,
+        "covariates": parameters.covariates,
+        "covariate_values": parameters.covariate_values,
+        "bundle": parameters.bundle,
+        "alignment": parameters.alignment.value,
+        "pet_values": "|".join(str(typed(parameters, value) or "") for value in PET_VALUES),
+    }
+
+
 def chosen_run(parameters: ScoreParameters) -> tuple[str, ...]:
-    """Everything chosen that can change a number, to tell whether a result is still of it."""
-    values = (str(typed(parameters, value) or "") for value in PET_VALUES)
-    return (*chosen_inputs(parameters), parameters.bundle, parameters.alignment.value, *values)
+    """Everything chosen that can change a number, to tell whether the same is chosen still."""
+    return (*chosen_inputs(parameters), *chosen_values(parameters).values())
 
 
 def score_job(
@@ -78,6 +96,7 @@ def score_job(
         **({"shown": {name: shown[name] for name in found}} if found else {}),
         **mask_files(parameters, folder),
         "covariates": parameters.covariates or None,
+        "covariate_values": covariate_job(parameters),
         "bundle": parameters.bundle,
         "out": str(out),
         "explain": parameters.explain,

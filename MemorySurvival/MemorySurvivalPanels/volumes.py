@@ -37,6 +37,20 @@ def volume_file(node: slicer.vtkMRMLVolumeNode, what: str, folder: Path) -> Path
         return write_image(slicer.util.arrayFromVolume(node), matrix, folder)
 
 
+def image_defect(node: slicer.vtkMRMLVolumeNode, what: str) -> str | None:
+    """Why a volume node can never be handed over as it is, as a sentence: no voxels, colours, a bending transform."""
+    name = node.GetName()
+    if node.GetImageData() is None or 0 in node.GetImageData().GetDimensions():
+        return _('The {what} "{name}" holds no image; choose another.').format(what=what, name=name)
+    if node.GetImageData().GetNumberOfScalarComponents() != 1:
+        return _('The {what} "{name}" is a colour image; choose a scalar volume.').format(what=what, name=name)
+    try:
+        ijk_to_world(node, what)
+    except UserError as error:
+        return str(error)
+    return None
+
+
 def untouched_file(node: slicer.vtkMRMLVolumeNode) -> Path | None:
     """The file that the node was read from, where it still says exactly the same; None otherwise."""
     storage = node.GetStorageNode()

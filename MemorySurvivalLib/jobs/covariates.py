@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from MemorySurvivalLib.bundle.archive import read_archive
 from MemorySurvivalLib.bundle.registry import find_bundle
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.jobs.context import JobContext, JobOutput, convert
-from MemorySurvivalLib.risk.covariate_fields import CovariateField, take_known
+from MemorySurvivalLib.risk.covariate_fields import CovariateField, hash_patient, take_known
 from MemorySurvivalLib.risk.covariate_sources import read_dicom_covariates
 from MemorySurvivalLib.risk.covariates import PATIENT_ID_COLUMNS, find_patient_id, read_covariates
 
@@ -51,9 +50,3 @@ def find_fields(bundle: str) -> tuple[CovariateField, ...]:
     """The fields of a bundle's head that takes covariates; empty where it has none."""
     manifest = read_archive(find_bundle(bundle)).manifest
     return next((head.covariates.fields for head in manifest.heads if head.covariates), ())
-
-
-def hash_patient(identifier: str) -> str:
-    """A hash of a patient ID as it is compared (case and blanks around it do not count); "" for none."""
-    plain = identifier.strip().casefold()
-    return hashlib.sha256(plain.encode()).hexdigest() if plain else ""

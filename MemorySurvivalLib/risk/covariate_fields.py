@@ -5,6 +5,7 @@ A viewer's own Python checks what is typed with this before the packages of the 
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -81,6 +82,12 @@ def take_known(fields: Iterable[CovariateField], values: Mapping[str, str]) -> d
     """
     by_name = {_plain(name): text.strip() for name, text in values.items() if not is_missing(text)}
     return {field.name: by_name[_plain(field.name)] for field in fields if _plain(field.name) in by_name}
+
+
+def hash_patient(identifier: str) -> str:
+    """A hash of a patient ID as it is compared (case and blanks around it do not count); "" for none."""
+    plain = identifier.strip().casefold()
+    return hashlib.sha256(plain.encode()).hexdigest() if plain else ""
 
 
 def _plain(name: str) -> str:

@@ -60,9 +60,11 @@ class Recorder:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, dict[str, Any], Any]] = []
+        self.asked: list[tuple[str, dict[str, Any], Any]] = []
+        """What was asked in the background."""
 
-    def submit(self, job: str, parameters: dict[str, Any], listener: Any) -> None:
-        self.sent.append((job, parameters, listener))
+    def submit(self, job: str, parameters: dict[str, Any], listener: Any, *, background: bool = False) -> None:
+        (self.asked if background else self.sent).append((job, parameters, listener))
 
     def cancel(self) -> None: ...
 

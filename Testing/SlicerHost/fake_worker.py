@@ -77,6 +77,29 @@ def explain(scenario: str, job: dict[str, Any]) -> None:
     send(event="finished", id=job["id"], result={**told["result"], "request": job["parameters"]}, files=files)
 
 
+def check_mask(job: dict[str, Any]) -> None:
+    """Say what was handed over, and two boxes; with boxes to compare with, that nothing changed."""
+    parameters = job["parameters"]
+    size, rows = parameters["grid"]["size"], parameters["grid"]["index_to_lps"]
+    boxes = [{"z": z, "x0": 4, "y0": 10, "x1": 11, "y1": 18} for z in (8, 6)]
+    placed = []
+    for box in boxes:
+        corners = [
+            [box[x] - 0.5, box[y] - 0.5, box["z"] + z] for z in (-0.5, 0.5) for y in ("y0", "y1") for x in ("x0", "x1")
+        ]
+        points = [
+            [sum(a * b for a, b in zip(row, [*corner, 1.0], strict=True)) for row in rows[:3]] for corner in corners
+        ]
+        placed.append({"z": box["z"], "corners_lps_mm": points})
+    before = parameters.get("before")
+    prompts = None
+    if before is not None:
+        prompts = {"changed": 0, "prompted": 2, "since": "before", "same_risk": True}
+    sentences = [f"mask: {Path(parameters['mask']).is_file()}", f"voxels: {size[0] * size[1] * size[2]}"]
+    result = {"sentences": sentences, "stray_sentences": [], "prompt_boxes": boxes, "placed_boxes": placed}
+    send(event="finished", id=job["id"], result={**result, "prompts": prompts}, files={})
+
+
 def run(scenario: str, job: dict[str, Any]) -> None:
     """One job."""
     send(event="started", id=job["id"])
@@ -84,11 +107,14 @@ def run(scenario: str, job: dict[str, Any]) -> None:
     if job["job"] == "bundles":
         found = [{"name": name, "status": status, "path": "x"} for name, status in BUNDLES]
         send(event="finished", id=job["id"], result={"bundles": found}, files={})
+    elif job["job"] in QUESTIONS:
+        send(event="finished", id=job["id"], result={}, files={})
     elif job["job"] == "segment" and scenario == "success":
         make_masks(job)
-    elif job["job"] == "check_mask" and scenario == "success":
-        sentences = [f"{name}: {Path(path).is_file()}" for name, path in job["parameters"].items() if name != "bundle"]
-        send(event="finished", id=job["id"], result={"sentences": sentences}, files={})
+    elif job["job"] == "segmenters":
+        send(event="finished", id=job["id"], result={"segmenters": SEGMENTERS}, files={})
+    elif job["job"] == "check_mask":  # asked for in the background in every scenario
+        check_mask(job)
     elif "MEMORYSURVIVAL_FAKE_EXPLANATION" in os.environ and job["job"].startswith("explain") and scenario != "failure":
         explain(scenario, job)
     elif scenario == "tags" and not job["parameters"]["supplied"]:
@@ -114,6 +140,35 @@ def run(scenario: str, job: dict[str, Any]) -> None:
         send(event="note", id=job["id"], text=f"child {child.pid}")
         time.sleep(600)
 
+
+SEGMENTERS = [
+    {
+        "name": "built-in",
+        "title": "the built-in segmenter",
+        "found": True,
+        "version": "0.1.0",
+        "reason": "",
+        "terms": "",
+    },
+    {
+        "name": "totalsegmentator",
+        "title": "TotalSegmentator",
+        "found": False,
+        "version": "",
+        "reason": "TotalSegmentator is not installed; install it or choose another segmenter.",
+        "terms": "Apache-2.0.",
+    },
+    {
+        "name": "moose",
+        "title": "MOOSE",
+        "found": True,
+        "version": "3.2.2",
+        "reason": "",
+        "terms": "Please check the mask.",
+    },
+]
+QUESTIONS = ("covariates", "devices", "estimate", "inspect")
+"""Asked in the background in every scenario."""
 
 BUNDLES = (("demonstration", "demonstration"), ("ward-7", "local-research"))
 

@@ -14,11 +14,11 @@ from MemorySurvivalLib import compute
 from MemorySurvivalLib.errors import InputError, WeightsError
 from MemorySurvivalLib.jobs import find_job
 from MemorySurvivalLib.jobs.context import JobContext
-from MemorySurvivalLib.jobs.covariates import hash_patient
 from MemorySurvivalLib.memory import speed
 from MemorySurvivalLib.memory.backbone import build_backbone
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.progress import ignore_progress
+from MemorySurvivalLib.risk.covariate_fields import hash_patient
 
 CONTEXT = JobContext(ignore_progress, lambda text: None)
 
