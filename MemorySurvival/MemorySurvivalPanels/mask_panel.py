@@ -1,118 +1,176 @@
-"""Masks: have them made, see who made them, check them; a person's corrections are never replaced unasked."""
+"""Masks: have them made, correct them, see what that changes, accept them; corrections are never replaced unasked."""
 
-import enum
-from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
+from MemorySurvivalPanels.accepted import (
+    DOUBT,
+    Standing,
+    accept_mask,
+    has_accepted,
+    mask_missing,
+    mask_standing,
+    read_acceptance,
+)
+from MemorySurvivalPanels.box_overlay import BoxOverlay
 from MemorySurvivalPanels.desk import Desk
 from MemorySurvivalPanels.errors import UserError
-from MemorySurvivalPanels.mask_jobs import check_mask_job, segment_job
-from MemorySurvivalPanels.panel_job import PanelJob
+from MemorySurvivalPanels.mask_check import Checked, MaskChecker, describe_prompts
+from MemorySurvivalPanels.mask_editor import MaskEditor
+from MemorySurvivalPanels.mask_generation import FROM_FILE, CheckJob, MaskJob, SegmentJob
+from MemorySurvivalPanels.mask_jobs import is_segmentation
+from MemorySurvivalPanels.mask_question import Answer, AskCallback, ask_about_edits
+from MemorySurvivalPanels.mask_source import MaskSourceChoice
+from MemorySurvivalPanels.mask_state import mask_fingerprint
 from MemorySurvivalPanels.parameters import ScoreParameters
 from MemorySurvivalPanels.part import Part
-from MemorySurvivalPanels.segmentations import (
-    describe_makers,
-    edited_segments,
-    fill_segmentation,
-    generated_segments,
-    show_segmentation,
-)
+from MemorySurvivalPanels.segmentations import describe_makers, edited_segments, generated_segments
 from MemorySurvivalPanels.step import Step, StepState
 
-
-class Answer(enum.Enum):
-    """What to do with a segmentation that a person corrected when masks are made again."""
-
-    NEW = "new"
-    REPLACE = "replace"
-    CANCEL = "cancel"
-
-
-AskCallback = Callable[[str, list[str]], Answer]
-"""Is given the segmentation's name and the names of its corrected segments."""
-
-
-def ask_about_edits(name: str, segments: list[str]) -> Answer:
-    """Ask in a dialog; keeping the corrections is the default, and what closing the dialog comes closest to."""
-    box = qt.QMessageBox()
-    box.setIcon(qt.QMessageBox.Warning)
-    box.setWindowTitle(_("Corrected masks"))
-    box.setText(
-        _('You corrected {segments} in "{name}". Keep it and put the new masks into another segmentation?').format(
-            segments=", ".join(segments), name=name
-        )
-    )
-    keep = box.addButton(_("Keep mine"), qt.QMessageBox.AcceptRole)
-    replace = box.addButton(_("Replace my corrections"), qt.QMessageBox.DestructiveRole)
-    cancel = box.addButton(_("Cancel"), qt.QMessageBox.RejectRole)
-    box.setDefaultButton(keep)
-    box.setEscapeButton(cancel)
-    box.exec_()
-    clicked = box.clickedButton()
-    if clicked == keep:
-        return Answer.NEW
-    return Answer.REPLACE if clicked == replace else Answer.CANCEL
+__all__ = ["Answer", "MaskPanel", "ask_about_edits"]
 
 
 class MaskPanel(Part):
-    """The step "Masks". It takes turns with the score job on the one worker, and shows progress in the run panel."""
+    """The step "Masks". It takes turns with the score job on the one worker; `reviewer` is noted when one accepts."""
 
     def __init__(self, desk: Desk, ask: AskCallback = ask_about_edits) -> None:
         self._desk = desk
         ui = self._ui = desk.ui
         self.ask = ask
-        self._checked: tuple[str, ...] = ()
-        self._shown: tuple[str, str] | None = None
+        self.reviewer = ""
+        self.source = MaskSourceChoice(desk)
+        self.checker = MaskChecker(desk, desk.changed)
+        self.editor = MaskEditor(ui)
+        self.overlay = BoxOverlay()
+        self._job: MaskJob | None = None
+        self._shown_boxes: Any = None
         ui.generateButton.clicked.connect(self._on_generate)
         ui.checkButton.clicked.connect(self._on_check)
+        ui.acceptButton.clicked.connect(self._on_accept)
+        ui.maskCancelButton.clicked.connect(self._on_cancel)
         desk.run_panel.watch(self.update)
 
     def bind(self, parameters: ScoreParameters | None) -> None:
         """Show and use `parameters` from now on."""
-        self._shown = None
         super().bind(parameters)
+        self.editor.show(parameters)
+
+    def enter(self) -> None:
+        """Look for segmenters."""
+        self.source.ask()
+
+    def leave(self) -> None:
+        """Leave views and keys to the other module; the boxes too are ours alone."""
+        self.source.forget()
+        self._show_boxes(())
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.checker.close()
+        self.editor.show(None)
+        self._show_boxes(())
+
+    def scene_closed(self) -> None:
+        """The nodes are gone."""
+        self._job = None
+        self.checker.forget()
+        self.editor.scene_closed()
+        self._show_boxes(())
 
     def find_heading(self, ui: Any) -> tuple[Any, Any] | None:
         """The section "Masks"."""
         return ui.maskSection, ui.maskNextLabel
 
     def step(self) -> Step | None:
-        """Whether there is a mask to score with."""
-        if self.parameters is None:
+        """Whether there is a mask that a person has looked at."""
+        parameters = self.parameters
+        if parameters is None:
             return None
-        if self.parameters.roi is None:
+        if self._job is not None:
+            return Step(StepState.BUSY)
+        if parameters.roi is None:
+            if parameters.score_without_accepting:
+                return Step(
+                    StepState.TO_DO, _("Scoring makes a mask by itself. Generate masks to see and correct them first.")
+                )
+            return Step(StepState.TO_DO, mask_missing(parameters) or "")
+        if is_segmentation(parameters.roi) and self._segment() is None:
+            return Step(StepState.ATTENTION, _("Choose a segment of the segmentation."))
+        answer = self.checker.answer
+        if answer is not None and answer.problem:
+            return Step(StepState.ATTENTION, answer.problem)
+        if parameters.roi.GetAttribute(DOUBT):
+            return Step(StepState.ATTENTION, mask_missing(parameters) or "")
+        standing = mask_standing(parameters)
+        if standing is Standing.ACCEPTED:
+            return Step(StepState.DONE)
+        if standing is Standing.CHANGED:
             return Step(
-                StepState.TO_DO, _("Scoring makes a mask by itself. Generate masks to see and correct them first.")
+                StepState.STALE, _("The mask was changed since it was accepted; look at it and accept it again.")
             )
-        return Step(StepState.DONE)
+        if answer is not None and answer.stray:
+            return Step(StepState.ATTENTION, _("There are stray pieces: erase them, or accept the mask as it is."))
+        return Step(StepState.TO_DO, _("Look at the mask, correct it where it is wrong, and accept it."))
 
     def update(self) -> None:
-        """Show what can be done with the chosen mask and who made it."""
+        """Show what can be done with the chosen mask, who made it, and what an edit changed."""
         parameters, idle = self.parameters, not self._desk.run_panel.running
-        self._ui.generateButton.enabled = idle and parameters is not None and parameters.ct is not None
-        segment = self._segment()
-        chosen = parameters is not None and parameters.roi is not None
-        ready = chosen and (segment is not None or parameters.roi.IsA("vtkMRMLLabelMapVolumeNode"))
-        self._ui.checkButton.enabled = idle and ready and parameters.ct is not None
-        key = (parameters.roi.GetID(), parameters.segment_id) if chosen else ("", "")
-        if key != self._shown:
-            self._shown = key
-            self._checked = ()
-        self._say(self._checked or self._describe(segment))
+        self.source.show(parameters)
+        self.checker.watch(parameters)
+        self.editor.show(parameters)
+        missing = self._missing_for_generating()
+        self._ui.generateButton.enabled = idle and missing is None
+        self._ui.generateButton.toolTip = missing or _("Make masks of spine and skeleton, to be corrected and accepted")
+        ready = parameters is not None and parameters.roi is not None and parameters.ct is not None
+        ready = ready and (self._segment() is not None or not is_segmentation(parameters.roi))
+        self._ui.checkButton.enabled = idle and ready
+        for widget in (self._ui.maskProgressBar, self._ui.maskStageLabel, self._ui.maskCancelButton):
+            widget.visible = self._job is not None
+        answer = self.checker.answer if ready else None
+        self._show_accepting(ready)
+        self._say(self._describe(answer))
+        self._show_prompts(answer)
+        show = parameters is not None and parameters.show_boxes and answer is not None
+        self._show_boxes(answer.placed if show else ())
 
-    def show_check(self, sentences: tuple[str, ...]) -> None:
-        """Show what the worker said about the chosen mask, until another is chosen."""
-        self._checked = sentences
-        self.update()
+    def _missing_for_generating(self) -> str | None:
+        if self.parameters is None or self.parameters.ct is None:
+            return _("Choose the CT volume.")
+        return self.source.hindrance()
 
-    def _describe(self, segment: Any) -> tuple[str, ...]:
-        if self.parameters is None or self.parameters.roi is None:
+    def _show_accepting(self, ready: bool) -> None:
+        """The button and what it would do; it needs something that can be looked at."""
+        button = self._ui.acceptButton
+        if not ready or mask_fingerprint(self.parameters) is None:
+            button.enabled, button.toolTip = False, _("There is no mask to accept yet")
+            return
+        accepted = mask_standing(self.parameters) is Standing.ACCEPTED and not self.parameters.roi.GetAttribute(DOUBT)
+        button.enabled = not accepted and self._job is None
+        button.toolTip = (
+            _("The mask is accepted as it is")
+            if accepted
+            else _("Say that you have looked at this mask and that the case may be scored with it")
+        )
+
+    def _describe(self, answer: Checked | None) -> tuple[str, ...]:
+        parameters = self.parameters
+        if parameters is None or parameters.roi is None:
             return (_("No mask is chosen: scoring makes one by itself. Generate masks to correct them first."),)
+        said = (*answer.sentences,) if answer is not None and answer.sentences else self._describe_maker()
+        accepted = read_acceptance(parameters)
+        if accepted is None or mask_standing(parameters) is not Standing.ACCEPTED:
+            return said
+        when = qt.QDateTime.fromString(accepted.when, qt.Qt.ISODate).toLocalTime()
+        shown = qt.QLocale().toString(when, qt.QLocale.ShortFormat)
+        if accepted.reviewer:
+            return (*said, _("Accepted by {reviewer}, {when}.").format(reviewer=accepted.reviewer, when=shown))
+        return (*said, _("Accepted {when}.").format(when=shown))
+
+    def _describe_maker(self) -> tuple[str, ...]:
+        segment = self._segment()
         if segment is None:
             return ()
         makers = describe_makers(segment)
@@ -120,9 +178,20 @@ class MaskPanel(Part):
             return (_("It is not known who made this mask."),)
         return (_("Made by {makers}.").format(makers=makers),)
 
+    def _show_prompts(self, answer: Checked | None) -> None:
+        text = "" if answer is None else describe_prompts(answer.prompts, self.checker.compares_with_accepted)
+        self._ui.maskPromptLabel.text = text
+        self._ui.maskPromptLabel.visible = bool(text)
+
+    def _show_boxes(self, placed: Any) -> None:
+        if placed is self._shown_boxes:
+            return
+        self._shown_boxes = placed
+        self.overlay.show(placed)
+
     def _segment(self) -> Any:
         roi = self.parameters.roi if self.parameters is not None else None
-        if roi is None or not roi.IsA("vtkMRMLSegmentationNode"):
+        if roi is None or not is_segmentation(roi):
             return None
         return roi.GetSegmentation().GetSegment(self.parameters.segment_id)
 
@@ -132,7 +201,7 @@ class MaskPanel(Part):
         self._ui.maskStatusLabel.visible = bool(sentences)
 
     def _on_generate(self, *_ignored: Any) -> None:
-        target, answer = self._own_segmentation(), Answer.REPLACE
+        target, answer, edited = self._own_segmentation(), Answer.REPLACE, []
         try:
             if target is not None:
                 edited = edited_segments(target)
@@ -146,95 +215,35 @@ class MaskPanel(Part):
         if answer is Answer.NEW:
             target = None
         agreed = set(edited) if target is not None else set()
-        SegmentJob(self._desk, self, target, agreed).start()
+        self._run(SegmentJob(self._desk, self.parameters, self._ended, target, agreed))
 
     def _on_check(self, *_ignored: Any) -> None:
-        CheckJob(self._desk, self).start()
+        self._run(CheckJob(self._desk, self.parameters, self._ended, self.checker))
+
+    def _on_accept(self, *_ignored: Any) -> None:
+        if self.parameters is not None and accept_mask(self.parameters, self.reviewer):
+            self.checker.note_accepted()
+            self._desk.changed()
+
+    def _on_cancel(self, *_ignored: Any) -> None:
+        self._desk.worker().cancel()
+
+    def _run(self, job: MaskJob) -> None:
+        self._job = job
+        job.start()
+
+    def _ended(self) -> None:
+        self._job = None
 
     def _own_segmentation(self) -> slicer.vtkMRMLSegmentationNode | None:
-        """The chosen segmentation where it was generated here; masks from elsewhere are never a target."""
+        """The chosen segmentation where it was generated here and nobody accepted any of it.
+
+        Masks from elsewhere are never a target, nor is what a person has said is right.
+        """
         roi = self.parameters.roi
-        if roi is None or not roi.IsA("vtkMRMLSegmentationNode") or not generated_segments(roi):
+        if not is_segmentation(roi) or not generated_segments(roi):
             return None
-        return roi
-
-    @property
-    def chosen_segment(self) -> str:
-        """Identifier of the segment that is chosen now; replacing segments unchooses it."""
-        return self.parameters.segment_id if self.parameters is not None else ""
-
-    def choose(self, node: slicer.vtkMRMLSegmentationNode, segment_id: str) -> None:
-        """Make the new masks the chosen ones, with this segment where it is among them."""
-        if self.parameters is None:
-            return
-        regions = generated_segments(node)
-        self.parameters.roi = node
-        self.parameters.segment_id = segment_id if segment_id in regions else regions[0]
-
-
-class SegmentJob(PanelJob):
-    """Has masks made: into `target` where that is still as agreed when they come, else into a new segmentation."""
-
-    kind = "segment"
-
-    def __init__(
-        self, desk: Desk, panel: MaskPanel, target: slicer.vtkMRMLSegmentationNode | None, agreed: set[str]
-    ) -> None:
-        super().__init__(desk)
-        self._panel = panel
-        self._ct = panel.parameters.ct
-        self._target = target
-        self._agreed = agreed
-
-    def describe(self, folder: Path) -> dict[str, Any]:
-        """The CT."""
-        job = segment_job(self._panel.parameters, folder)
-        self.names = {job["ct"]: self._ct.GetName()}
-        return job
-
-    def finish(self, result: Mapping[str, Any], files: Mapping[str, str | None]) -> str:
-        """Show the masks."""
-        record = Path(files["structures"] or "")
-        chosen = self._panel.chosen_segment
-        try:
-            if self._may_fill_target():
-                node = self._target
-                fill_segmentation(node, record)
-            else:
-                node = show_segmentation(record, self._ct, _("Regions of {ct}").format(ct=self._ct.GetName()))
-        except (OSError, RuntimeError, UserError) as error:
-            raise UserError(_("The masks cannot be read; generate them again.")) from error
-        self._panel.choose(node, chosen)
-        notes = [str(note) for note in result.get("notes") or []]
-        return " ".join(notes) or _("The masks are ready; check them before scoring.")
-
-    def _may_fill_target(self) -> bool:
-        """The person may have removed or corrected the target while the worker was busy."""
-        if self._target is None or self._target.GetScene() is None:
-            return False
-        return set(edited_segments(self._target)) <= self._agreed
-
-
-class CheckJob(PanelJob):
-    """Shows what the library says about the chosen mask."""
-
-    kind = "check_mask"
-
-    def __init__(self, desk: Desk, panel: MaskPanel) -> None:
-        super().__init__(desk)
-        self._panel = panel
-
-    def describe(self, folder: Path) -> dict[str, Any]:
-        """The mask beside the CT."""
-        parameters = self._panel.parameters
-        job = check_mask_job(parameters, folder)
-        self.names = {job["ct"]: parameters.ct.GetName(), job["mask"]: parameters.roi.GetName()}
-        return job
-
-    def finish(self, result: Mapping[str, Any], files: Mapping[str, str | None]) -> str:
-        """Show the sentences under the mask."""
-        self._panel.show_check(tuple(str(each) for each in result.get("sentences") or []))
-        return ""
+        return None if roi.GetAttribute(FROM_FILE) or has_accepted(roi) else roi
 
 
 def segment_names(node: slicer.vtkMRMLSegmentationNode, segment_ids: list[str]) -> list[str]:

@@ -10,7 +10,6 @@ import numpy as np
 import SimpleITK as sitk
 import slicer
 import vtk
-from scipy import ndimage
 from slicer.i18n import tr as _
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
@@ -205,6 +204,8 @@ def _crop(
 
 def _find_labels(image: slicer.vtkOrientedImageData, values: np.ndarray, layers: _Layers) -> _Places:
     """The box around each label, found once for a layer."""
+    from scipy import ndimage  # takes a third of a second to import, which the start of the panel need not wait for
+
     key = image.GetAddressAsString("vtkObject")
     if key not in layers:
         layers[key] = (image, ndimage.find_objects(values))
@@ -301,14 +302,30 @@ def terminology_entry(structure: Mapping[str, Any]) -> str:
 
 
 def read_label_map(path: Path) -> tuple[slicer.vtkOrientedImageData, str | None]:
-    """An image file as segments hold it, and the stamp in its header."""
+    """An image file as segments hold it, in the smallest box, and the stamp in its header."""
     source = sitk.ReadImage(str(path))
-    voxels = sitk.GetArrayFromImage(source)
+    voxels = sitk.GetArrayViewFromImage(source)
+    box = _occupied_box(voxels)
     image = slicer.vtkOrientedImageData()
-    image.SetDimensions(*reversed(voxels.shape))
-    image.GetPointData().SetScalars(numpy_to_vtk(voxels.ravel(), deep=True))
+    image.SetExtent(*(bound for part in reversed(box) for bound in (part.start, part.stop - 1)))
+    image.GetPointData().SetScalars(numpy_to_vtk(voxels[box].ravel(), deep=True))
     image.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(file_ijk_to_ras(source)))
     return image, source.GetMetaData(STAMP) if source.HasMetaDataKey(STAMP) else None
+
+
+def _occupied_box(voxels: np.ndarray) -> tuple[slice, slice, slice]:
+    """The smallest box around all that is not zero; everything where all is zero.
+
+    Whole-body masks are mostly empty, and what is left out here is not copied and looked through again and again.
+    """
+    box = [slice(0, size) for size in voxels.shape]
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        occupied = np.flatnonzero(voxels[tuple(box)].any(axis=others))
+        if not len(occupied):
+            break
+        box[axis] = slice(int(occupied[0]), int(occupied[-1]) + 1)
+    return tuple(box)
 
 
 def _keep_generated(node: slicer.vtkMRMLSegmentationNode, segment_ids: list[str]) -> None:
