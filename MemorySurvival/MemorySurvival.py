@@ -26,6 +26,7 @@ if (Path(__file__).resolve().parents[1] / "MemorySurvivalLib" / "__init__.py").i
 
 from MemorySurvivalPanels import locations
 from MemorySurvivalPanels.errors import UserError
+from MemorySurvivalPanels.older_scenes import repair_parameters
 from MemorySurvivalPanels.panel_layout import load_panel
 from MemorySurvivalPanels.panel_parts import PanelParts
 from MemorySurvivalPanels.parameters import ScoreParameters
@@ -177,8 +178,10 @@ class MemorySurvivalLogic(ScriptedLoadableModuleLogic):
         self.worker = worker or WorkerClient(self._worker_command, locations.library_version())
 
     def getParameterNode(self) -> ScoreParameters:
-        """The choices, typed."""
-        return ScoreParameters(super().getParameterNode())
+        """The choices, typed; what an older scene says that is no longer understood takes its default."""
+        node = super().getParameterNode()
+        repair_parameters(node)
+        return ScoreParameters(node)
 
     def close(self) -> None:
         """Stop the worker and remove every file."""
@@ -208,5 +211,6 @@ class MemorySurvivalTest(ScriptedLoadableModuleTest):
         self.assertIsNotNone(missing_choice(parameters))
         parameters.ct = slicer.util.addVolumeFromArray(np.zeros((4, 5, 6), np.int16), name="CT")
         parameters.pet = slicer.util.addVolumeFromArray(np.ones((4, 5, 6), np.float32), name="PET")
+        parameters.score_without_accepting = True
         self.assertIsNone(missing_choice(parameters))
         logic.close()

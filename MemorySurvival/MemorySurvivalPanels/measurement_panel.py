@@ -1,6 +1,6 @@
 """What was measured: the references, the lesions as a table whose rows lead to their places, and their outlines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ from slicer.i18n import tr as _
 
 from MemorySurvivalPanels.errors import UserError
 from MemorySurvivalPanels.lesion_segmentation import show_lesions
+from MemorySurvivalPanels.localised import NOTHING, show_number
 
-_NOTHING = "–"
 _KIND = 2
 _FIRST_NUMBER = 3
 """The columns of the kind and where the numbers begin."""
@@ -23,8 +23,6 @@ class MeasurementPanel:
     def __init__(self, ui: Any) -> None:
         self._ui = ui
         self._lesions: list[Mapping[str, Any]] = []
-        self._files: Mapping[str, str | None] = {}
-        self._segmentation: slicer.vtkMRMLSegmentationNode | None = None
         table = ui.lesionTable
         table.setColumnCount(len(_titles()))
         table.setHorizontalHeaderLabels(_titles())
@@ -44,36 +42,37 @@ class MeasurementPanel:
     def clear(self) -> None:
         """There is nothing measured."""
         self._lesions = []
-        self._files = {}
-        self._segmentation = None
         self._ui.lesionTable.setRowCount(0)
         self._ui.measurementFrame.visible = False
 
-    def show(self, measurements: Mapping[str, Any] | None, files: Mapping[str, str | None]) -> None:
-        """Show the measurements of a result.json, and offer the label maps among its files."""
+    def show(self, measurements: Mapping[str, Any] | None, outlined: bool) -> None:
+        """Show the measurements of a result.json; `outlined` says whether the lesions' outlines can be had."""
         self.clear()
         if not measurements:
             return
         self._ui.measurementFrame.visible = True
         self._ui.measurementLabel.text = "\n".join(describe_measurements(measurements))
         self._fill_table(measurements.get("lesions") or [])
-        self._files = files
-        self._ui.lesionsButton.enabled = files.get("lesion_labels") is not None
+        self._ui.lesionsButton.enabled = outlined
 
-    def show_segmentation(self, ct: slicer.vtkMRMLScalarVolumeNode | None) -> slicer.vtkMRMLSegmentationNode:
-        """Load the outlines as a segmentation, once. Raises UserError where they are no longer there."""
-        if self._segmentation is not None and self._segmentation.GetScene() is not None:
-            self._segmentation.GetDisplayNode().SetVisibility(True)
-            return self._segmentation
-        lesions = [row["lesion"] for row in self._lesions]
-        paths = [Path(each) if each else None for each in map(self._files.get, ("lesion_labels", "references"))]
+    def show_segmentation(
+        self,
+        loaded: slicer.vtkMRMLSegmentationNode | None,
+        files: Callable[[], Mapping[str, str | None]],
+        ct: slicer.vtkMRMLScalarVolumeNode | None,
+    ) -> slicer.vtkMRMLSegmentationNode:
+        """Show the outlines that were `loaded`, or load them from the files. UserError where they are not there."""
+        if loaded is not None:
+            loaded.CreateDefaultDisplayNodes()
+            loaded.GetDisplayNode().SetVisibility(True)
+            return loaded
+        paths = [Path(each) if each else None for each in map(files().get, ("lesion_labels", "references"))]
         if paths[0] is None:
             raise UserError(_("The outlines are not there; score the case again."))
         try:
-            self._segmentation = show_lesions(paths[0], paths[1], lesions, ct)
+            return show_lesions(paths[0], paths[1], [row["lesion"] for row in self._lesions], ct)
         except (OSError, RuntimeError) as error:
             raise UserError(_("The outlines are no longer there; score the case again.")) from error
-        return self._segmentation
 
     def _fill_table(self, rows: Sequence[Mapping[str, Any]]) -> None:
         table = self._ui.lesionTable
@@ -120,7 +119,7 @@ def describe_site(lesion: Mapping[str, Any]) -> str:
     site = str(lesion.get("site") or "").replace("_", " ")
     if site and (lesion.get("site_distance_mm") or 0) > 0:
         return _("near {bone}").format(bone=site)
-    return site or _NOTHING
+    return site or NOTHING
 
 
 def describe_kind(lesion: Mapping[str, Any]) -> str:
@@ -175,4 +174,4 @@ def _describe_reference(organ: str, sphere: Mapping[str, Any] | None) -> str:
 
 
 def _number(value: Any, digits: int) -> str:
-    return f"{value:.{digits}f}" if isinstance(value, int | float) else _NOTHING
+    return show_number(value, digits)

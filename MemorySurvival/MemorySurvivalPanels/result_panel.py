@@ -1,8 +1,7 @@
-"""What came out: the log-risk, where it stands, what to keep in mind, and the way to the report."""
+"""What came out, as the scene keeps it: the result of the chosen CT and PET, and what to keep in mind about it."""
 
-import shutil
-import time
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,140 +11,249 @@ from slicer.i18n import tr as _
 
 from MemorySurvivalPanels.desk import Desk
 from MemorySurvivalPanels.errors import UserError
+from MemorySurvivalPanels.localised import show_number, show_percent
 from MemorySurvivalPanels.measurement_panel import MeasurementPanel, measurement_notes
 from MemorySurvivalPanels.part import Part
-from MemorySurvivalPanels.result_warnings import list_warnings, without_warnings
+from MemorySurvivalPanels.result_card import describe_heatmap, describe_position, draw_card, heatmap_limit
+from MemorySurvivalPanels.result_warnings import list_flags, list_warnings, show_flags, without_warnings
+from MemorySurvivalPanels.scored_cases import HEATMAP, LESIONS, ScoredCase, find_results, read_result, restore_files
+from MemorySurvivalPanels.scored_inputs import read_inputs
+from MemorySurvivalPanels.step import Step, StepState
+
+__all__ = ["ResultPanel", "describe_run", "heatmap_limit"]
 
 
 class ResultPanel(Part):
-    """Shows one result or none. Rows whose value the bundle may not show, or does not have, are hidden."""
+    """Shows the newest result of the chosen CT and PET, another that the user picks, or none.
+
+    Rows whose value the bundle may not show, or does not have, are hidden. While a case is scored nothing is shown.
+    """
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._ui = ui = desk.ui
-        self._report: Path | None = None
+        self._shown: tuple[Any, ...] = ()
+        self._problem = ""
+        self._held = False
+        self._without_images: tuple[tuple[str, str], ScoredCase] | None = None
+        self._picked = ""
+        self._files: dict[str, str | None] | None = None
+        self._changes: list[str] = []
+        self.case: ScoredCase | None = None
         self.measurements = MeasurementPanel(ui)
-        self.scored_ct: slicer.vtkMRMLScalarVolumeNode | None = None
-        ui.reportButton.clicked.connect(self._open_report)
-        ui.saveButton.clicked.connect(self._on_save)
         ui.lesionsButton.clicked.connect(self._on_show_lesions)
-        self.clear()
+        ui.resultCombo.activated.connect(self._pick)
+        self._show_nothing()
+
+    @property
+    def stale(self) -> bool:
+        """Whether what is chosen now is no longer what this result was made from."""
+        return bool(self._changes)
+
+    @property
+    def scored_ct(self) -> slicer.vtkMRMLScalarVolumeNode | None:
+        """The CT that the shown result lies on, if it is still in the scene."""
+        return None if self.case is None else self.case.of("ct")
 
     @property
     def report(self) -> Path | None:
-        """The report of the result that is shown."""
-        return self._report
+        """The report of the result that is shown; None where it cannot be had."""
+        try:
+            path = self.files().get("report")
+        except UserError:
+            return None
+        return None if path is None else Path(path)
 
-    def clear(self) -> None:
-        """Show that there is no result yet."""
-        self._report = None
-        self.scored_ct = None
+    def files(self) -> Mapping[str, str | None]:
+        """The files of the result that is shown, written from the scene when first asked for; UserError if gone."""
+        if self.case is None:
+            return {}
+        known = self._files or {}
+        if self._files is None or any(path is not None and not Path(path).is_file() for path in known.values()):
+            self._files = restore_files(self.case, self._desk.scratch.new_folder())
+        return self._files
+
+    def hold(self) -> None:
+        """A case is being scored: no earlier number may be taken for its result."""
+        self._held, self._without_images = True, None
+        self._shown = ()
+        self._show_nothing()
+
+    def release(self) -> None:
+        """The job is over."""
+        self._held = False
+        self._picked = ""
+
+    def show_without_images(self, case: ScoredCase) -> None:
+        """Show a result whose images were removed while it was made, until something else is chosen."""
+        self._without_images = (self._chosen(), case)
+
+    def scene_closed(self) -> None:
+        """The results went with the scene."""
+        self._files, self._without_images, self._held, self._picked, self._shown = None, None, False, "", ()
+        self._show_nothing()
+
+    def update(self) -> None:
+        """Show the result of what is chosen now, and whether it is still of it."""
+        if self._held:
+            return
+        nodes = [] if self.parameters is None else find_results(self.parameters.ct, self.parameters.pet)
+        if self._without_images is not None and (nodes or self._without_images[0] != self._chosen()):
+            self._without_images = None
+        node = next((each for each in nodes if each.GetID() == self._picked), nodes[0] if nodes else None)
+        lost = None if self._without_images is None else self._without_images[1]
+        key: tuple[Any, ...] = () if lost is None else (lost.node.GetID(),)
+        if node is not None:
+            key = (node.GetID(), node.GetMTime(), *(each.GetID() for each in nodes))
+        if key != self._shown or (self.case is None and not self._problem and key):
+            self._shown = key
+            self._take(node, lost, nodes)
+        self._judge()
+
+    def find_heading(self, ui: Any) -> tuple[Any, Any] | None:
+        """The section "Result"."""
+        return ui.resultSection, ui.resultNextLabel
+
+    def step(self) -> Step | None:
+        """Whether there is a result, and whether something speaks against it."""
+        if self.parameters is None or self._held:
+            return None
+        if self._problem:
+            return Step(StepState.ATTENTION)
+        if self.case is None:
+            return Step(StepState.TO_DO)
+        if self.stale:
+            return Step(StepState.STALE)
+        warned = bool(list_warnings(self.case.result))
+        return Step(StepState.ATTENTION, _("Read the warnings.")) if warned else Step(StepState.DONE)
+
+    def _chosen(self) -> tuple[str, str]:
+        nodes = () if self.parameters is None else (self.parameters.ct, self.parameters.pet)
+        names = ["" if node is None else node.GetID() for node in nodes]
+        return (names[0], names[1]) if names else ("", "")
+
+    def _take(self, node: Any, lost: ScoredCase | None, nodes: list[Any]) -> None:
+        try:
+            case = lost if node is None else read_result(node)
+        except UserError as error:
+            self._show_nothing(str(error))
+        else:
+            if case is None:
+                self._show_nothing()
+            else:
+                self._show(case)
+        self._fill_combo(nodes, node)
+
+    def _show_nothing(self, problem: str = "") -> None:
+        self.case, self._files, self._changes, self._problem = None, None, [], problem
         self.measurements.clear()
         self._ui.resultFrame.visible = False
         self._ui.noResultLabel.visible = True
+        self._ui.noResultLabel.text = problem or _("No result yet.")
+        self._ui.resultCombo.visible = False
 
-    def show(
-        self,
-        result: Mapping[str, Any],
-        files: Mapping[str, str | None],
-        ct: slicer.vtkMRMLScalarVolumeNode | None = None,
-    ) -> None:
-        """Show the content of a result.json, offer its files, and remember the CT that it lies on."""
-        self.scored_ct = ct
-        self._ui.noResultLabel.visible = False
-        self._ui.resultFrame.visible = True
+    def _show(self, case: ScoredCase) -> None:
+        self.case, self._files, self._problem = case, None, ""
+        result, ui = case.result, self._ui
+        ui.noResultLabel.visible = False
+        ui.resultFrame.visible = True
         label = str(result.get("label") or "")
-        self._ui.modelLabel.text = label
-        self._ui.modelLabel.visible = bool(label)
+        ui.modelLabel.text = label
+        ui.modelLabel.visible = bool(label)
         log_risk = result.get("log_risk")
-        self._row("logRisk", f"{log_risk:+.3f}" if isinstance(log_risk, int | float) else _("not given"))
+        given = isinstance(log_risk, int | float)
+        self._row("logRisk", show_number(log_risk, 3, sign=True) if given else _("not given"))
         self._row("position", describe_position(result))
         self._row("riskGroup", result.get("risk_group"))
         self._row("gate", describe_gate(result.get("gate_pet")))
         self._row("heatmap", describe_heatmap(result.get("heatmap")))
+        draw_card(ui, result)
         warnings = list_warnings(result)
-        self._ui.warningsLabel.text = "\n".join(f"⚠  {warning}" for warning in warnings)
-        self._ui.warningsLabel.visible = bool(warnings)
+        ui.warningsLabel.text = "\n".join(f"⚠  {warning}" for warning in warnings)
+        ui.warningsLabel.visible = bool(warnings)
+        show_flags(ui.chipsLabel, list_flags(result))
         said = [*(result.get("notes") or []), *measurement_notes(result.get("measurements"))]
         notes = without_warnings([str(note) for note in said], warnings)
-        self._ui.notesLabel.text = "\n".join(f"•  {note}" for note in notes)
-        self._ui.notesLabel.visible = bool(notes)
-        self.measurements.show(result.get("measurements"), files)
-        report = files.get("report")
-        self._report = Path(report) if report else None
-        self._ui.reportButton.enabled = self._report is not None
-        self._ui.saveButton.enabled = self._report is not None
+        ui.notesLabel.text = "\n".join(f"•  {note}" for note in notes)
+        ui.notesLabel.visible = bool(notes)
+        ui.runLabel.text = describe_run(case)
+        self.measurements.show(result.get("measurements"), self._lesions_at_hand(case))
+        if self.parameters is not None and self.parameters.heatmap is None and case.of(HEATMAP) is not None:
+            self.parameters.heatmap = case.of(HEATMAP)
 
-    def set_stale(self, stale: bool) -> None:
-        """Say whether something else is chosen now than what this result is of."""
-        self._ui.staleLabel.visible = stale
+    def _lesions_at_hand(self, case: ScoredCase) -> bool:
+        return case.files.get("lesion_labels") is not None or case.of(LESIONS) is not None
 
-    def copy_results(self, target: Path) -> Path:
-        """Copy the folder with the report, result.json and the heatmap into `target`, under a name of its own."""
-        if self._report is None or not self._report.is_file():
-            raise UserError(_("The report is no longer there; score the case again."))
-        place = target / time.strftime("MemorySurvival-%Y%m%d-%H%M%S")
-        try:
-            shutil.copytree(self._report.parent, place)
-        except OSError as error:
-            raise UserError(
-                _("The results cannot be saved in {folder}; choose another folder.").format(folder=target)
-            ) from error
-        return place
+    def _judge(self) -> None:
+        """Whether the result is still of what is chosen, and what is not."""
+        comparable = self.case is not None and self._without_images is None and self.parameters is not None
+        self._changes = self.case.inputs.changes(read_inputs(self.parameters)) if comparable else []
+        self._ui.staleLabel.visible = bool(self._changes)
+        if self._changes:
+            self._ui.staleLabel.text = _("This result is of an earlier choice: {changes}").format(
+                changes=" ".join(self._changes)
+            )
 
-    def _on_save(self, *_ignored: Any) -> None:
-        """Copy the results to a folder of the user's choice."""
-        chosen = qt.QFileDialog.getExistingDirectory(self._ui.saveButton, _("Save the results in"))
-        if not chosen:
+    def _fill_combo(self, nodes: list[Any], chosen: Any) -> None:
+        combo = self._ui.resultCombo
+        combo.clear()  # only a click of the user is listened to ("activated")
+        for node in nodes:
+            combo.addItem(_describe_choice(node), node.GetID())
+        combo.currentIndex = -1 if chosen is None else combo.findData(chosen.GetID())
+        combo.visible = len(nodes) > 1
+
+    def _pick(self, *_ignored: Any) -> None:
+        """The user wants to see another result of this case."""
+        self._picked = self._ui.resultCombo.itemData(self._ui.resultCombo.currentIndex) or ""
+        self._desk.changed()
+
+    def _on_show_lesions(self, *_ignored: Any) -> None:
+        """Load the outlined lesions and the reference spheres as a segmentation, once."""
+        if self.case is None:
             return
         try:
-            place = self.copy_results(Path(chosen))
+            node = self.measurements.show_segmentation(self.case.of(LESIONS), self.files, self.scored_ct)
         except UserError as error:
             self._desk.run_panel.show_problem(str(error))
         else:
-            self._desk.run_panel.show_note(_("Saved in {place}.").format(place=place))
-
-    def _on_show_lesions(self, *_ignored: Any) -> None:
-        """Load the outlined lesions and the reference spheres as a segmentation."""
-        try:
-            self.measurements.show_segmentation(self.scored_ct)
-        except UserError as error:
-            self._desk.run_panel.show_problem(str(error))
+            self.case.attach(LESIONS, node)
+            self._shown = (self.case.node.GetID(), self.case.node.GetMTime(), *self._shown[2:])  # nothing new to show
 
     def _row(self, name: str, text: str | None) -> None:
         caption, value = getattr(self._ui, f"{name}Caption"), getattr(self._ui, f"{name}Value")
         caption.visible = value.visible = bool(text)
         value.text = text or ""
 
-    def _open_report(self, *_ignored: Any) -> None:
-        if self._report is not None:
-            qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(self._report)))
-
-
-def describe_position(result: Mapping[str, Any]) -> str | None:
-    """Such as "higher than 62 % of the simulated reference cases"; None where no position is given."""
-    position = result.get("position")
-    if not isinstance(position, int | float):
-        return None
-    reference = result.get("position_reference") or _("the reference cases")
-    return _("higher than {percent} % of {reference}").format(percent=f"{100 * position:.0f}", reference=reference)
-
 
 def describe_gate(gate_pet: float | None) -> str | None:
     """How PET and CT were weighed, such as "PET 63 %, CT 37 %"."""
     if not isinstance(gate_pet, int | float):
         return None
-    return f"PET {100 * gate_pet:.0f} %, CT {100 * (1 - gate_pet):.0f} %"
+    return f"PET {show_percent(gate_pet)}, CT {show_percent(1 - gate_pet)}"
 
 
-def describe_heatmap(heatmap: Mapping[str, Any] | None) -> str | None:
-    """What the colours mean and how far they reach, short enough for one line."""
-    if not heatmap:
-        return None
-    return _("red raised, blue lowered log-risk (±{limit})").format(limit=f"{heatmap_limit(heatmap):.2g}")
+def describe_run(case: ScoredCase) -> str:
+    """When and with what the result was made, such as "22.11.2026 08:10 · demonstration 1 · MemorySurvival 0.1.0"."""
+    bundle = case.result.get("bundle") or {}
+    software = case.result.get("software") or {}
+    version = software.get("memory-survival")
+    parts = [
+        _local_time(case.created),
+        " ".join(str(bundle[key]) for key in ("name", "version") if bundle.get(key)),
+        f"MemorySurvival {version}" if version else "",
+    ]
+    return "  ·  ".join(part for part in parts if part)
 
 
-def heatmap_limit(heatmap: Mapping[str, Any]) -> float:
-    """The symmetric display range; 1 where a heatmap of zeros has none."""
-    limit = heatmap.get("limit")
-    return float(limit) if isinstance(limit, int | float) and limit > 0 else 1.0
+def _describe_choice(node: Any) -> str:
+    """A result in the list, such as "22.11.2026 08:10  Result of CT"."""
+    return f"{_local_time(node.GetAttribute('MemorySurvival.Created') or '')}  {node.GetName()}".strip()
+
+
+def _local_time(text: str) -> str:
+    try:
+        moment = datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        return text
+    shown = qt.QDateTime.fromString(moment.strftime("%Y-%m-%dT%H:%M:%S"), "yyyy-MM-ddTHH:mm:ss")
+    return qt.QLocale().toString(shown, qt.QLocale.ShortFormat)

@@ -1,5 +1,6 @@
 """What speaks against trusting a result at first sight: flags of the PET, alignment, an edited mask, stray voxels."""
 
+import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,41 @@ def list_warnings(result: Mapping[str, Any]) -> list[str]:
     said += [each["sentence"] for each in flags if each.get("severity") == "warning"]
     said += _alignment(acquisition.get("alignment") or {})
     said += _mask(roi)
+    said += _reference(result.get("risk") or {})
     return list(dict.fromkeys(said))
+
+
+def list_flags(result: Mapping[str, Any]) -> list[str]:
+    """The same, and what else limits the result, in a word or two each; empty where there is nothing."""
+    acquisition, roi, risk = (result.get(name) or {} for name in ("acquisition", "roi", "risk"))
+    alignment, covariates = acquisition.get("alignment") or {}, risk.get("covariates")
+    missing = len((covariates or {}).get("missing") or ())
+    flags = {
+        _("other region"): any("ROI NOT OF" in str(label) for label in risk.get("labels") or ()),
+        _("identity confirmed by hand"): any(
+            str(each).startswith("Confirmed by the user") for each in acquisition.get("identity") or ()
+        ),
+        _("PET check"): any(each.get("severity") == "warning" for each in acquisition.get("flags") or ()),
+        _("misregistration"): bool(alignment.get("warning")) and not alignment.get("correction"),
+        _("PET moved onto the CT"): bool(alignment.get("correction")),
+        _("taken as shown"): bool(result.get("shown")),
+        _("mask edited"): bool(roi.get("edited")),
+        _("stray mask pieces"): bool(roi.get("stray")),
+        _("out of distribution"): bool(_reference(risk)),
+        _("{n} covariates missing").format(n=missing): missing > 0,
+        _("images only, no covariates"): any("image-only head" in str(note) for note in risk.get("notes") or ()),
+    }
+    return [word for word, so in flags.items() if so]
+
+
+def show_flags(label: Any, flags: Sequence[str]) -> None:
+    """Put the flags side by side as chips, each with a background of its own, so that any theme can have them."""
+    chips = [
+        f'<span style="background-color: #fdf3d8; color: #6b4e00;">&nbsp;⚑&nbsp;{html.escape(flag)}&nbsp;</span>'
+        for flag in flags
+    ]
+    label.text = " &nbsp; ".join(chips)
+    label.visible = bool(chips)
 
 
 def without_warnings(notes: Sequence[str], warnings: Sequence[str]) -> list[str]:
@@ -53,3 +88,15 @@ def _mask(roi: Mapping[str, Any]) -> list[str]:
             else _("The mask has one stray piece far from the rest, which prompts slices or stretches a box.")
         )
     return said
+
+
+def _reference(risk: Mapping[str, Any]) -> list[str]:
+    """A log-risk beyond all reference cases: nothing is known about how well the model does there."""
+    risks, log_risk = risk.get("reference_log_risks") or (), risk.get("log_risk")
+    if not risks or not isinstance(log_risk, int | float) or min(risks) <= log_risk <= max(risks):
+        return []
+    return [
+        _("The log-risk lies outside those of all {n} reference cases; the model was not tried on such a case.").format(
+            n=len(risks)
+        )
+    ]

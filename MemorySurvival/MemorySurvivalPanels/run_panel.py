@@ -1,8 +1,9 @@
 """Score, Cancel, and what happens in between: the stage, the bar, the time left, and the sentence that ends it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import qt
 from slicer.i18n import tr as _
 
 from MemorySurvivalPanels.worker_protocol import Progress
@@ -16,6 +17,10 @@ class RunPanel:
         self._running = False
         self._missing: str | None = None
         self._stage_before_phase: str | None = None
+        self._estimate = ""
+        self._log: tuple[str, ...] = ()
+        self._log_window: Any = None
+        ui.logButton.clicked.connect(self._show_log)
         self._watchers: list[Callable[[], None]] = []
         self.show_idle()
 
@@ -36,6 +41,7 @@ class RunPanel:
     def show_running(self) -> None:
         """A job has been asked for."""
         self._running = True
+        self._log = ()
         self._say("")
         self._ui.stageLabel.text = _("Starting…")
         self._ui.progressBar.maximum = 0
@@ -67,28 +73,59 @@ class RunPanel:
         """Something went wrong beside the job, which goes on if there is one."""
         self._say(text, problem=True)
 
-    def show_idle(self, sentence: str = "", problem: bool = False) -> None:
-        """The job is over, with a sentence or without."""
+    def show_idle(self, sentence: str = "", problem: bool = False, log: Sequence[str] = ()) -> None:
+        """The job is over, with a sentence or without; `log` is what the worker wrote last, to be looked at."""
         self._running = False
         self._say(sentence, problem)
+        self._log = tuple(log)
         self._show_buttons()
+
+    def set_estimate(self, sentence: str) -> None:
+        """How long a run takes, such as "About 2 min on this computer."; shown while Score waits to be clicked."""
+        if sentence != self._estimate:
+            self._estimate = sentence
+            self._show_buttons()
 
     def _show_buttons(self) -> None:
         self._ui.scoreButton.enabled = not self._running and self._missing is None
         self._ui.scoreButton.toolTip = self._missing or _("Score this case with the chosen model")
         self._ui.cancelButton.enabled = self._running
         self._ui.progressBar.visible = self._running
-        self._ui.stageLabel.visible = self._running or self._missing is not None
+        self._ui.logButton.visible = bool(self._log) and not self._running
+        waiting = self._missing or self._estimate
+        self._ui.stageLabel.visible = self._running or bool(waiting)
         if not self._running:
-            self._ui.stageLabel.text = self._missing or ""
+            self._ui.stageLabel.text = waiting
         for callback in self._watchers:
             callback()
+
+    def _show_log(self, *_ignored: Any) -> None:
+        """What the worker wrote before it failed, in a window of its own that stops nothing."""
+        self._log_window = show_log(self._log, self._ui.logButton)
 
     def _say(self, sentence: str, problem: bool = False) -> None:
         self._ui.messageLabel.text = sentence
         self._ui.messageLabel.visible = bool(sentence)
         colour = "#c0392b" if problem else "#5b7083"
         self._ui.messageLabel.styleSheet = f"border: 1px solid {colour}; border-radius: 3px; padding: 4px 8px;"
+
+
+def show_log(lines: Sequence[str], near: Any) -> Any:
+    """A window with lines of a log, to read and to copy; the last ones are in sight."""
+    window = qt.QDialog(near.window())
+    window.setWindowTitle(_("Log of the scoring process"))
+    text = qt.QPlainTextEdit()
+    text.setReadOnly(True)
+    text.setLineWrapMode(qt.QPlainTextEdit.NoWrap)
+    text.setPlainText("\n".join(lines))
+    text.setToolTip(_("What the scoring process wrote before it ended; it may name files"))
+    text.moveCursor(qt.QTextCursor.End)
+    layout = qt.QVBoxLayout(window)
+    layout.addWidget(text)
+    row = text.fontMetrics()
+    window.resize(90 * row.averageCharWidth(), 24 * row.height())
+    window.show()
+    return window
 
 
 def describe_progress(progress: Progress) -> str:

@@ -11,25 +11,49 @@ import slicer
 from slicer.i18n import tr as _
 
 from MemorySurvivalPanels.desk import Desk
-from MemorySurvivalPanels.display import show_heatmap
+from MemorySurvivalPanels.display import add_map, show_heatmap
 from MemorySurvivalPanels.errors import UserError
+from MemorySurvivalPanels.explanation import explanation_of_result
 from MemorySurvivalPanels.identity_question import ask_about_identity
+from MemorySurvivalPanels.parameters import ScoreParameters
 from MemorySurvivalPanels.part import Part
 from MemorySurvivalPanels.patient import PatientBanner
 from MemorySurvivalPanels.pet_values_panel import PetValuesPanel
 from MemorySurvivalPanels.result_panel import ResultPanel, heatmap_limit
 from MemorySurvivalPanels.score_job import chosen_inputs, chosen_run, missing_choice, name_files, score_job
+from MemorySurvivalPanels.scored_cases import HEATMAP, ScoredCase, store_result
+from MemorySurvivalPanels.scored_inputs import ScoredInputs, read_inputs
 from MemorySurvivalPanels.step import Step, StepState
 from MemorySurvivalPanels.worker_protocol import Failure, Progress
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What was scored: the node that the result lies on, and the choices, to tell whether they are still the same."""
+    """What was scored: the nodes, their content and the choices, to tell whether they are still the same."""
 
     ct: slicer.vtkMRMLScalarVolumeNode
+    pet: slicer.vtkMRMLScalarVolumeNode
+    roi: slicer.vtkMRMLNode | None
     inputs: tuple[str, ...]
     run: tuple[str, ...]
+    content: ScoredInputs
+
+    @classmethod
+    def chosen(cls, parameters: ScoreParameters) -> "Scored":
+        """What is chosen now."""
+        return cls(
+            parameters.ct,
+            parameters.pet,
+            parameters.roi,
+            chosen_inputs(parameters),
+            chosen_run(parameters),
+            read_inputs(parameters),
+        )
+
+    @property
+    def there(self) -> bool:
+        """Whether both images are still in the scene."""
+        return all(node is not None and node.GetScene() is not None for node in (self.ct, self.pet))
 
 
 class ScoreRun(Part):
@@ -46,25 +70,20 @@ class ScoreRun(Part):
         self._job_folder: Path | None = None
         self._node_names: dict[str, str] = {}
         self._problem = ""
-        self._has_result = False
         self.scored: Scored | None = None
         self.ask_identity: Callable[[Sequence[str]], bool] = ask_about_identity
         desk.ui.scoreButton.clicked.connect(self._on_score)
         desk.ui.cancelButton.clicked.connect(self.cancel)
 
     def update(self) -> None:
-        """Say what is missing, and whether the result is still of what is chosen."""
-        if self.parameters is None:
-            return
-        self._run_panel.set_missing_choice(missing_choice(self.parameters))
-        self._result_panel.set_stale(self.stale)
+        """Say what is missing."""
+        if self.parameters is not None:
+            self._run_panel.set_missing_choice(missing_choice(self.parameters))
 
     @property
     def stale(self) -> bool:
-        """Whether something else is chosen than what was scored."""
-        return (
-            self.scored is not None and self.parameters is not None and self.scored.run != chosen_run(self.parameters)
-        )
+        """Whether the result that is shown is no longer of what is chosen."""
+        return self._result_panel.stale
 
     def step(self) -> Step | None:
         """Where scoring stands."""
@@ -77,7 +96,7 @@ class ScoreRun(Part):
             return Step(StepState.TO_DO, missing)
         if self._problem:
             return Step(StepState.ATTENTION)
-        if self._has_result:
+        if self._result_panel.case is not None:
             return Step(StepState.STALE if self.stale else StepState.DONE)
         return Step(StepState.TO_DO)
 
@@ -98,8 +117,8 @@ class ScoreRun(Part):
 
         `confirm_identity` holds for this run alone: a person has just said that the images belong together.
         """
-        self._problem, self._has_result = "", False
-        self._result_panel.clear()
+        self._problem = ""
+        self._result_panel.hold()
         self._run_panel.show_running()
         try:
             self._submit(confirm_identity)
@@ -113,7 +132,7 @@ class ScoreRun(Part):
         inputs = self._job_folder / "inputs"
         inputs.mkdir()
         job = score_job(parameters, inputs, self._job_folder / "result", confirm_identity=confirm_identity)
-        self.scored = Scored(parameters.ct, chosen_inputs(parameters), chosen_run(parameters))
+        self.scored = Scored.chosen(parameters)
         self._node_names = name_files(job, parameters)
         self._desk.worker().submit("score", job, self)
 
@@ -123,8 +142,7 @@ class ScoreRun(Part):
 
     def forget(self) -> None:
         """The scene is gone, and so are the files."""
-        self.scored, self._job_folder, self._has_result, self._problem = None, None, False, ""
-        self._result_panel.clear()
+        self.scored, self._job_folder, self._problem = None, None, ""
         self._run_panel.show_idle()
 
     scene_closed = forget
@@ -138,31 +156,60 @@ class ScoreRun(Part):
         self._run_panel.show_note(self.with_node_names(text))
 
     def job_finished(self, result: Mapping[str, Any], files: Mapping[str, str | None]) -> None:
-        """Show the result and lay the heatmap over the CT."""
-        self._has_result = True
+        """Keep the result in the scene, show it where its images are still chosen, and load the heatmap."""
+        scored = self.scored
+        if scored is None:
+            return
         notes = [self.with_node_names(str(note)) for note in result.get("notes") or []]
-        self._result_panel.show({**result, "notes": notes}, files, self.scored.ct if self.scored else None)
-        sentence = self._show_heatmap(result, files.get("heatmap"))
+        told = {**result, "notes": notes}
+        name = scored.ct.GetName() if scored.there else ""
+        nodes = {"ct": scored.ct, "pet": scored.pet, "roi": scored.roi}
+        try:
+            case = store_result(nodes, scored.content, told, files, _("Result of {ct}").format(ct=name).strip())
+        except UserError as error:
+            self._end(str(error), problem=True)
+            return
+        sentence = self._load_heatmap(case, files.get("heatmap"))
+        self._remove_job()  # the scene has it all
+        if not scored.there:
+            self._result_panel.show_without_images(case)
+            sentence = sentence or _("The CT or the PET was removed while it was scored; the result is of that image.")
+        elif self.parameters is not None and not self._still_shown():
+            sentence = sentence or _('The result of "{ct}" is ready: choose its CT and PET to see it.').format(ct=name)
+            self._end(sentence, problem=False)
+            return
         self._end(sentence, problem=bool(sentence))
 
-    def _show_heatmap(self, result: Mapping[str, Any], heatmap: str | None) -> str:
-        """Lay the heatmap over the CT; a sentence where that cannot be."""
-        if not heatmap or self.scored is None or self.scored.ct is None:
+    def _load_heatmap(self, case: ScoredCase, path: str | None) -> str:
+        """Lay the heatmap over the CT, or only load it where another case is looked at; a sentence if it cannot be."""
+        if not path or self.scored is None or self.scored.ct is None:
             return ""
-        limit = heatmap_limit(result.get("heatmap") or {})
+        result = case.result
+        label, limit = str(result.get("label") or ""), heatmap_limit(result.get("heatmap") or {})
         try:
-            node = show_heatmap(
-                Path(heatmap), self.scored.ct, limit, _("Change of log-risk"), str(result.get("label") or "")
-            )
+            if self._still_shown() or not self.scored.there:
+                node = show_heatmap(Path(path), self.scored.ct, limit, _("Change of log-risk"), label, result)
+            else:
+                told = {**result, "heatmap": {**(result.get("heatmap") or {}), "limit": limit}}
+                node = add_map(Path(path), self.scored.ct, explanation_of_result(told), title=_("Change of log-risk"))
         except (OSError, RuntimeError):
             return _("The heatmap cannot be read; the report has it.")
-        if self.parameters is not None:
+        case.attach(HEATMAP, node)
+        if self.parameters is not None and self._still_shown():
             self.parameters.heatmap = node
         return ""
 
+    def _still_shown(self) -> bool:
+        """Whether the very CT and PET are chosen that were scored."""
+        return (
+            self.parameters is not None
+            and self.scored is not None
+            and chosen_inputs(self.parameters)[:2] == self.scored.inputs[:2]
+        )
+
     def job_failed(self, failure: Failure) -> None:
         """The worker said why, or died; what it lacks can be filled in, and whom it doubts can be confirmed."""
-        self._end(self.with_node_names(failure.sentence), problem=True)
+        self._end(self.with_node_names(failure.sentence), problem=True, log=failure.log)
         if not self._still_chosen():
             return
         if failure.kind == "MissingPetTags":
@@ -177,12 +224,13 @@ class ScoreRun(Part):
         self._end(_("Cancelled."), problem=False)
         self._remove_job()
 
-    def _end(self, sentence: str, *, problem: bool) -> None:
+    def _end(self, sentence: str, *, problem: bool, log: Sequence[str] = ()) -> None:
         """The job is over: its copies of the images are not needed any more."""
         if self._job_folder is not None:
             shutil.rmtree(self._job_folder / "inputs", ignore_errors=True)
         self._problem = sentence if problem else ""
-        self._run_panel.show_idle(sentence, problem=problem)
+        self._result_panel.release()
+        self._run_panel.show_idle(sentence, problem=problem, log=log)
         self._desk.changed()
 
     def _ask_and_score(self, differences: Sequence[str]) -> None:

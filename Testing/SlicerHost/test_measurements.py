@@ -172,21 +172,30 @@ def test_lesions_without_their_ct_are_shown_all_the_same(scored: Any) -> None:
     assert scored.ui.stageLabel.text == "Choose the CT volume."
 
 
-def test_outlines_that_are_gone_are_one_sentence(scored: Any, tmp_path: Path) -> None:
+def remove_stored_files() -> None:
+    """What a person does who removes everything hidden from a scene."""
+    import slicer
+
+    for node in slicer.util.getNodesByClass("vtkMRMLTextNode"):
+        if node.GetHideFromEditors():
+            slicer.mrmlScene.RemoveNode(node)
+
+
+def test_outlines_that_are_gone_are_one_sentence(scored: Any) -> None:
     import slicer
 
     scored.finish()
-    (tmp_path / "lesions.nrrd").unlink()
+    remove_stored_files()
     before = slicer.mrmlScene.GetNumberOfNodes()
     scored.ui.lesionsButton.click()
-    assert scored.ui.messageLabel.text == "The outlines are no longer there; score the case again."
+    assert scored.ui.messageLabel.text == "The files of this result are no longer in the scene; score the case again."
     assert slicer.mrmlScene.GetNumberOfNodes() == before
     assert scored.ui.scoreButton.enabled
 
 
-def test_a_problem_with_outlines_does_not_end_a_running_job(scored: Any, tmp_path: Path) -> None:
+def test_a_problem_with_outlines_does_not_end_a_running_job(scored: Any) -> None:
     scored.finish()
-    (tmp_path / "lesions.nrrd").unlink()
+    remove_stored_files()
     scored.ui.generateButton.click()
     scored.ui.lesionsButton.click()
     assert scored.widget.parts.run_panel.running and scored.ui.cancelButton.enabled
@@ -225,36 +234,30 @@ def test_a_correction_says_that_the_scene_is_as_it_was(application: Any, panel: 
     assert list_warnings({"roi": {"edited": True, "boxes": None, "edit": None}}) == ["The mask was corrected by hand."]
 
 
-@pytest.mark.parametrize("change", ["pet", "bundle", "alignment", "dose"])
+@pytest.mark.parametrize("change", ["bundle", "alignment", "dose"])
 def test_a_result_of_an_earlier_choice_says_so(scored: Any, change: str) -> None:
-    from scenes import add_small_case
-
     scored.finish()
     assert not scored.ui.staleLabel.isVisible()
     parameters = scored.widget._parameters
-    first = parameters.pet
     scored.ui.measureCheckBox.checked = False  # changes no number
     scored.ui.deviceCombo.currentIndex = 1
     assert not scored.ui.staleLabel.isVisible()
-    if change == "pet":
-        parameters.pet = add_small_case()[1]
-    elif change == "bundle":
+    if change == "bundle":
         parameters.bundle = "ward-7"
     elif change == "alignment":
         scored.ui.alignmentCombo.currentIndex = 2
     else:
         parameters.pet_dose_mbq = "370"
     assert scored.ui.staleLabel.isVisible()
-    parameters.pet, parameters.bundle, parameters.pet_dose_mbq = first, "demonstration", ""
+    parameters.bundle, parameters.pet_dose_mbq = "demonstration", ""
     scored.ui.alignmentCombo.currentIndex = 0
     assert not scored.ui.staleLabel.isVisible()
 
 
 def test_a_choice_made_in_mid_run_makes_the_result_old(scored: Any) -> None:
-    from scenes import add_small_case
-
-    scored.widget._parameters.pet = add_small_case()[1]
+    scored.widget._parameters.bundle = "ward-7"
     scored.finish()
+    assert scored.ui.staleLabel.text == "This result is of an earlier choice: Another model is chosen."
     assert scored.ui.staleLabel.isVisible()
 
 

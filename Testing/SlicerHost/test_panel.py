@@ -262,7 +262,7 @@ def test_entering_lists_the_bundles(panel: Any) -> None:
     panel.wait_until(lambda: panel.ui.bundleCombo.count == 2)
     assert [panel.ui.bundleCombo.itemText(index) for index in range(2)] == [
         "demonstration",
-        "ward-7 (local-research)",
+        "ward-7 (local research)",
     ]
     assert panel.widget._parameters.bundle == "demonstration"
     panel.ui.bundleCombo.currentIndex = 1
@@ -272,7 +272,7 @@ def test_entering_lists_the_bundles(panel: Any) -> None:
 def test_results_can_be_saved(case: Any, tmp_path: Path) -> None:
     case.use_worker("success")
     case.score()
-    place = case.widget.parts.result.copy_results(tmp_path)
+    place = case.widget.parts.report.copy_results(tmp_path)
     assert (place / "report.html").read_text() == "<p>report</p>"
     assert (place / "heatmap.nrrd").is_file()
     assert oct(place.parent.stat().st_mode) == oct(tmp_path.stat().st_mode)
