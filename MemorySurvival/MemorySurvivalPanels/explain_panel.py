@@ -36,6 +36,7 @@ class ExplainPanel(Part):
         self._message = ""
         self._problem = False
         self._shown: tuple[str, str] | None = None
+        self._late: tuple[ExplainJob, Any] | None = None
         self._updating = False
         self.controls = HeatmapControls(ui)
         self.table = HotspotTable(ui.hotspotTable)
@@ -71,6 +72,7 @@ class ExplainPanel(Part):
             return
         self._updating = True
         try:
+            self._take_late()
             self._show_run()
             self._show_heatmap()
         finally:
@@ -102,7 +104,7 @@ class ExplainPanel(Part):
     def scene_closed(self) -> None:
         """The nodes are gone, and so are the worker and its files."""
         self._handed.forget()
-        self._job = self._shown = None
+        self._job = self._shown = self._late = None
         self._message, self._problem = "", False
         self._estimates.stop()
         self._estimates.forget()
@@ -128,7 +130,7 @@ class ExplainPanel(Part):
     def stale(self) -> bool:
         """Whether the heatmap is of something else than what is chosen now."""
         node = self.parameters.heatmap if self.parameters is not None else None
-        return node is not None and not heatmap_is_of(node, self.parameters, self._score.stale)
+        return node is not None and (self._score.stale or not heatmap_is_of(node, self.parameters))
 
     def obstacle(self) -> str | None:
         """Why the case cannot be explained now, as one sentence."""
@@ -140,7 +142,8 @@ class ExplainPanel(Part):
             return _("Wait until the running job has ended.")
         score = self._score.step()
         if score is None or score.state not in (StepState.DONE, StepState.STALE):
-            return _("Score the case first: what is explained is its result.")
+            missing = score.sentence if score is not None else ""
+            return missing or _("Score the case first: what is explained is its result.")
         if score.state is StepState.STALE:
             return _("Something else is chosen than what was scored; score again first.")
         try:
@@ -197,17 +200,26 @@ class ExplainPanel(Part):
             differences = [str(each) for each in failure.details.get("differences") or [failure.sentence]]
             # Asked when the worker's signal is over: a dialog has an event loop of its own.
             qt.QTimer.singleShot(0, lambda: self._ask_and_explain(job, differences))
-        if node is not None:
+        if node is not None and self.parameters is None:  # another module is open
+            self._late = job, node
+        elif node is not None:
             self._take(job, node)
         self._desk.changed()
 
+    def _take_late(self) -> None:
+        """Show what came while another module was open, if it was not removed there."""
+        if self._late is not None and self.parameters is not None:
+            (job, node), self._late = self._late, None
+            if node.GetScene() is not None:
+                self._take(job, node)
+
     def _take(self, job: ExplainJob, node: Any) -> None:
         """Show the new heatmap, but never over a case that it is not of."""
-        current = self.parameters is not None and heatmap_is_of(node, self.parameters, stale=False)
+        current = self.parameters is not None and heatmap_is_of(node, self.parameters)
         if current:
             self.parameters.heatmap = node
             self.controls.lay_over(node)
-        elif self.parameters is not None:
+        else:
             self._say(
                 _('"{case}" was explained; its heatmap is in the scene, but something else is chosen now.').format(
                     case=job.case_name
@@ -326,17 +338,14 @@ class ExplainPanel(Part):
         self._refresh_timer.start(0)
 
 
-def heatmap_is_of(node: slicer.vtkMRMLNode, parameters: ScoreParameters, stale: bool) -> bool:
-    """Whether a heatmap is of the nodes and values that are chosen.
-
-    A heatmap of a scoring run knows only its CT; `stale` says whether what was scored is still chosen.
-    """
+def heatmap_is_of(node: slicer.vtkMRMLNode, parameters: ScoreParameters) -> bool:
+    """Whether a heatmap is of the nodes and values that are chosen; one of a scoring run knows only its CT."""
     made_of = {name: node.GetNodeReference(role) for name, role in INPUT_ROLES.items()}
     explanation = read_explanation(node)
     if made_of["ct"] is not parameters.ct:
         return False
     if explanation is None or not explanation.run:
-        return not stale
+        return True
     chosen = {name: getattr(parameters, name) for name in INPUT_ROLES}
     same = all(made_of[name] is chosen[name] for name in INPUT_ROLES)
     same = same and {name for name, each in chosen.items() if each is not None} == set(explanation.made_of)

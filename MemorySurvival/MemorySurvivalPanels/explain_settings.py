@@ -28,6 +28,14 @@ def explanation_settings(parameters: ScoreParameters) -> dict[str, Any]:
     }
 
 
+def score_settings(parameters: ScoreParameters) -> dict[str, Any]:
+    """The same for a scoring run that explains itself; it has no coarse look and replaces tissue in all images."""
+    if not parameters.explain:
+        return {"patch_mm": None, "stride_mm": None, "fill": None}
+    settings = explanation_settings(parameters)
+    return {name: settings[name] for name in ("patch_mm", "stride_mm", "fill")}
+
+
 def millimetres(text: str) -> float | None:
     """A length as the parameter node keeps it, in C locale; None for what is no length."""
     try:

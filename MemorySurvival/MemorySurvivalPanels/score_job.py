@@ -11,6 +11,7 @@ from MemorySurvivalPanels.bundle_catalog import bundle_problem
 from MemorySurvivalPanels.covariate_values import covariate_job, covariates_problem
 from MemorySurvivalPanels.dicom_source import dicom_file, pet_file
 from MemorySurvivalPanels.errors import UserError
+from MemorySurvivalPanels.explain_settings import score_settings
 from MemorySurvivalPanels.mask_jobs import is_segmentation, mask_files
 from MemorySurvivalPanels.parameters import ScoreParameters
 from MemorySurvivalPanels.pet_values import PET_VALUES, supplied_values, typed
@@ -106,8 +107,7 @@ def score_job(
         "confirm_identity": confirm_identity,
         "device": parameters.device.value,
         "allow_other_roi": parameters.allow_other_roi,
-        "patch_mm": None,
-        "stride_mm": None,
+        **score_settings(parameters),
     }
 
 

@@ -288,15 +288,22 @@ def test_the_images_are_handed_over_once(case: Any, monkeypatch: pytest.MonkeyPa
 
     case.score()
     asked: list[dict[str, Any]] = []
-    monkeypatch.setattr(
-        case.widget.logic.worker, "submit", lambda kind, job, listener, background=False: asked.append(job)
-    )
+    submit = case.widget.logic.worker.submit
+
+    def record(kind: str, job: dict[str, Any], listener: Any, background: bool = False) -> None:
+        if kind == "score":
+            submit(kind, job, listener, background=background)
+        else:
+            asked.append(job)
+
+    monkeypatch.setattr(case.widget.logic.worker, "submit", record)
     case.wait_until(lambda: len(asked) == 1)
     case.ui.fillCombo.currentIndex = 1
     case.wait_until(lambda: len(asked) == 2)
     assert asked[0]["pet"] == asked[1]["pet"]
     parameters = case.widget._parameters
     slicer.util.updateVolumeFromArray(parameters.pet, slicer.util.arrayFromVolume(parameters.pet) + np.float32(1))
+    case.score()  # the earlier result is not of these voxels
     case.ui.fillCombo.currentIndex = 2
     case.wait_until(lambda: len(asked) == 3)
     assert asked[2]["pet"] != asked[1]["pet"]
@@ -339,6 +346,31 @@ def test_a_heatmap_that_comes_late_is_not_laid_over_another_case(case: Any, monk
     assert parameters.heatmap is not None
     assert case.ui.hotspotTable.rowCount == 3
     assert not case.ui.staleHeatmapLabel.isHidden()
+
+
+def test_it_goes_on_while_another_module_is_open(case: Any) -> None:
+    case.score()
+    case.ui.explainButton.click()
+    case.widget.exit()
+    case.wait_until(lambda: not case.widget.parts.explain.running)
+    case.widget.enter()
+    assert case.widget._parameters.heatmap is not None
+    assert case.ui.hotspotTable.rowCount == 3
+    assert views()[0].GetForegroundVolumeID() == case.widget._parameters.heatmap.GetID()
+
+
+def test_a_scoring_run_that_explains_itself_uses_the_controls(case: Any) -> None:
+    from MemorySurvivalPanels.score_job import score_job
+
+    case.ui.patchSpinBox.value = 24
+    case.ui.fillCombo.currentIndex = 2
+    parameters = case.widget._parameters
+    folder = case.widget.logic.scratch.new_folder()
+    job = score_job(parameters, folder, folder / "out")
+    assert (job["explain"], job["patch_mm"], job["stride_mm"], job["fill"]) == (False, None, None, None)
+    case.ui.explainCheckBox.checked = True
+    job = score_job(parameters, folder, folder / "out")
+    assert (job["explain"], job["patch_mm"], job["stride_mm"], job["fill"]) == (True, 24.0, None, "volume_mean")
 
 
 @pytest.mark.parametrize("gone", ["ct", "pet", "roi"])
