@@ -90,6 +90,21 @@ def slot_errors(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[BaseException]
         raise errors[0]
 
 
+def let_score_without_accepting(python: Any, widget: Any) -> None:
+    """Tick "Score without accepting" wherever the module makes its choices anew; the tests of the mask untick it."""
+    original = python.MemorySurvivalLogic.getParameterNode
+
+    def get_ticked(logic: Any) -> Any:
+        fresh = not super(python.MemorySurvivalLogic, logic).getParameterNode().HasParameter("score_without_accepting")
+        parameters = original(logic)
+        if fresh:
+            parameters.score_without_accepting = True
+        return parameters
+
+    python.MemorySurvivalLogic.getParameterNode = get_ticked
+    widget._parameters.score_without_accepting = True
+
+
 @pytest.fixture
 def panel(application: Any, slot_errors: list[BaseException]) -> Iterator[Panel]:
     """The module's panel over an empty scene; ended the way Slicer ends it."""
@@ -98,6 +113,7 @@ def panel(application: Any, slot_errors: list[BaseException]) -> Iterator[Panel]
     slicer.mrmlScene.Clear()
     slicer.dicomDatabase = importlib.import_module("slicer_host.dicom_database").DicomDatabase()
     python, widget, representation = loading.load_module(ROOT / "MemorySurvival" / "MemorySurvival.py")
+    let_score_without_accepting(python, widget)
     # Laid out and drawn like any window, but never mapped: the offscreen platform has no window manager.
     representation.setAttribute(sys.modules["qt"].Qt.WA_DontShowOnScreen)
     representation.resize(460, 900)

@@ -102,9 +102,11 @@ def start() -> QtWidgets.QApplication:
     install_ctk()
     from slicer_host.dicom_lib import install_dicom_lib
     from slicer_host.mrml_widgets import install_mrml_widgets
+    from slicer_host.segment_editor import install_segment_editor
     from slicer_host.ui_loader import QUiLoader
 
     install_mrml_widgets()
+    install_segment_editor()
     install_dicom_lib()
     qt.QUiLoader = QUiLoader
     slicer.__path__.append(str(Path(__file__).parent / "stand_ins"))

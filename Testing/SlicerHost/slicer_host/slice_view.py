@@ -7,7 +7,7 @@ from pathlib import Path
 import slicer
 import vtk
 
-_SEGMENTS = "vtkMRMLSegmentationsDisplayableManager2D"
+_MANAGERS = ("vtkMRMLSegmentationsDisplayableManager2D", "vtkMRMLModelSliceDisplayableManager")
 
 
 class SliceView:
@@ -39,8 +39,9 @@ class SliceView:
 
         factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
         factory.SetMRMLApplicationLogic(application)
-        if not factory.IsDisplayableManagerRegistered(_SEGMENTS):
-            factory.RegisterDisplayableManager(_SEGMENTS)
+        for manager in _MANAGERS:
+            if not factory.IsDisplayableManagerRegistered(manager):
+                factory.RegisterDisplayableManager(manager)
         self._managers = factory.InstantiateDisplayableManagers(self._renderer)
         self._managers.SetMRMLDisplayableNode(self.node)
 
