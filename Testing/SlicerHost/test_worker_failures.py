@@ -79,9 +79,8 @@ def test_a_worker_killed_from_outside(panel: Any, client: Any) -> None:
     assert_next_job_runs(panel, client)
 
 
-@pytest.mark.parametrize("library", ["numpy", "torch", "SimpleITK"])
-def test_memory_that_is_used_up(panel: Any, client: Any, library: str) -> None:
-    listener = run(panel, client, "memory", of=library)
+def test_memory_that_is_used_up(panel: Any, client: Any) -> None:
+    listener = run(panel, client, "memory")
     assert listener.failure.sentence == OUT_OF_MEMORY
     assert listener.failure.kind == "OutOfMemory"
     assert any("Traceback" in line for line in listener.failure.log)
@@ -101,7 +100,7 @@ def test_a_worker_that_says_nothing_any_more(panel: Any, monkeypatch: pytest.Mon
     from MemorySurvivalPanels import worker_process
 
     monkeypatch.setattr(worker_process, "SILENCE_CHECK_MS", 100)
-    monkeypatch.setattr(worker_process, "SILENT_CHECKS_ALLOWED", 20)
+    monkeypatch.setattr(worker_process, "SILENT_CHECKS_ALLOWED", 12)  # more than a second: it beats once in one
     client = trial_client()
     listener = run(panel, client, "die", signal=int(signal.SIGSTOP))
     assert listener.failure.sentence == "The scoring process stopped answering and was ended; try again."

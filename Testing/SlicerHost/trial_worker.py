@@ -62,20 +62,10 @@ def tool(parameters: dict[str, Any], context: JobContext) -> JobOutput:
 
 
 def memory(parameters: dict[str, Any], context: JobContext) -> JobOutput:
-    """More memory than any computer has, asked for through numpy, torch or SimpleITK."""
-    if parameters["of"] == "torch":
-        import torch
+    """More memory than any computer has."""
+    import numpy as np
 
-        torch.empty(1 << 50, dtype=torch.uint8)
-    elif parameters["of"] == "SimpleITK":
-        import SimpleITK as sitk
-
-        sitk.Image([1 << 16] * 3, sitk.sitkFloat64)
-    else:
-        import numpy as np
-
-        np.ones(1 << 50)
-    return JobOutput({})
+    return JobOutput({"sum": float(np.ones(1 << 50).sum())})
 
 
 def disk(parameters: dict[str, Any], context: JobContext) -> JobOutput:
@@ -100,7 +90,14 @@ def leave(parameters: dict[str, Any], context: JobContext) -> JobOutput:
     return JobOutput({"pid": os.getpid()})
 
 
-JOBS = (count, stuck, tool, memory, disk, die, leave)
+def flood(parameters: dict[str, Any], context: JobContext) -> JobOutput:
+    """Steps without any work in them, and a large result."""
+    for _step in track(range(parameters["steps"]), "flooding", parameters["steps"], context.progress):
+        pass
+    return JobOutput({"text": "x" * parameters["bytes"]})
+
+
+JOBS = (count, stuck, tool, memory, disk, die, leave, flood)
 
 
 def main() -> int:
