@@ -18,10 +18,13 @@ _STAND_INS = {
     "_Application": "qSlicerApplication",
     "_ModuleManager": "qSlicerModuleManager",
     "DicomDatabase": "ctkDICOMDatabase",
+    "LayoutManager": "qSlicerLayoutManager",
+    "SliceViewWidget": "qMRMLSliceView",
+    "SliceWidget": "qMRMLSliceWidget",
 }
 """Stand-ins that are not named after what they stand for."""
 
-_DRIVEN = {("DicomDatabase", "add")}
+_DRIVEN = {("DicomDatabase", "add"), ("LayoutManager", "description")}
 """What tests drive a stand-in with: the module must not use it."""
 
 _KNOWN = {

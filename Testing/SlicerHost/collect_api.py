@@ -21,12 +21,19 @@ from typing import Any
 OUT = Path(__file__).with_name("api_allow_list.json")
 
 CLASSES = (
+    "ctkCheckBox",
+    "ctkCheckablePushButton",
     "ctkCollapsibleButton",
+    "ctkColorPickerButton",
     "ctkComboBox",
+    "ctkDICOMBrowser",
     "ctkDICOMDatabase",
+    "ctkDirectoryButton",
     "ctkDoubleSlider",
     "ctkDoubleSpinBox",
     "ctkExpandableWidget",
+    "ctkFittedTextBrowser",
+    "ctkMenuButton",
     "ctkMessageBox",
     "ctkPathLineEdit",
     "ctkRangeWidget",
@@ -37,13 +44,17 @@ CLASSES = (
     "qMRMLColorTableComboBox",
     "qMRMLLayoutManager",
     "qMRMLNodeComboBox",
+    "qMRMLPlotView",
+    "qMRMLRangeWidget",
     "qMRMLSegmentEditorWidget",
     "qMRMLSegmentSelectorWidget",
     "qMRMLSegmentsTableView",
     "qMRMLSliceControllerWidget",
     "qMRMLSliceView",
     "qMRMLSliceWidget",
+    "qMRMLSliderWidget",
     "qMRMLSubjectHierarchyTreeView",
+    "qMRMLTableView",
     "qMRMLThreeDView",
     "qMRMLThreeDViewControllerWidget",
     "qMRMLThreeDWidget",
@@ -59,6 +70,7 @@ CLASSES = (
     "qSlicerScriptedLoadableModule",
     "qSlicerScriptedLoadableModuleWidget",
     "qSlicerSegmentEditorAbstractEffect",
+    "qSlicerWebWidget",
 )
 
 FUNCTIONS = {

@@ -429,13 +429,14 @@ def test_the_extensions_manager(modules: types.SimpleNamespace, monkeypatch: Any
     tools = modules.install_tools.SlicerTools()
     calls: list[Any] = []
     manager = types.SimpleNamespace(installExtensionFromServer=lambda *given: not calls.append(given))
-    monkeypatch.setattr(slicer, "app", types.SimpleNamespace(extensionsManagerModel=lambda: manager))
+    app = types.SimpleNamespace(extensionsManagerModel=lambda: manager, translate=lambda context, text: text)
+    monkeypatch.setattr(slicer, "app", app)
     tools.install_extension("PyTorch")
     assert calls == [("PyTorch", False)]
     manager.installExtensionFromServer = lambda *given: False
     with pytest.raises(modules.installing.InstallationFailed, match="server"):
         tools.install_extension("PyTorch")
-    monkeypatch.setattr(slicer, "app", types.SimpleNamespace())
+    del app.extensionsManagerModel
     with pytest.raises(modules.installing.InstallationFailed, match="Extensions Manager"):
         tools.install_extension("PyTorch")
 

@@ -16,6 +16,7 @@ from PySide6 import QtCore, QtWidgets
 from slicer_host.ctk_widgets import install_ctk
 from slicer_host.dialect import install_qt, speak_pythonqt
 from slicer_host.dicom_database import DicomDatabase
+from slicer_host.real_checkout import chosen_checkout, use_checkout
 
 _LOGICS = {
     "segmentations": "vtkSlicerSegmentationsModuleLogic",
@@ -109,7 +110,11 @@ def start() -> QtWidgets.QApplication:
     install_segment_editor()
     install_dicom_lib()
     qt.QUiLoader = QUiLoader
-    slicer.__path__.append(str(Path(__file__).parent / "stand_ins"))
+    checkout = chosen_checkout()
+    if checkout is None:
+        slicer.__path__.append(str(Path(__file__).parent / "stand_ins"))
+    else:
+        use_checkout(checkout)
     slicer.mrmlScene = slicer.vtkMRMLScene()
     for cls in (_ModuleManager, _Application):
         speak_pythonqt(cls)
