@@ -76,6 +76,9 @@ class MaskEditor:
         if editor.sourceVolumeNode() is not parameters.ct:
             editor.setSourceVolumeNode(parameters.ct)
         if not self._active:
+            # Segments overlap: the skeleton holds the dilated spine, and vertebrae lie in both. The editor's default,
+            # to which closing a scene goes back, takes from all others what is painted into one.
+            node.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
             # Only now: choosing another segment to look at in the editor must not be undone by every update.
             if parameters.segment_id:
                 editor.setCurrentSegmentID(parameters.segment_id)
@@ -107,15 +110,10 @@ class MaskEditor:
 
 
 def _find_editor_node() -> slicer.vtkMRMLSegmentEditorNode:
-    """Ours in this scene, made where it is missing.
-
-    Segments may overlap: the skeleton holds the dilated spine, and the vertebrae lie in both. The editor's default
-    would take from all others what is painted into one.
-    """
+    """Ours in this scene, made where it is missing."""
     node = slicer.mrmlScene.GetSingletonNode(EDITOR_NODE_TAG, "vtkMRMLSegmentEditorNode")
     if node is None:
         node = slicer.vtkMRMLSegmentEditorNode()
         node.SetSingletonTag(EDITOR_NODE_TAG)
-        node.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
         node = slicer.mrmlScene.AddNode(node)
     return node

@@ -185,7 +185,8 @@ def main() -> None:
     send(event="ready", protocol=1, version=version, pid=os.getpid())
     threading.Thread(target=beat, daemon=True).start()
     for line in sys.stdin:
-        run(scenario, json.loads(line))
+        if "job" in (job := json.loads(line)):  # else a job that is over already is to be cancelled
+            run(scenario, job)
 
 
 if __name__ == "__main__":

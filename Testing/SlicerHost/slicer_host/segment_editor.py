@@ -197,7 +197,7 @@ def stroke(editor: Any, box: tuple[slice, slice, slice], *, erase: bool = False)
     logic = editor._logic
     mode = logic.ModificationModeRemove if erase else logic.ModificationModeAdd
     logic.SaveStateForUndo()
-    logic.ModifySegmentByLabelmap(editor.segmentationNode(), editor.currentSegmentID(), image, mode)
+    logic.ModifySegmentByLabelmap(editor.segmentationNode(), editor.currentSegmentID(), image, mode, False, False)
 
 
 def install_segment_editor() -> None:
