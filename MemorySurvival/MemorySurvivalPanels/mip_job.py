@@ -27,6 +27,7 @@ class MipJob:
     ) -> None:
         self._desk, self._done, self._failed = desk, done, failed
         self._folder: Path | None = None
+        self._names: dict[str, str] = {}
         self._wanted = True
 
     def start(self, parameters: ScoreParameters) -> None:
@@ -43,6 +44,7 @@ class MipJob:
         except UserError:
             self._clean()
             raise
+        self._names = {job["pet"]: f'"{parameters.pet.GetName()}"'}
         self._desk.worker().submit("mip", job, self, background=True)
 
     def abandon(self) -> None:
@@ -69,7 +71,10 @@ class MipJob:
 
     def job_failed(self, failure: Failure) -> None:
         """The worker said why, or died."""
-        self._end(lambda: self._failed(failure.sentence))
+        sentence = failure.sentence
+        for path, name in self._names.items():
+            sentence = sentence.replace(path, name)
+        self._end(lambda: self._failed(sentence))
 
     def job_cancelled(self) -> None:
         """Every background job was stopped."""

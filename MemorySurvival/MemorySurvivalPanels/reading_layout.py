@@ -54,7 +54,7 @@ class ReadingLayout:
     """
 
     def __init__(self) -> None:
-        self._used = False
+        self._open = False
         self._before: int | None = None
         self._crosshair_before: tuple[int, int] | None = None
         self._copies: dict[str, ShownCopy] = {}
@@ -63,7 +63,12 @@ class ReadingLayout:
     @property
     def shown(self) -> bool:
         """Whether the views on the screen are these."""
-        return self._used and bool(_layout_node().GetViewArrangement() == LAYOUT)
+        return self._open and _is_current()
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether the views are on the screen, with nothing in them: a saved scene was read."""
+        return not self._open and _is_current()
 
     @property
     def mip_widget(self) -> Any:
@@ -76,11 +81,11 @@ class ReadingLayout:
             self.follow()
             return
         node = _layout_node()
-        self._used = True
         node.AddLayoutDescription(LAYOUT, layout_xml())
         if not self.shown:
-            self._before = node.GetViewArrangement()
+            self._before = None if _is_current() else node.GetViewArrangement()
             node.SetViewArrangement(LAYOUT)
+            self._open = True
             self._show_crosshair(ct)
         self._tell_views()
         self._show_copies(ct, pet)
@@ -128,24 +133,29 @@ class ReadingLayout:
     def leave(self) -> None:
         """Go back to the views that the user had before."""
         self.forget()
-        if self.shown:
+        if _is_current():
             before = self._before if self._before is not None else slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
             _layout_node().SetViewArrangement(before)
         self._before = None
 
     def forget(self) -> None:
-        """The user changed the layout otherwise, or the scene is gone: take the hidden volumes away."""
+        """The user changed the layout otherwise, or the scene is gone."""
+        self.empty()
+        self._open = False
+        crosshair = views.crosshair_node()
+        if crosshair is not None and self._crosshair_before is not None:
+            crosshair.SetCrosshairMode(self._crosshair_before[0])
+            crosshair.SetCrosshairBehavior(self._crosshair_before[1])
+        self._crosshair_before = None
+
+    def empty(self) -> None:
+        """Take the hidden volumes away; the views stay."""
         for row in self._rows:
             row.stop()
         self._rows = []
         for copy in self._copies.values():
             copy.remove()
         self._copies = {}
-        crosshair = views.crosshair_node()
-        if crosshair is not None and self._crosshair_before is not None:
-            crosshair.SetCrosshairMode(self._crosshair_before[0])
-            crosshair.SetCrosshairBehavior(self._crosshair_before[1])
-        self._crosshair_before = None
 
     def _sources(self) -> tuple[Any, Any] | None:
         if not self._copies:
@@ -188,6 +198,11 @@ class ReadingLayout:
                 over = self._copies[views.FUSED].node.GetID() if role == views.FUSED else None
                 composite.SetForegroundVolumeID(over)
                 composite.SetForegroundOpacity(FUSED_OPACITY if over is not None else 0.0)
+
+
+def _is_current() -> bool:
+    node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+    return node is not None and node.GetViewArrangement() == LAYOUT
 
 
 def _layout_node() -> slicer.vtkMRMLLayoutNode:

@@ -25,6 +25,7 @@ from MemorySurvivalPanels.volumes import ijk_to_world
 from MemorySurvivalPanels.window_presets import SUV_RANGES, ct_windows, inverted_grey
 
 _SUV_KEYS = ("F5", "F6", "F7", "F8")
+_REST_MS = 700
 
 
 class ReadingPanel(Part, VTKObservationMixin):
@@ -41,6 +42,10 @@ class ReadingPanel(Part, VTKObservationMixin):
         self._sentence = ""
         self._updating = False
         self._was_playing = False
+        self._settled = qt.QTimer()  # a volume that is being dragged about is projected when it has come to rest
+        self._settled.setSingleShot(True)
+        self._settled.setInterval(_REST_MS)
+        self._settled.connect("timeout()", self._make_frames)
         self._fill_choices()
         self._add_keys()
         ui = self._ui
@@ -70,6 +75,10 @@ class ReadingPanel(Part, VTKObservationMixin):
     def enter(self) -> None:
         """The keys are known by now; the mouse is followed while the module is open."""
         self._fill_keys()
+        self._take_up_layout()
+        imported = slicer.mrmlScene.EndImportEvent
+        if not self.hasObserver(slicer.mrmlScene, imported, self._take_up_layout):
+            self.addObserver(slicer.mrmlScene, imported, self._take_up_layout)
         crosshair = views.crosshair_node()
         if crosshair is not None:
             event = slicer.vtkMRMLCrosshairNode.CursorPositionModifiedEvent
@@ -83,6 +92,7 @@ class ReadingPanel(Part, VTKObservationMixin):
         self._was_playing = self.mip.playing
         self._ui.mipPlayButton.checked = False
         self.removeObservers(self._on_cursor)
+        self.removeObservers(self._take_up_layout)
         self._show_readout(Readout())
 
     def step(self) -> Step | None:
@@ -111,6 +121,15 @@ class ReadingPanel(Part, VTKObservationMixin):
         self._was_playing = False
         self._forget()
         self.layout.leave()
+
+    def _take_up_layout(self, caller: Any = None, event: Any = None) -> None:
+        """A scene that was saved in the reading layout comes with its empty views: fill them, or leave them."""
+        if not self.layout.orphaned:
+            return
+        if self._pair() is not None:
+            self._ui.readingButton.checked = True
+        else:
+            self.layout.leave()
 
     def _pair(self) -> tuple[Any, Any] | None:
         parameters = self.parameters
@@ -175,33 +194,41 @@ class ReadingPanel(Part, VTKObservationMixin):
         if self._job is not None:
             self._job.abandon()
         self._job = None
+        self._settled.stop()
 
     def _show_pair(self) -> None:
         pair = self._pair()
         if pair is None:
             self._abandon()
             self.mip.clear()
-            self.layout.forget()
+            self.layout.empty()
             self._made_of, self._sentence = None, _("Choose CT and PET first.")
             return
         self.layout.show(*pair)
         made_of = _describe_content(self.parameters)
-        if made_of != self._made_of:
-            self._made_of = made_of
-            self._make_frames()
-
-    def _make_frames(self) -> None:
+        if made_of == self._made_of:
+            return
+        first, self._made_of = self._made_of is None, made_of
         self._abandon()
         self.mip.clear()
         self._suv_per_unit = None
         self._sentence = _("The rotating view is being made…")
+        self._show_windows()
+        if first:
+            self._make_frames()
+        else:
+            self._settled.start()
+
+    def _make_frames(self) -> None:
+        if self._made_of is None or self._pair() is None:
+            return
         self._job = MipJob(self._desk, self._on_made, self._on_failed)
         try:
             self._job.start(self.parameters)
         except UserError as error:
             self._job = None
             self._sentence = str(error)
-        self._show_windows()
+            qt.QTimer.singleShot(0, self._desk.changed)
 
     def _on_made(self, frames: MipFrames, suv_per_unit: float | None, why_no_suv: str) -> None:
         self._job = None
@@ -312,15 +339,15 @@ class ReadingPanel(Part, VTKObservationMixin):
 
     def _add_keys(self) -> None:
         add, ui = self._desk.shortcuts.add, self._ui
-        add("L", _("Reading layout on or off"), lambda: self._press(ui.readingButton))
+        add("F9", _("Reading layout on or off"), lambda: self._press(ui.readingButton))
         for index, (upper, key) in enumerate(zip(SUV_RANGES, _SUV_KEYS, strict=True)):
             text = _("PET at SUV 0–{upper}").format(upper=f"{upper:.0f}")
             add(key, text, lambda index=index: setattr(ui.suvRangeCombo, "currentIndex", index))
         add("C", _("CT in soft tissue or bone window"), lambda: _next_choice(ui.ctWindowCombo))
         add("O", _("Lower row coronal or sagittal"), lambda: _next_choice(ui.lowerRowCombo))
         add("K", _("Rotating PET: turn or stand still"), lambda: self._press(ui.mipPlayButton))
-        add("A", _("Rotating PET: a step to the left"), lambda: self._turn_by_hand(-1))
-        add("D", _("Rotating PET: a step to the right"), lambda: self._turn_by_hand(1))
+        add("J", _("Rotating PET: a step to the left"), lambda: self._turn_by_hand(-1))
+        add("L", _("Rotating PET: a step to the right"), lambda: self._turn_by_hand(1))
 
     def _press(self, button: Any) -> None:
         if button.enabled:

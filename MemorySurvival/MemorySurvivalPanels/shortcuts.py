@@ -1,4 +1,4 @@
-"""The keys of the module: a registry that every part adds to; they work while the module is open, not in text fields."""
+"""The keys of the module: a registry that every part adds to; they work while it is open, not in text fields."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ import slicer
 
 TAKEN_BY_SLICER = frozenset(
     # Slice views: labels, foreground, slice by slice, visibility, volumes, field of view; a markups point under the
-    # mouse. Segment Editor: effects, off, last effect, undo, redo, segments, intensity mask.
+    # mouse. Segment Editor: effects, off, last effect, undo, redo, segments, intensity mask, drawing.
     ["G", "T", "F", "B", "V", "Shift+V", "[", "]", "{", "}", "R", "S", "Left", "Right", "Up", "Down"]
     + [f"{shift}{digit}" for shift in ("", "Shift+") for digit in range(10)]
-    + ["Esc", "Space", "Z", "Y", "Q", "W", "/", "*", ",", ".", ">", "<", "I"]
+    + ["Esc", "Space", "Z", "Y", "Q", "W", "/", "*", ",", ".", ">", "<", "I", "A", "X", "Return"]
     + [f"Ctrl+{key}" for key in "OSWZYXCVHF0123456789"]
     + ["Ctrl+`", "Ctrl+Left", "Ctrl+Right"]
 )
@@ -31,7 +31,7 @@ class Shortcut:
 
 
 class Shortcuts:
-    """The keys in the order in which they were added. `home` is a widget of the panel, where there is no main window."""
+    """The keys in the order in which they were added; `home` is a widget of the panel, for want of a main window."""
 
     def __init__(self, home: Any) -> None:
         self._home = home

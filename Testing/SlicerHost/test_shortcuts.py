@@ -35,7 +35,7 @@ def press(window: Any, key: str) -> None:
 @pytest.fixture
 def heard(panel: Any) -> list[str]:
     heard: list[str] = []
-    panel.widget.parts.shortcuts.add("J", "say j", lambda: heard.append("J"))
+    panel.widget.parts.shortcuts.add("U", "say u", lambda: heard.append("U"))
     panel.widget.parts.shortcuts.add("Shift+F5", "say f", lambda: heard.append("Shift+F5"))
     return heard
 
@@ -46,15 +46,15 @@ def pressed(panel: Any, key: str) -> None:
 
 
 def test_keys_work_while_the_module_is_open(panel: Any, heard: list[str]) -> None:
-    pressed(panel, "J")
+    pressed(panel, "U")
     assert heard == []
     panel.representation.select()
-    pressed(panel, "J")
+    pressed(panel, "U")
     pressed(panel, "Shift+F5")
-    assert heard == ["J", "Shift+F5"]
+    assert heard == ["U", "Shift+F5"]
     panel.representation.leave()
-    pressed(panel, "J")
-    assert heard == ["J", "Shift+F5"]
+    pressed(panel, "U")
+    assert heard == ["U", "Shift+F5"]
     panel.representation.select()
     panel.widget.parts.shortcuts.add("F10", "late", lambda: heard.append("late"))
     pressed(panel, "F10")
@@ -68,7 +68,7 @@ def test_a_letter_belongs_to_the_text_field_that_has_the_focus(
 
     panel.representation.select()
     monkeypatch.setattr(qt.QApplication, "focusWidget", lambda: panel.ui.petDoseEdit)
-    pressed(panel, "J")
+    pressed(panel, "U")
     assert heard == []
     pressed(panel, "Shift+F5")
     assert heard == ["Shift+F5"]
@@ -76,22 +76,22 @@ def test_a_letter_belongs_to_the_text_field_that_has_the_focus(
 
 def test_real_key_presses(window: Any, panel: Any, heard: list[str]) -> None:
     panel.representation.select()
-    press(window, "J")
+    press(window, "U")
     press(window, "Shift+F5")
-    assert heard == ["J", "Shift+F5"]
+    assert heard == ["U", "Shift+F5"]
     window.centralWidget().setFocus()
-    press(window, "J")
-    assert window.centralWidget().text == "j"
-    assert heard == ["J", "Shift+F5"]
+    press(window, "U")
+    assert window.centralWidget().text == "u"
+    assert heard == ["U", "Shift+F5"]
     window.setFocus()
     panel.representation.leave()
-    press(window, "J")
-    assert heard == ["J", "Shift+F5"]
+    press(window, "U")
+    assert heard == ["U", "Shift+F5"]
 
 
 def test_no_key_is_given_twice_or_taken_from_slicer(panel: Any, heard: list[str]) -> None:
     shortcuts = panel.widget.parts.shortcuts
-    for key in ("J", "G", "Z", "Ctrl+S", "Space"):
+    for key in ("U", "G", "Z", "Ctrl+S", "Space"):
         with pytest.raises(ValueError, match="taken"):
             shortcuts.add(key, "again", lambda: None)
     keys = [each.key for each in shortcuts.listed]

@@ -123,7 +123,7 @@ class SliceWidget:
 
 
 class LayoutManager:
-    """Follows the scene's layout node: makes a view for every slice node that the layout names, and maps those alone."""
+    """Follows the scene's layout node: a view for every slice node that the layout names, and only those are mapped."""
 
     __slots__ = ("_logic", "_tag", "_widgets")
 

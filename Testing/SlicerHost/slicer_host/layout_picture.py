@@ -1,4 +1,4 @@
-"""A picture of the window as a person sees it: the panel, and the layout's views beside it with their bars and marks."""
+"""A picture of the window as a person sees it: the panel, and beside it the layout's views with their bars."""
 
 from __future__ import annotations
 
