@@ -100,6 +100,15 @@ def check_mask(job: dict[str, Any]) -> None:
     send(event="finished", id=job["id"], result={**result, "prompts": prompts}, files={})
 
 
+def make_mip(job: dict[str, Any]) -> None:
+    """Hand out the frames that the test has prepared."""
+    made = Path(os.environ["MEMORYSURVIVAL_FAKE_MIP"])
+    out = Path(job["parameters"]["out"])
+    files = {name: str(shutil.copy(made / f"{name}.npy", out)) for name in ("frames", "depth_mm")}
+    result = json.loads((made / "mip.json").read_text(encoding="utf-8"))
+    send(event="finished", id=job["id"], result=result, files=files)
+
+
 def run(scenario: str, job: dict[str, Any]) -> None:
     """One job."""
     send(event="started", id=job["id"])
@@ -109,6 +118,8 @@ def run(scenario: str, job: dict[str, Any]) -> None:
         send(event="finished", id=job["id"], result={"bundles": found}, files={})
     elif job["job"] in QUESTIONS:
         send(event="finished", id=job["id"], result={}, files={})
+    elif job["job"] == "mip" and "MEMORYSURVIVAL_FAKE_MIP" in os.environ:
+        make_mip(job)
     elif job["job"] == "segment" and scenario == "success":
         make_masks(job)
     elif job["job"] == "segmenters":

@@ -16,6 +16,7 @@ from PySide6 import QtCore, QtWidgets
 from slicer_host.ctk_widgets import install_ctk
 from slicer_host.dialect import install_qt, speak_pythonqt
 from slicer_host.dicom_database import DicomDatabase
+from slicer_host.layout_manager import LayoutManager
 from slicer_host.real_checkout import chosen_checkout, use_checkout
 
 _LOGICS = {
@@ -35,6 +36,7 @@ class _Application(QtCore.QObject):
     def __init__(self) -> None:
         super().__init__()
         self._manager = _ModuleManager()
+        self._layout_manager: LayoutManager | None = None
         self._logic = slicer.vtkSlicerApplicationLogic()
         self._logic.SetMRMLScene(slicer.mrmlScene)
         self._temporary = tempfile.mkdtemp(prefix="slicer-host-")
@@ -60,8 +62,11 @@ class _Application(QtCore.QObject):
     def moduleManager(self) -> _ModuleManager:
         return self._manager
 
-    def layoutManager(self) -> None:
-        """There are no views; slicer.util then skips what concerns them."""
+    def layoutManager(self) -> LayoutManager:
+        """The views, made when first asked for."""
+        if self._layout_manager is None:
+            self._layout_manager = LayoutManager()
+        return self._layout_manager
 
     def processEvents(self) -> None:
         QtWidgets.QApplication.processEvents()
@@ -107,8 +112,8 @@ def start() -> QtWidgets.QApplication:
     from slicer_host.ui_loader import QUiLoader
 
     install_mrml_widgets()
-    install_segment_editor()
     install_dicom_lib()
+    install_segment_editor()
     qt.QUiLoader = QUiLoader
     checkout = chosen_checkout()
     if checkout is None:

@@ -39,6 +39,11 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
             child.setVisible(not collapsed)
         self.contentsCollapsed.emit(self._collapsed)
 
+    def showEvent(self, event: QtGui.QShowEvent) -> None:
+        """A section that a .ui file folds away was told so before it had any content."""
+        if self._collapsed:
+            self._set_collapsed(True)
+
     text = QtCore.Property(str, _get_text, _set_text)
     collapsed = QtCore.Property(bool, _get_collapsed, _set_collapsed)
 
