@@ -125,7 +125,7 @@ def explain_subject(
             explanation,
             heatmap=replace(heatmap, hotspots=mark_agreement(heatmap.hotspots, agreement.volume)),
             whole_roi_effect=perspective.whole_roi_effect,
-            summed_effect=_sum_effects(patches, effects.fused, roi),
+            summed_effect=sum_effects(patches, effects.fused, roi),
             outside=perspective.outside,
             organs_unknown=perspective.unknown,
             agreement=agreement.volume,
@@ -135,14 +135,14 @@ def explain_subject(
     return replace(explanation, encoded_slices=subject.engine.encoded_slices - before)
 
 
-def _sum_effects(patches: Sequence[Patch], effects: npt.NDArray[np.float64], roi: Roi) -> float:
-    """The effect of the whole region if those of its patches added up: their sum, each voxel counted once.
+def sum_effects(patches: Sequence[Patch], effects: npt.NDArray[np.float64], roi: Roi) -> float:
+    """The effect of the whole region if those of its patches added up, each voxel counted once.
 
-    The mean number of patches that hold a voxel of the region divides out their overlap.
+    The mean number of patches that hold a voxel of the region divides out their overlap, and makes up for what no
+    patch holds.
     """
     held = sum(int(np.count_nonzero(roi.mask.voxels[box_of(patch)])) for patch in patches)
-    overlap = max(held / np.count_nonzero(roi.mask.voxels), 1.0)
-    return float(effects.sum() / overlap)
+    return float(effects.sum() * np.count_nonzero(roi.mask.voxels) / max(held, 1))
 
 
 def summarise(explanation: Explanation) -> tuple[str, ...]:

@@ -33,6 +33,12 @@ _FOUND_AS = {"bladder": "bladder", "brain": "brain", "myocardium": "heart", "kid
 HOT_SUV = 2.5
 """Organs that no segmentation names are looked for where uptake reaches this."""
 
+CLEAR_SUV = 4.0
+"""An organ that is no hotter than this at its peak cannot be told from what lies beside it."""
+
+KIDNEY_MM = 80.0
+"""Wider uptake is no kidney."""
+
 CORE_SHARE = 0.3
 """An organ's uptake is where it reaches this share of its peak."""
 
@@ -116,16 +122,24 @@ def find_organ_masks(case: Case, segmentation: Segmentation) -> dict[str, Mask]:
 def _find_hot(case: Case, segmentation: Segmentation) -> dict[str, Mask]:
     frame = make_frame(case, segmentation)
     organs = find_organs(frame)
-    coarse = np.zeros(frame.suv.shape, dtype=np.uint8)
+    suv = frame.suv.ravel()
+    candidates: dict[str, list[tuple[float, npt.NDArray[np.int64]]]] = {name: [] for name in ORGANS}
     basins = divide(frame.suv, HOT_SUV, 0.25)
     for voxels, peak in zip(basins.groups(), basins.peaks, strict=True):
-        if frame.bones.ravel()[peak]:
+        top = float(suv[peak])
+        if frame.bones.ravel()[peak] or top < CLEAR_SUV:
             continue
-        top = float(frame.suv.ravel()[peak])
-        core = voxels[frame.suv.ravel()[voxels] >= CORE_SHARE * top]
-        name = _FOUND_AS.get(organs.name(_spot(frame, core, int(peak), top)) or "")
-        if name is not None:
-            coarse.ravel()[core] = ORGANS.index(name) + 1
+        core = voxels[suv[voxels] >= CORE_SHARE * top]
+        spot = _spot(frame, core, int(peak), top)
+        name = _FOUND_AS.get(organs.name(spot) or "")
+        if name is not None and (name != "kidneys" or spot.width_mm <= KIDNEY_MM):
+            candidates[name].append((top, core))
+    coarse = np.zeros(frame.suv.shape, dtype=np.uint8)
+    for name, found in candidates.items():
+        found.sort(key=lambda one: -one[0])
+        for top, core in found[: 2 if name == "kidneys" else 1]:
+            if top >= 0.5 * found[0][0]:  # a stomach beside the kidneys is no second kidney
+                coarse.ravel()[core] = ORGANS.index(name) + 1
     _add_brain(coarse, organs)
     fine = resample_onto(frame.grid.with_voxels(coarse), case.ct, linear=False).voxels
     return {name: fine == n for n, name in enumerate(ORGANS, start=1) if (fine == n).any()}
