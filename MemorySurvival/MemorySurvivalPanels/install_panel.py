@@ -7,8 +7,11 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from MemorySurvivalPanels.desk import Desk
 from MemorySurvivalPanels.errors import UserError
+from MemorySurvivalPanels.install_tools import SlicerTools
 from MemorySurvivalPanels.installing import Ask, Installer, Plan, describe_plan
+from MemorySurvivalPanels.part import Part
 
 
 def ask_to_install(plan: Plan) -> bool:
@@ -42,61 +45,81 @@ def _source(plan: Plan) -> str:
     )
 
 
-class InstallPanel:
-    """Shows how the packages stand and lets the user install, check, or repair them."""
+class InstallPanel(Part):
+    """Shows how the packages stand and lets the user install, check, or repair them.
 
-    def __init__(self, ui: Any, installer: Installer, ask: Ask = ask_to_install) -> None:
-        self._ui = ui
-        self._installer = installer
+    `installed` is called when packages have come in, so that what could not be asked of the worker is asked again.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        installed: Callable[[], None] = lambda: None,
+        installer: Installer | None = None,
+        ask: Ask = ask_to_install,
+    ) -> None:
+        self._ui = ui = desk.ui
+        self._worker = desk.worker
+        self._installed = installed
+        self._installer = installer or Installer(SlicerTools())
+        self._installer.tell = self.show
         self.ask = ask
-        installer.tell = self.show
         ui.installButton.clicked.connect(self._install)
         ui.repairButton.clicked.connect(self._repair)
         ui.wheelsSelector.currentPathChanged.connect(self._choose_wheels)
-        self.update()
-        ui.installSection.collapsed = installer.ready
+        ready = self._installer.ready
+        ui.installButton.enabled = not ready
+        ui.installSection.collapsed = ready
+        if ready:
+            self.show(_("All Python packages are installed."))
+        else:
+            self.show(_("Python packages are missing. They are installed when first needed, or now with Install."))
 
-    def ensure(self) -> bool:
-        """Whether the packages are there, after asking and installing where they are not; call it before a job."""
-        if self._installer.ready:
-            return True
-        return self._work(lambda: self._installer.ensure(self.ask))
+    @property
+    def ready(self) -> bool:
+        """Whether the packages are there, by what is on disk."""
+        return self._installer.ready
+
+    def ensure(self) -> str | None:
+        """Ask and install where packages are missing; None when they are there, else the sentence that says why not."""
+        return None if self._installer.ready else self._work(self._installer.ensure)
 
     def show(self, sentence: str) -> None:
         """Say what is going on; drawn at once, because what follows may take a while."""
         self._ui.installLabel.text = sentence
         self._ui.installLabel.repaint()
 
-    def update(self) -> None:
-        """Show how it stands, by what is on disk."""
-        ready = self._installer.ready
-        self._ui.installButton.enabled = not ready
-        if ready:
-            self.show(_("All Python packages are installed."))
-        else:
-            self.show(_("Python packages are missing. They are installed when first needed, or now with Install."))
-
     def _choose_wheels(self, *_ignored: Any) -> None:
         chosen = str(self._ui.wheelsSelector.currentPath).strip()
         self._installer.wheels = Path(chosen) if chosen else None
 
     def _install(self, *_ignored: Any) -> None:
-        self._work(lambda: self._installer.ensure(self.ask))
+        self._work(self._installer.ensure)
 
     def _repair(self, *_ignored: Any) -> None:
-        self._work(lambda: self._installer.repair(self.ask))
+        self._work(self._installer.repair)
 
-    def _work(self, work: Callable[[], Any]) -> bool:
+    def _work(self, work: Callable[[Ask], Any]) -> str | None:
+        worker = self._worker()
+        if worker.busy:
+            return self._stop_with(_("A job is under way; wait until it is over, or cancel it."))
+        # A warm worker has the old packages in it, and on Windows it holds their files.
+        worker.cancel_background()
+        worker.close()
+        before = self._installer.ready
         self._ui.repairButton.enabled = self._ui.installButton.enabled = False
-        sentence = ""
         try:
-            work()
+            work(self.ask)
         except UserError as error:
-            sentence = str(error)
-        self._ui.repairButton.enabled = True
-        ready = self._installer.ready
-        self._ui.installButton.enabled = not ready
-        if sentence:
-            self.show(sentence)
-            self._ui.installSection.collapsed = False
-        return ready and not sentence
+            return self._stop_with(str(error))
+        finally:
+            self._ui.repairButton.enabled = True
+            self._ui.installButton.enabled = not self._installer.ready
+        if not before:
+            self._installed()
+        return None
+
+    def _stop_with(self, sentence: str) -> str:
+        self.show(sentence)
+        self._ui.installSection.collapsed = False
+        return sentence

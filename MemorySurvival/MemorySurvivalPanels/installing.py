@@ -89,12 +89,14 @@ class Installer:
         self._tools = tools
         self.tell: Tell = lambda _text: None
         self._busy = False
+        self._was_ready = False
         self.wheels: Path | None = None
 
     @property
     def ready(self) -> bool:
-        """Whether all packages are there, by what their metadata says; fast, so it may be asked before every job."""
-        return not self._tools.missing()
+        """Whether all packages are there, by what their metadata says; asked of the disk until it is so."""
+        self._was_ready = self._was_ready or not self._tools.missing()
+        return self._was_ready
 
     def ensure(self, ask: Ask) -> None:
         """Return when the packages are there: at once where nothing is missing, else after asking and installing.
@@ -122,6 +124,7 @@ class Installer:
         if self._busy:
             raise UserError(_("An installation is under way; wait until it is over."))
         self._busy = True
+        self._was_ready = False
         try:
             return work()
         finally:

@@ -78,6 +78,26 @@ class FakeTools:
         return [call[0] for call in self.calls]
 
 
+class FakeWorker:
+    """A worker that writes down what it is asked."""
+
+    def __init__(self) -> None:
+        self.busy = False
+        self.calls: list[Any] = []
+
+    def submit(self, job: str, parameters: Any, listener: Any, *, background: bool = False) -> None:
+        self.calls.append((job, parameters, background))
+
+    def cancel(self) -> None:
+        self.calls.append("cancel")
+
+    def cancel_background(self) -> None:
+        self.calls.append("cancel_background")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
 @contextmanager
 def when_shown(application: Any, kind: type, act: Callable[[Any], None]) -> Iterator[None]:
     """Do something with the first dialog of a class that opens meanwhile."""
@@ -102,7 +122,16 @@ def modules(application: Any) -> types.SimpleNamespace:
     folder = str(ROOT / "MemorySurvival")
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    names = ("requirements", "import_check", "installing", "install_tools", "install_panel", "process_dialog", "errors")
+    names = (
+        "requirements",
+        "import_check",
+        "installing",
+        "install_tools",
+        "install_panel",
+        "install_gate",
+        "process_dialog",
+        "errors",
+    )
     return types.SimpleNamespace(**{name: importlib.import_module(f"MemorySurvivalPanels.{name}") for name in names})
 
 
@@ -454,8 +483,13 @@ def section(modules: types.SimpleNamespace, tools: FakeTools, slot_errors: Any) 
         answer.plans.append(plan)
         return answer.yes
 
-    shown = modules.install_panel.InstallPanel(ui, modules.installing.Installer(tools), ask)
-    return types.SimpleNamespace(widget=widget, ui=ui, panel=shown, answer=answer)
+    worker = FakeWorker()
+    desk = types.SimpleNamespace(ui=ui, worker=lambda: worker)
+    came: list[str] = []
+    shown = modules.install_panel.InstallPanel(
+        desk, lambda: came.append("installed"), modules.installing.Installer(tools), ask
+    )
+    return types.SimpleNamespace(widget=widget, ui=ui, panel=shown, answer=answer, worker=worker, came=came)
 
 
 def test_the_section_installs_and_repairs(section: Any, tools: FakeTools, modules: types.SimpleNamespace) -> None:
@@ -465,19 +499,63 @@ def test_the_section_installs_and_repairs(section: Any, tools: FakeTools, module
     section.ui.installButton.click()
     assert section.ui.installLabel.text.startswith("Nothing was installed")
     assert section.ui.installButton.enabled
-    assert not section.panel.ensure()
+    assert section.panel.ensure() == section.ui.installLabel.text
+    assert section.came == []
     section.answer.yes = True
-    assert section.panel.ensure()
+    assert section.panel.ensure() is None
+    assert section.came == ["installed"]
     assert section.ui.installLabel.text == "Everything is installed and can be imported."
     assert not section.ui.installButton.enabled
     asked = len(section.answer.plans)
-    assert section.panel.ensure()
+    assert section.panel.ensure() is None
     assert len(section.answer.plans) == asked
     tools.broken = {"jinja2": "ImportError: x"}
     section.ui.repairButton.click()
     assert "reinstall" in tools.done
     assert section.ui.repairButton.enabled
     assert section.ui.installLabel.text == "Everything is installed and can be imported."
+    assert section.worker.calls[-2:] == ["cancel_background", "close"]  # a warm one has the old packages in it
+
+
+def test_nothing_is_installed_under_a_running_job(section: Any, tools: FakeTools) -> None:
+    section.worker.busy = True
+    section.ui.installButton.click()
+    assert "under way" in section.ui.installLabel.text
+    assert tools.calls == []
+    assert section.worker.calls == []
+    assert section.ui.installButton.enabled
+
+
+def test_the_gate_asks_only_for_what_a_person_asked_for(
+    section: Any, tools: FakeTools, modules: types.SimpleNamespace
+) -> None:
+    gate = modules.install_gate.InstallGate(section.worker, section.panel)
+    failed: list[Any] = []
+    listener = types.SimpleNamespace(job_failed=failed.append)
+    gate.submit("bundles", {}, listener)
+    gate.submit("mip", {}, listener, background=True)
+    assert [each.kind for each in failed] == ["NotInstalled", "NotInstalled"]
+    assert section.answer.plans == []
+    section.answer.yes = False
+    gate.submit("score", {}, listener)
+    assert failed[-1].sentence.startswith("Nothing was installed")
+    assert not [call for call in section.worker.calls if isinstance(call, tuple)]
+    section.answer.yes = True
+    gate.submit("explain", {"a": 1}, listener, background=True)
+    gate.submit("bundles", {}, listener)
+    assert len(failed) == 3
+    assert section.worker.calls[-2:] == [("explain", {"a": 1}, True), ("bundles", {}, False)]
+    gate.cancel()
+    gate.cancel_background()
+    gate.close()
+    assert section.worker.calls[-3:] == ["cancel", "cancel_background", "close"]
+    assert gate.busy is False
+
+
+def test_the_gate_knows_the_workers_jobs(modules: types.SimpleNamespace) -> None:
+    from MemorySurvivalLib.jobs import JOBS
+
+    assert set(JOBS) >= modules.install_gate.ASKED_FOR
 
 
 def test_the_section_takes_a_folder(section: Any, tools: FakeTools, tmp_path: Path) -> None:
