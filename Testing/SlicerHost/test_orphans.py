@@ -70,8 +70,8 @@ def test_closing_the_scene_in_mid_run_ends_the_whole_tree(panel: Any, tmp_path: 
     assert any(file.name == "half" for file in panel.scratch_files())
     begin = time.monotonic()
     slicer.mrmlScene.Clear()
-    assert time.monotonic() - begin < 1.0
-    assert not any(is_running(each) for each in processes)
+    assert time.monotonic() - begin < 2.0
+    assert wait_for_end(processes, 2)
     assert panel.scratch_files() == []
     assert listener.outcomes == []
 

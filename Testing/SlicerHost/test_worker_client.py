@@ -54,7 +54,7 @@ def test_a_long_phase_is_ended_with_its_children(panel: Any, client: Any, tmp_pa
     assert len(processes) >= 2
     assert cancel(panel, client, listener) < 1.0
     assert listener.outcomes == ["cancelled"]
-    assert not any(is_running(each) for each in processes)
+    panel.wait_until(lambda: not any(is_running(each) for each in processes), 2)
     assert not (tmp_path / "result").exists()
     again = start(panel, client, "count", steps=1)
     panel.wait_until(lambda: bool(again.outcomes))
@@ -80,7 +80,7 @@ def test_the_event_loop_runs_while_a_tree_is_ended(panel: Any, client: Any, tmp_
         panel.application.processEvents()
         now = time.monotonic()
         longest, last = max(longest, now - last), now
-    assert longest < 0.25, "killing looks through every process; on a busy computer that takes a moment"
+    assert longest < 0.5, "killing looks through every process; on a busy computer that takes a moment"
 
 
 def test_waiting_jobs_are_cancelled_too_and_never_begin(panel: Any, client: Any) -> None:
@@ -119,7 +119,7 @@ def test_closing_while_a_job_is_being_cancelled_tells_nobody(panel: Any, client:
     processes = [*client.process_ids, *first.children]
     client.cancel()
     client.close()
-    assert not any(is_running(each) for each in processes)
+    panel.wait_until(lambda: not any(is_running(each) for each in processes), 2)
     end = time.monotonic() + 1.0
     panel.wait_until(lambda: time.monotonic() > end)
     assert first.outcomes == []
@@ -157,7 +157,7 @@ def test_a_background_job_that_does_not_make_way_is_ended(
     client.submit("count", {"steps": 2}, front)
     panel.wait_until(lambda: len(front.outcomes) == 2)
     assert front.outcomes == ["finished", "finished"]
-    assert not is_running(child)
+    panel.wait_until(lambda: not is_running(child), 2)
     panel.wait_until(lambda: len(behind.children) == 2)  # it has begun again
     client.cancel()
     assert behind.outcomes == [], "Cancel is about what the user waits for"
