@@ -16,7 +16,7 @@ from MemorySurvivalPanels.explanation import (
     Explanation,
     attach,
     explanation_of_result,
-    link,
+    link_ct,
     read_explanation,
 )
 from MemorySurvivalPanels.views import CT as ROLE_CT
@@ -87,7 +87,7 @@ def add_map(
     if which == GRADIENT:  # not in log-risk: it has a scale of its own, which its name says
         strongest = float(np.abs(slicer.util.arrayFromVolume(node)).max())
         explanation = explanation.changed(limit=strongest or 1.0, noise_floor=None, hotspots=None)
-    link(node, {"ct": ct})
+    link_ct(node, ct)
     attach(node, explanation)
     node.CreateDefaultDisplayNodes()
     if which == AGREEMENT:

@@ -8,11 +8,11 @@ from slicer.i18n import tr as _
 
 from MemorySurvivalPanels.desk import Desk
 from MemorySurvivalPanels.errors import UserError
-from MemorySurvivalPanels.explain_job import EstimateJob, HandedCase, run_without_nodes
+from MemorySurvivalPanels.explain_job import EstimateJob, HandedCase
 from MemorySurvivalPanels.explain_settings import explanation_settings
 from MemorySurvivalPanels.explain_texts import describe_estimate
-from MemorySurvivalPanels.explanation import INPUT_ROLES
 from MemorySurvivalPanels.parameters import ScoreParameters
+from MemorySurvivalPanels.scored_inputs import read_inputs
 
 DELAY_MS = 700
 """How long the controls must rest before an estimate is asked for."""
@@ -58,10 +58,8 @@ class Estimates:
         parameters = self._wanted()
         if parameters is None:
             return None
-        nodes = (getattr(parameters, name) for name in INPUT_ROLES)
-        settings = tuple((name, str(value)) for name, value in explanation_settings(parameters).items())
-        chosen = (*run_without_nodes(parameters), parameters.device.value, parameters.allow_other_roi)
-        return (*("" if node is None else node.GetID() for node in nodes), chosen, settings)
+        chosen = parameters.device.value, parameters.allow_other_roi
+        return read_inputs(parameters).as_json(), explanation_settings(parameters), chosen
 
     def _ask(self) -> None:
         key, parameters = self._key(), self._wanted()

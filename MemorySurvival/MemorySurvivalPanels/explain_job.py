@@ -12,11 +12,11 @@ from MemorySurvivalPanels.desk import Desk
 from MemorySurvivalPanels.display import add_map
 from MemorySurvivalPanels.errors import UserError
 from MemorySurvivalPanels.explain_settings import explanation_settings
-from MemorySurvivalPanels.explanation import FUSED, MAP_FILES, explanation_of_result, link, link_sisters
+from MemorySurvivalPanels.explanation import FUSED, MAP_FILES, explanation_of_result, link_sisters
 from MemorySurvivalPanels.parameters import ScoreParameters
-from MemorySurvivalPanels.score_job import chosen_inputs, chosen_run, name_files, score_job
+from MemorySurvivalPanels.score_job import name_files, score_job
+from MemorySurvivalPanels.scored_inputs import read_inputs
 from MemorySurvivalPanels.scratch import ScratchFolder
-from MemorySurvivalPanels.volumes import ijk_to_world
 from MemorySurvivalPanels.worker_protocol import Failure, Progress
 
 
@@ -33,7 +33,7 @@ class HandedCase:
 
     def job(self, parameters: ScoreParameters) -> dict[str, Any]:
         """The parameters of a job on the case as it is now, without "out". Raises UserError with one sentence."""
-        key = _fingerprint(parameters)
+        key = read_inputs(parameters).as_json(), parameters.allow_other_roi
         if key != self._key or self._folder is None or not self._folder.is_dir():
             self.forget()
             self._folder = self._scratch.new_folder()
@@ -99,10 +99,9 @@ class ExplainJob:
         self._ended = ended
         self._out: Path | None = None
         self._names: dict[str, str] = {}
-        self._nodes = {"ct": parameters.ct, "pet": parameters.pet, "roi": parameters.roi}
+        self._ct = parameters.ct
         self._ct_name = parameters.ct.GetName()
-        self.inputs = chosen_inputs(parameters)
-        self.run = chosen_run(parameters)
+        self.inputs = read_inputs(parameters).as_json()
 
     @property
     def case_name(self) -> str:
@@ -147,14 +146,13 @@ class ExplainJob:
         self._ended(self, None, _("Cancelled; what was finished is kept."), None)
 
     def _load(self, result: Mapping[str, Any], files: Mapping[str, str | None]) -> slicer.vtkMRMLNode:
-        """All maps into the scene, each knowing the others and what it was made of; the fused one is handed back."""
-        ct = self._nodes["ct"]
-        if ct is None or ct.GetScene() is None:
+        """All maps into the scene, each knowing the others; the fused one is handed back."""
+        ct = self._ct
+        if ct.GetScene() is None:
             raise UserError(
                 _('The CT "{name}" was removed while it was explained; nothing is shown.').format(name=self._ct_name)
             )
-        made_of = [name for name, node in self._nodes.items() if node is not None]
-        explanation = explanation_of_result(result, self.run[_NODES_IN_RUN:], made_of)
+        explanation = explanation_of_result(result, self.inputs)
         paths = {which: files.get(name) for which, name in MAP_FILES.items()}
         if len(explanation.modalities) == 1:  # the map of the only modality is the whole map
             paths = {which: path for which, path in paths.items() if which not in explanation.modalities}
@@ -169,39 +167,9 @@ class ExplainJob:
             raise UserError(_("The heatmap cannot be read; explain the case again.")) from error
         if FUSED not in nodes:
             raise UserError(_("The explanation came without a heatmap; explain the case again."))
-        for node in nodes.values():
-            link(node, self._nodes)
         link_sisters(nodes)
         return nodes[FUSED]
 
     def _clean(self) -> None:
         if self._out is not None:
             shutil.rmtree(self._out, ignore_errors=True)
-
-
-_NODES_IN_RUN = 3
-"""`chosen_run` begins with the identifiers of CT, PET and region; a heatmap remembers these as node references."""
-
-
-def run_without_nodes(parameters: ScoreParameters) -> tuple[str, ...]:
-    """Everything chosen that can change a number, but for the nodes."""
-    return chosen_run(parameters)[_NODES_IN_RUN:]
-
-
-def _fingerprint(parameters: ScoreParameters) -> tuple[Any, ...]:
-    """What the files of a case depend on: which nodes, their voxels, their places, and the other choices."""
-    parts: list[Any] = [chosen_run(parameters), parameters.allow_other_roi]
-    for node in (parameters.ct, parameters.pet, parameters.roi):
-        if node is None:
-            continue
-        if node.IsA("vtkMRMLSegmentationNode"):
-            segment = node.GetSegmentation().GetSegment(parameters.segment_id)
-            voxels = segment.GetRepresentation("Binary labelmap") if segment is not None else None
-            parts.append((node.GetSegmentation().GetMTime(), voxels.GetMTime() if voxels is not None else 0))
-            transform = node.GetParentTransformNode()
-            parts.append(transform.GetTransformToWorldMTime() if transform is not None else 0)
-        elif node.GetImageData() is not None:
-            parts.append((node.GetImageData().GetMTime(), ijk_to_world(node, node.GetName()).tobytes()))
-    if parameters.covariates and Path(parameters.covariates).is_file():
-        parts.append(Path(parameters.covariates).stat().st_mtime_ns)
-    return tuple(parts)

@@ -10,15 +10,16 @@ from MemorySurvivalPanels import display
 from MemorySurvivalPanels.desk import Desk
 from MemorySurvivalPanels.errors import UserError
 from MemorySurvivalPanels.explain_estimate import Estimates
-from MemorySurvivalPanels.explain_job import ExplainJob, HandedCase, run_without_nodes
+from MemorySurvivalPanels.explain_job import ExplainJob, HandedCase
 from MemorySurvivalPanels.explain_settings import LARGEST_MM, explanation_settings, millimetres
 from MemorySurvivalPanels.explain_texts import describe_stage
-from MemorySurvivalPanels.explanation import ATTRIBUTE, FUSED, INPUT_ROLES, read_explanation, sisters
+from MemorySurvivalPanels.explanation import ATTRIBUTE, CT_ROLE, FUSED, read_explanation, sisters
 from MemorySurvivalPanels.heatmap_controls import HeatmapControls
 from MemorySurvivalPanels.hotspots import HotspotTable, describe_hotspots, describe_perspective
 from MemorySurvivalPanels.parameters import ScoreParameters
 from MemorySurvivalPanels.part import Part
 from MemorySurvivalPanels.score_run import ScoreRun
+from MemorySurvivalPanels.scored_inputs import ScoredInputs, read_inputs
 from MemorySurvivalPanels.step import Step, StepState
 from MemorySurvivalPanels.worker_protocol import Failure, Progress
 
@@ -130,7 +131,11 @@ class ExplainPanel(Part):
     def stale(self) -> bool:
         """Whether the heatmap is of something else than what is chosen now."""
         node = self.parameters.heatmap if self.parameters is not None else None
-        return node is not None and (self._score.stale or not heatmap_is_of(node, self.parameters))
+        if node is None:
+            return False
+        told = read_explanation(node)
+        known = told is not None and bool(told.inputs)
+        return not heatmap_is_of(node, self.parameters) or (self._score.stale and not known)
 
     def obstacle(self) -> str | None:
         """Why the case cannot be explained now, as one sentence."""
@@ -228,7 +233,7 @@ class ExplainPanel(Part):
 
     def _ask_and_explain(self, job: ExplainJob, differences: list[str]) -> None:
         """Go on without the doubt if the user says so and nothing was changed meanwhile."""
-        same = self.parameters is not None and job.run[3:] == run_without_nodes(self.parameters)
+        same = self.parameters is not None and job.inputs == read_inputs(self.parameters).as_json()
         if same and self.obstacle() is None and self._score.ask_identity(differences) and self.obstacle() is None:
             self._handed.confirmed = True
             self._on_explain()
@@ -339,17 +344,17 @@ class ExplainPanel(Part):
 
 
 def heatmap_is_of(node: slicer.vtkMRMLNode, parameters: ScoreParameters) -> bool:
-    """Whether a heatmap is of the nodes and values that are chosen; one of a scoring run knows only its CT."""
-    made_of = {name: node.GetNodeReference(role) for name, role in INPUT_ROLES.items()}
-    explanation = read_explanation(node)
-    if made_of["ct"] is not parameters.ct:
+    """Whether a heatmap was made from what is chosen now; one of a scoring run knows only its CT."""
+    if node.GetNodeReference(CT_ROLE) is not parameters.ct:
         return False
-    if explanation is None or not explanation.run:
+    explanation = read_explanation(node)
+    if explanation is None or not explanation.inputs:
         return True
-    chosen = {name: getattr(parameters, name) for name in INPUT_ROLES}
-    same = all(made_of[name] is chosen[name] for name in INPUT_ROLES)
-    same = same and {name for name, each in chosen.items() if each is not None} == set(explanation.made_of)
-    return same and explanation.run == run_without_nodes(parameters)
+    try:
+        made_from = ScoredInputs.from_json(explanation.inputs)
+    except (KeyError, TypeError, ValueError):  # edited by hand
+        return False
+    return not made_from.changes(read_inputs(parameters))
 
 
 def is_main_map(node: slicer.vtkMRMLNode) -> bool:

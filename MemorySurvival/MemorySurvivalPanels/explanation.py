@@ -1,7 +1,7 @@
 """What is known of a heatmap, kept on its volume node to be saved with the scene: numbers, hotspots, sisters."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -10,8 +10,7 @@ import slicer
 ATTRIBUTE = "MemorySurvival.Explanation"
 LABEL_ATTRIBUTE = "MemorySurvival.Label"
 CT_ROLE = "MemorySurvival.CT"
-INPUT_ROLES = {"ct": CT_ROLE, "pet": "MemorySurvival.PET", "roi": "MemorySurvival.ROI"}
-"""Node references from a heatmap to what it was made of; Slicer keeps them right when a scene is read again."""
+"""Node reference from a heatmap to the CT that it lies on; Slicer keeps it right when a scene is read again."""
 
 FUSED, PET, CT, AGREEMENT, GRADIENT = "fused", "PET", "CT", "agreement", "gradient"
 MAP_FILES = {
@@ -34,8 +33,7 @@ class Explanation:
     `noise_floor` is None where it was not found; `threshold` is what the user set, None for the floor. `below_noise`
     says that the user chose to see effects below the floor. `hotspots` (position_lps_mm, site, effect, share,
     volume_ml, number) are None where they were not looked for; an empty list says that nothing is above noise.
-    `run` is everything chosen that can change a number, without the nodes, which are node references: `made_of` names
-    those that there were ("ct", "pet", "roi"), because a reference to a removed node is as none.
+    `inputs` is what it was made from (ScoredInputs as plain values); empty where that stands with the result.
     """
 
     limit: float
@@ -57,12 +55,10 @@ class Explanation:
     organs_unknown: tuple[str, ...] = ()
     fill_agreement: float | None = None
     summary: tuple[str, ...] = ()
-    run: tuple[str, ...] = ()
-    made_of: tuple[str, ...] = ()
+    inputs: Mapping[str, Any] = field(default_factory=dict)
     threshold: float | None = None
     below_noise: bool = False
     opacity: float = 0.7
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def floor(self) -> float:
@@ -83,9 +79,7 @@ class Explanation:
         return replace(self, **values)
 
 
-def explanation_of_result(
-    result: Mapping[str, Any], run: Sequence[str] = (), made_of: Sequence[str] = ()
-) -> Explanation:
+def explanation_of_result(result: Mapping[str, Any], inputs: Mapping[str, Any] | None = None) -> Explanation:
     """From what a job hands out: the part "heatmap" of a result, with its label and log-risk."""
     told = dict(result.get("heatmap") or {})
     found = _known(told)
@@ -94,7 +88,7 @@ def explanation_of_result(
     if "noise_floor" not in told:  # a scoring run of an older library has no hotspots above noise either
         found["hotspots"] = None
     log_risk = result.get("log_risk")
-    found |= {"label": str(result.get("label") or ""), "run": tuple(run), "made_of": tuple(made_of)}
+    found |= {"label": str(result.get("label") or ""), "inputs": dict(inputs or {})}
     found["log_risk"] = float(log_risk) if isinstance(log_risk, int | float) else None
     return Explanation(**found)
 
@@ -122,12 +116,10 @@ def read_explanation(node: slicer.vtkMRMLNode | None) -> Explanation | None:
         return _older_heatmap(node)
 
 
-def link(node: slicer.vtkMRMLNode, inputs: Mapping[str, slicer.vtkMRMLNode | None]) -> None:
-    """Remember which nodes ("ct", "pet", "roi") a heatmap was made of."""
-    for name, role in INPUT_ROLES.items():
-        made_of = inputs.get(name)
-        if made_of is not None and made_of.GetScene() is not None:
-            node.SetNodeReferenceID(role, made_of.GetID())
+def link_ct(node: slicer.vtkMRMLNode, ct: slicer.vtkMRMLNode) -> None:
+    """Remember the CT that a heatmap lies on."""
+    if ct.GetScene() is not None:
+        node.SetNodeReferenceID(CT_ROLE, ct.GetID())
 
 
 def link_sisters(nodes: Mapping[str, slicer.vtkMRMLNode]) -> None:

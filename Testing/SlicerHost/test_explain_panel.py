@@ -286,25 +286,25 @@ def test_the_job_says_what_the_user_chose(case: Any, monkeypatch: pytest.MonkeyP
 def test_the_images_are_handed_over_once(case: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import slicer
 
-    case.score()
     asked: list[dict[str, Any]] = []
     submit = case.widget.logic.worker.submit
 
     def record(kind: str, job: dict[str, Any], listener: Any, background: bool = False) -> None:
-        if kind == "score":
-            submit(kind, job, listener, background=background)
-        else:
+        if kind == "explain_estimate":
             asked.append(job)
+        elif not background:
+            submit(kind, job, listener)
 
     monkeypatch.setattr(case.widget.logic.worker, "submit", record)
+    case.score()
     case.wait_until(lambda: len(asked) == 1)
     case.ui.fillCombo.currentIndex = 1
     case.wait_until(lambda: len(asked) == 2)
     assert asked[0]["pet"] == asked[1]["pet"]
     parameters = case.widget._parameters
     slicer.util.updateVolumeFromArray(parameters.pet, slicer.util.arrayFromVolume(parameters.pet) + np.float32(1))
-    case.score()  # the earlier result is not of these voxels
-    case.ui.fillCombo.currentIndex = 2
+    case.wait_until(lambda: not case.ui.explainButton.enabled)  # the result is of other voxels now
+    case.score()
     case.wait_until(lambda: len(asked) == 3)
     assert asked[2]["pet"] != asked[1]["pet"]
     assert not Path(asked[1]["pet"]).exists()
@@ -371,6 +371,27 @@ def test_a_scoring_run_that_explains_itself_uses_the_controls(case: Any) -> None
     case.ui.explainCheckBox.checked = True
     job = score_job(parameters, folder, folder / "out")
     assert (job["explain"], job["patch_mm"], job["stride_mm"], job["fill"]) == (True, 24.0, None, "volume_mean")
+
+
+def test_a_corrected_mask_makes_the_heatmap_stale_also_after_scoring_again(case: Any) -> None:
+    import slicer
+
+    heatmap = explain(case)
+    assert case.ui.staleHeatmapLabel.isHidden()
+    parameters = case.widget._parameters
+    segment = parameters.roi.GetSegmentation().GetNthSegmentID(0)
+    voxels = slicer.util.arrayFromSegmentBinaryLabelmap(parameters.roi, segment, parameters.ct)
+    changed = voxels.copy()
+    changed[9, 3, 2] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(changed, parameters.roi, segment, parameters.ct)
+    case.wait_until(lambda: not case.ui.staleHeatmapLabel.isHidden())
+    assert not case.ui.explainButton.enabled
+    case.score()
+    assert parameters.heatmap is heatmap
+    assert not case.ui.staleHeatmapLabel.isHidden()
+    assert case.ui.explainSection.text.endswith("stale")
+    assert explain(case) is not heatmap
+    assert case.ui.staleHeatmapLabel.isHidden()
 
 
 @pytest.mark.parametrize("gone", ["ct", "pet", "roi"])
