@@ -65,19 +65,40 @@ def check_mask_identity(ct: Identity | None, origin: Mapping[str, str], *, confi
     return (f"Confirmed by the user although: {difference}",)
 
 
-def _compare(ct: Identity, pet: Identity) -> tuple[str, ...]:
+def check_same_patient(current: Identity | None, prior: Identity | None, *, confirmed: bool = False) -> tuple[str, ...]:
+    """Compare whom two time points are of; that they are of different studies is what they are for.
+
+    Notes and errors as in `check_identity`.
+    """
+    if current is None or prior is None:
+        return ("The images do not say whose they are, so whether both studies are of one patient was not checked.",)
+    what = _differing(current, prior)
+    if not what:
+        return ()
+    difference = f"The current and the prior study seem to be of different patients: the {what} of the two differ."
+    if not confirmed:
+        raise IdentityMismatch((difference,))
+    return (f"Confirmed by the user although: {difference}",)
+
+
+def _differing(one: Identity, other: Identity) -> str:
+    """Which of a patient's marks differ, in words; empty where none does."""
     found = [
         word
         for word, a, b in (
-            ("patient ID", _plain(ct.patient_id), _plain(pet.patient_id)),
-            ("patient name", _name(ct.name), _name(pet.name)),
-            ("birth date", _plain(ct.birth_date), _plain(pet.birth_date)),
+            ("patient ID", _plain(one.patient_id), _plain(other.patient_id)),
+            ("patient name", _name(one.name), _name(other.name)),
+            ("birth date", _plain(one.birth_date), _plain(other.birth_date)),
         )
         if a and b and a != b
     ]
+    return " and ".join(filter(None, (", ".join(found[:-1]), *found[-1:])))
+
+
+def _compare(ct: Identity, pet: Identity) -> tuple[str, ...]:
     sentences = []
-    if found:
-        what = found[0] if len(found) == 1 else f"{', '.join(found[:-1])} and {found[-1]}"
+    what = _differing(ct, pet)
+    if what:
         sentences.append(f"The CT and the PET seem to be of different patients: the {what} of the two differ.")
     if ct.study_uid and pet.study_uid and ct.study_uid != pet.study_uid:
         sentences.append(f"The CT and the PET are of different studies{_days_apart(ct.study_date, pet.study_date)}.")

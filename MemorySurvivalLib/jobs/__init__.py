@@ -25,6 +25,7 @@ JOBS = {
     "explain": "MemorySurvivalLib.jobs.explain:explain",
     "explain_estimate": "MemorySurvivalLib.jobs.explain:estimate",
     "mip": "MemorySurvivalLib.jobs.mip:rotate",
+    "prior": "MemorySurvivalLib.jobs.prior:compare",
     "score": "MemorySurvivalLib.jobs.score:score",
     "segment": "MemorySurvivalLib.jobs.masks:segment",
     "segmenters": "MemorySurvivalLib.jobs.masks:list_segmenters",
