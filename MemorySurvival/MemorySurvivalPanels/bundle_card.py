@@ -18,7 +18,7 @@ def describe_status(status: str) -> str:
 
 
 def describe_bundle(bundle: Mapping[str, Any]) -> list[str]:
-    """One line a fact; a damaged bundle is its sentence alone."""
+    """One line a fact, beside what it may show; a damaged bundle is its sentence alone."""
     if bundle.get("damaged"):
         return [str(bundle["damaged"])]
     made = bundle["provenance"]
@@ -35,7 +35,6 @@ def describe_bundle(bundle: Mapping[str, Any]) -> list[str]:
             region=_region(bundle["roi"]),
             clinical=_(", with or without clinical values") if len(heads) > 1 else _clinical(heads[0]),
         ),
-        *describe_rights(bundle),
         _("Licence {licence}; made {created}.").format(licence=bundle["licence"], created=made["created"]),
         _(
             "Complete: every part matches its checksum. It carries no signature; its SHA-256 begins with {digits}."

@@ -132,10 +132,11 @@ def covariates_problem(parameters: ScoreParameters) -> str | None:
 
 
 def field_problem(field: "CovariateField", text: str) -> str | None:
-    """Why a value cannot be taken, by the library's own check."""
+    """Why a value cannot be taken, by the library's own check, with the field's title in the place of its name."""
     from MemorySurvivalLib.risk.covariate_fields import find_problem, is_missing
 
-    return None if is_missing(text) else find_problem(field, text)
+    problem = None if is_missing(text) else find_problem(field, text)
+    return problem.replace(field.name, field.title, 1) if problem else None
 
 
 def describe_use(parameters: ScoreParameters) -> str:

@@ -53,7 +53,9 @@ class CovariatesForm:
         self._inside = qt.QWidget()
         grid = qt.QGridLayout(self._inside)
         grid.setContentsMargins(0, 0, 0, 0)
-        grid.setColumnStretch(1, 1)
+        grid.setColumnStretch(0, 3)
+        grid.setColumnStretch(1, 2)
+        grid.setColumnStretch(2, 2)
         for row, field in enumerate(self._fields):
             self._add_row(grid, row, field)
         self._container.layout().addWidget(self._inside)
@@ -71,6 +73,7 @@ class CovariatesForm:
         unit = f" ({field.unit})" if field.unit else ""
         label = qt.QLabel(f"{field.title}{unit}:")
         label.textFormat = qt.Qt.PlainText
+        label.wordWrap = True
         hint = _("{range}. In files the column is {name}.").format(range=field.range_text, name=field.name)
         if field.levels:
             editor = qt.QComboBox()
@@ -121,7 +124,7 @@ class CovariatesForm:
             return ""
         if problem:
             return _("not {range}").format(range=field.range_text)
-        return {TYPED: _("typed"), DICOM: _("from DICOM"), FILE: _("from the file")}.get(value.source, value.source)
+        return {TYPED: _("typed"), DICOM: _("DICOM"), FILE: _("file")}.get(value.source, value.source)
 
     def _on_typed(self, name: str, text: str) -> None:
         if not self._updating:

@@ -7,7 +7,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from MemorySurvivalPanels.background_ask import BackgroundAsk
-from MemorySurvivalPanels.bundle_catalog import covariate_fields, find_bundle, has_image_head
+from MemorySurvivalPanels.bundle_catalog import covariate_fields, find_bundle
 from MemorySurvivalPanels.covariate_values import (
     DICOM,
     TYPED,
@@ -76,8 +76,8 @@ class CovariatesPanel(Part):
             return Step(StepState.ATTENTION if given else StepState.TO_DO, problem)
         if differs(self.parameters, self._patient_ids()):
             return Step(StepState.ATTENTION, _("The clinical values and the images have different patient IDs."))
-        complete = len(given_values(self.parameters)) == len(covariate_fields(self.parameters.bundle))
-        return Step(StepState.DONE if complete else StepState.TO_DO, describe_use(self.parameters))
+        given = bool(given_values(self.parameters))
+        return Step(StepState.DONE if given else StepState.TO_DO, describe_use(self.parameters))
 
     def update(self) -> None:
         """Follow the chosen case and bundle."""
@@ -116,8 +116,6 @@ class CovariatesPanel(Part):
             lines.append(_("Which clinical values the model takes is not known yet."))
         elif not covariate_fields(parameters.bundle):
             lines.append(_("The chosen model takes no clinical values."))
-        elif has_image_head(parameters.bundle):
-            lines.append(_("With no value given the images alone are scored; nobody's average is put in unsaid."))
         file = file_values(parameters)
         if file is not None and file.unknown:
             lines.append(_("The model has no use for: {names}.").format(names=", ".join(file.unknown)))
