@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,11 +22,18 @@ UNCALIBRATED_HORIZON_MONTHS = 36.0
 
 @dataclass(frozen=True)
 class SurvivalCurve:
-    """Probability of progression-free survival at rising times, up to the horizon it is calibrated for."""
+    """Probability of progression-free survival at rising times, up to the horizon it is calibrated for.
+
+    `lower` and `upper` span the curve and what it becomes anywhere in `slope_interval`, the interval of the
+    out-of-fold calibration slope; all three are empty where nothing was calibrated. Other doubts are not in them.
+    """
 
     times_months: tuple[float, ...]
     probability: tuple[float, ...]
     horizon_months: float
+    lower: tuple[float, ...] = ()
+    upper: tuple[float, ...] = ()
+    slope_interval: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,17 +112,21 @@ def score_states(
     if rights.survival and entry.baseline:
         last = entry.baseline.times_months[-1]
         horizon = entry.calibration.horizon_months if entry.calibration else min(UNCALIBRATED_HORIZON_MONTHS, last)
-        survival = predict_survival(entry.baseline, log_risk, horizon)
+        slopes = entry.calibration.slope_interval if entry.calibration and entry.calibration.out_of_fold else ()
+        survival = predict_survival(entry.baseline, log_risk, horizon, slopes)
     gate = float(output.gate_pet[0]) if output.gate_pet is not None and not other_roi else None
     return RiskResult(
         log_risk, head_name, rights.labels, position, reference, risks, group, survival, gate, encoded, tuple(notes)
     )
 
 
-def predict_survival(baseline: BaselineHazard, log_risk: float, horizon_months: float) -> SurvivalCurve:
+def predict_survival(
+    baseline: BaselineHazard, log_risk: float, horizon_months: float, slope_interval: tuple[float, ...] = ()
+) -> SurvivalCurve:
     """S(t) = exp(-H0(t) exp(log-risk)), the proportional-hazards survival, up to the horizon.
 
-    The curve is a step function: at the horizon it still has the value of the last event time before it.
+    The curve is a step function: at the horizon it still has the value of the last event time before it. With the two
+    ends of a calibration slope's interval, the log-risk times each of them gives the curve's own interval.
     """
     times, hazard = np.asarray(baseline.times_months), np.asarray(baseline.cumulative_hazard)
     kept = times <= horizon_months
@@ -123,4 +134,13 @@ def predict_survival(baseline: BaselineHazard, log_risk: float, horizon_months: 
     if len(times) and times[-1] < horizon_months:
         times, hazard = np.append(times, horizon_months), np.append(hazard, hazard[-1])
     probability = np.exp(-hazard * np.exp(log_risk))
-    return SurvivalCurve(tuple(times.tolist()), tuple(probability.tolist()), horizon_months)
+    curve = SurvivalCurve(tuple(times.tolist()), tuple(probability.tolist()), horizon_months)
+    if not slope_interval:
+        return curve
+    scaled = np.stack([probability, *(np.exp(-hazard * np.exp(slope * log_risk)) for slope in slope_interval)])
+    return replace(
+        curve,
+        lower=tuple(scaled.min(axis=0).tolist()),
+        upper=tuple(scaled.max(axis=0).tolist()),
+        slope_interval=slope_interval,
+    )

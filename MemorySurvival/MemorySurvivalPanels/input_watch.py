@@ -11,7 +11,7 @@ from MemorySurvivalPanels.desk import Desk
 from MemorySurvivalPanels.mask_jobs import is_segmentation
 from MemorySurvivalPanels.part import Part
 
-_QUIET_MS = 300
+_QUIET_MS = 700
 """Has to pass without another change: painting changes the voxels with every stroke."""
 
 

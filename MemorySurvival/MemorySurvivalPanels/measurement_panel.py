@@ -14,7 +14,8 @@ from MemorySurvivalPanels.localised import NOTHING, show_number
 
 _KIND = 2
 _FIRST_NUMBER = 3
-"""The columns of the kind and where the numbers begin."""
+_MOST_ROWS = 8
+"""The columns of the kind and where the numbers begin; how many rows are seen without scrolling."""
 
 
 class MeasurementPanel:
@@ -28,7 +29,7 @@ class MeasurementPanel:
         table.setHorizontalHeaderLabels(_titles())
         table.verticalHeader().hide()
         table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-        table.verticalHeader().setDefaultSectionSize(24)
+        table.verticalHeader().setDefaultSectionSize(round(1.5 * table.fontMetrics().height()))
         # The keyboard moves the current cell; a click on the current row goes there once more.
         table.currentCellChanged.connect(self._go_to_row)
         table.cellClicked.connect(self._go_to_row)
@@ -86,6 +87,10 @@ class MeasurementPanel:
                     cell.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
                 table.setItem(index, column, cell)
         table.visible = bool(rows)
+        height = table.verticalHeader().defaultSectionSize
+        lines = min(max(len(rows), 1), _MOST_ROWS) + 1.5  # and the header
+        table.setMinimumHeight(round(lines * height))
+        table.setMaximumHeight(round(lines * height))
         table.setCurrentCell(-1, -1)
         self._lesions = list(rows)  # from now on a row leads somewhere
 

@@ -32,13 +32,11 @@ class Chart:
         self._pixmap.fill(qt.QColor(0, 0, 0, 0))
         palette = label.palette
         self.ink = palette.color(qt.QPalette.WindowText)
-        ground = palette.color(qt.QPalette.Window)
+        ground = self.ground = palette.color(qt.QPalette.Window)
         self.soft = _mix(self.ink, ground, 0.55)
         self.bar = _mix(self.ink, ground, 0.25)
-        # Red and blue that stand out from the background and from each other in both themes.
         dark = ground.lightness() < 128
         self.case = qt.QColor(255, 138, 128) if dark else qt.QColor(179, 38, 30)
-        self.other = qt.QColor(100, 181, 246) if dark else qt.QColor(25, 101, 176)
         self.painter = qt.QPainter()
         self.painter.begin(self._pixmap)
         self.painter.setFont(label.font)
@@ -105,15 +103,19 @@ def bin_counts(risks: Sequence[float], low: float, high: float) -> list[int]:
 
 
 def draw_gate(label: Any, gate_pet: float) -> None:
-    """How much PET and CT weighed, as one bar in two colours, each with its words."""
-    chart = Chart(label, 2.5)
+    """How much PET and CT weighed, as one bar in two shades; red and blue mean raised and lowered risk elsewhere."""
+    chart = Chart(label, 1.4)
     split = chart.width * gate_pet
-    bar = 0.9 * chart.line
-    chart.box(0, 0, split, bar, chart.case)
-    chart.box(split, 0, chart.width - split, bar, chart.other)
-    below = chart.height - 0.35 * chart.line
-    chart.text(0, below, f"PET {show_percent(gate_pet)}", chart.case)
-    chart.text(chart.width, below, f"CT {show_percent(1 - gate_pet)}", chart.other, "right")
+    chart.box(0, 0, split, chart.height, chart.soft)
+    chart.box(split, 0, chart.width - split, chart.height, chart.bar)
+    inset, base = 0.4 * chart.line, chart.height - 0.4 * chart.line
+    words = (
+        (gate_pet, "PET", inset, chart.ground, "left"),
+        (1 - gate_pet, "CT", chart.width - inset, chart.ink, "right"),
+    )
+    for share, name, place, colour, align in words:
+        if share * chart.width > chart.metrics.horizontalAdvance(name) + 2 * inset:
+            chart.text(place, base, name, colour, align)
     chart.finish()
 
 

@@ -95,9 +95,9 @@ class ResultPanel(Part):
 
     def update(self) -> None:
         """Show the result of what is chosen now, and whether it is still of it."""
-        if self._held:
+        if self._held or self.parameters is None:
             return
-        nodes = [] if self.parameters is None else find_results(self.parameters.ct, self.parameters.pet)
+        nodes = find_results(self.parameters.ct, self.parameters.pet)
         if self._without_images is not None and (nodes or self._without_images[0] != self._chosen()):
             self._without_images = None
         node = next((each for each in nodes if each.GetID() == self._picked), nodes[0] if nodes else None)

@@ -46,10 +46,8 @@ def list_flags(result: Mapping[str, Any]) -> list[str]:
 
 def show_flags(label: Any, flags: Sequence[str]) -> None:
     """Put the flags side by side as chips, each with a background of its own, so that any theme can have them."""
-    chips = [
-        f'<span style="background-color: #fdf3d8; color: #6b4e00;">&nbsp;⚑&nbsp;{html.escape(flag)}&nbsp;</span>'
-        for flag in flags
-    ]
+    words = [html.escape(f" ⚑ {flag} ").replace(" ", "&nbsp;") for flag in flags]  # a chip is not broken over lines
+    chips = [f'<span style="background-color: #fdf3d8; color: #6b4e00;">{each}</span>' for each in words]
     label.text = " &nbsp; ".join(chips)
     label.visible = bool(chips)
 

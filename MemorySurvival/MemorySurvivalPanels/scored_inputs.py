@@ -20,6 +20,9 @@ from MemorySurvivalPanels.volumes import ijk_to_world
 
 _TOLERANCE_MM = 1e-3
 _KEPT = 32
+_MOST_BYTES = 1_000_000
+"""Checksums that are remembered, and the size of a file that is no table of one patient's values."""
+
 _CHECKSUMS: OrderedDict[tuple[Any, ...], tuple[Any, ...]] = OrderedDict()
 """By VTK's modification times, which no two objects and no two states of one share while Slicer runs."""
 
@@ -158,10 +161,16 @@ def _file_values(parameters: ScoreParameters) -> dict[str, str]:
     """The content of the covariates file, where it can be read here."""
     if not parameters.covariates:
         return {}
+    path = Path(parameters.covariates)
     try:
-        return {"covariates_content": f"{zlib.crc32(Path(parameters.covariates).read_bytes()):08x}"}
-    except OSError:
+        state = path.stat()
+        if state.st_size > _MOST_BYTES:
+            return {}
+        key = ("file", str(path), state.st_mtime_ns, state.st_size)
+        (checksum,) = _remembered(key, lambda: (f"{zlib.crc32(path.read_bytes()):08x}",))
+    except (OSError, ValueError):  # not there, or no path at all
         return {}
+    return {"covariates_content": checksum}
 
 
 def _content_sentences() -> dict[str, str]:

@@ -170,6 +170,7 @@ def test_a_research_bundle_shows_survival_to_its_calibrated_horizon(
     assert result.survival is not None
     assert result.survival.times_months == (12, 24)
     assert result.survival.horizon_months == 24
+    assert result.survival.slope_interval == calibration.slope_interval
     assert score(bundle_of(*BOTH, status="local-research"), states).survival is None
 
 
@@ -177,6 +178,21 @@ def test_survival_is_that_of_proportional_hazards() -> None:
     curve = predict_survival(BaselineHazard((12.0, 24.0, 36.0), (0.1, 0.3, 0.6)), math.log(2), 30)
     assert curve.times_months == (12, 24, 30), "the last step reaches to the horizon"
     assert curve.probability == pytest.approx((math.exp(-0.2), math.exp(-0.6), math.exp(-0.6)))
+
+
+def test_the_interval_of_a_curve_is_that_of_its_calibration_slope() -> None:
+    baseline = BaselineHazard((12.0, 24.0), (0.1, 0.3))
+    curve = predict_survival(baseline, math.log(2), 24, (0.5, 1.5))
+    assert curve.lower == pytest.approx((math.exp(-0.1 * 2**1.5), math.exp(-0.3 * 2**1.5)))
+    assert curve.upper == pytest.approx((math.exp(-0.1 * 2**0.5), math.exp(-0.3 * 2**0.5)))
+    low_risk = predict_survival(baseline, -math.log(2), 24, (0.5, 1.5))
+    assert all(
+        low < mid < high for low, mid, high in zip(low_risk.lower, low_risk.probability, low_risk.upper, strict=True)
+    )
+    off = predict_survival(baseline, math.log(2), 24, (0.2, 0.8))  # a slope of 1 lies outside: the curve is its end
+    assert off.lower == off.probability
+    bare = predict_survival(baseline, math.log(2), 24)
+    assert (bare.lower, bare.upper, bare.slope_interval) == ((), (), ())
 
 
 def test_a_log_risk_that_is_no_number_is_refused(bundle_of: BundleOf, states: dict[Modality, torch.Tensor]) -> None:

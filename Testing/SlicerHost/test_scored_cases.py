@@ -20,6 +20,7 @@ def scored(panel: Any, tmp_path: Path) -> Any:
     parameters = panel.widget._parameters
     parameters.ct, parameters.pet, parameters.roi = add_small_case()
     panel.widget.logic.worker = Recorder()
+    panel.widget.parts.watch._timer.setInterval(10)  # nobody paints here
     (tmp_path / "run").mkdir()
 
     def finish(log_risk: float = 0.4213, start: bool = True, **words: Any) -> None:
@@ -62,7 +63,7 @@ def wait_for_watch(panel: Any) -> None:
     """Let the pause after a change of voxels pass."""
     import time
 
-    end = time.monotonic() + 0.5
+    end = time.monotonic() + 0.1
     while time.monotonic() < end:
         panel.application.processEvents()
         time.sleep(0.01)
