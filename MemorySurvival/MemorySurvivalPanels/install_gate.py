@@ -50,6 +50,10 @@ class InstallGate:
         """Stop the background jobs."""
         self.worker.cancel_background()
 
+    def cancel_job(self, listener: JobListener) -> None:
+        """Stop the jobs of this listener."""
+        self.worker.cancel_job(listener)
+
     def close(self) -> None:
         """Stop every job now; nobody is told."""
         self.worker.close()

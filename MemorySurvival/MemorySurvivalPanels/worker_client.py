@@ -108,22 +108,27 @@ class WorkerClient:
 
     def cancel(self) -> None:
         """Stop the jobs that the user waits for; each listener is told when its job has ended, within a second."""
-        self._cancel(self._waiting, background=False)
+        self._cancel(lambda job: not job.background)
 
     def cancel_background(self) -> None:
         """Stop the background jobs; each listener is told when its job has ended, within a second."""
-        self._cancel(self._background, background=True)
+        self._cancel(lambda job: job.background)
+
+    def cancel_job(self, listener: JobListener) -> None:
+        """Stop the jobs of this listener alone, wherever they stand."""
+        self._cancel(lambda job: job.listener is listener)
 
     def close(self) -> None:
         """Stop every job now and wait for the end of the processes; nobody is told."""
         self._forget_everything()
         end_retired()
 
-    def _cancel(self, queue: "deque[_Job]", background: bool) -> None:
-        given_up = list(queue)
-        queue.clear()
+    def _cancel(self, wanted: Callable[[_Job], bool]) -> None:
+        given_up = [job for job in (*self._waiting, *self._background) if wanted(job)]
+        self._waiting = deque(job for job in self._waiting if not wanted(job))
+        self._background = deque(job for job in self._background if not wanted(job))
         running = self._running
-        if running is not None and running.background == background and not running.cancelled:
+        if running is not None and wanted(running) and not running.cancelled:
             running.cancelled = True
             self._ask_to_stop(CANCEL_PATIENCE_MS)
             running.listener.job_progressed(Progress(_("Cancelling"), 0, 0, None))

@@ -67,6 +67,9 @@ class WorkerProtocol(Protocol):
     def cancel_background(self) -> None:
         """The same for the background jobs."""
 
+    def cancel_job(self, listener: JobListener) -> None:
+        """The same for the jobs of one listener, wherever they stand."""
+
     def close(self) -> None:
         """Stop every job now; nobody is told."""
 

@@ -182,3 +182,16 @@ def test_jobs_run_in_the_order_they_came_and_those_behind_last(panel: Any, clien
     client.submit("count", {"steps": 1}, Named("two"))
     panel.wait_until(lambda: len(ended) == 3)
     assert ended == ["one", "two", "behind"]
+
+
+def test_one_job_can_be_given_up_alone(panel: Any, client: Any) -> None:
+    running, kept, given_up = Listener(), Listener(), Listener()
+    client.submit("count", {"steps": 10_000}, running, background=True)
+    client.submit("count", {"steps": 1}, kept, background=True)
+    client.submit("count", {"steps": 1}, given_up, background=True)
+    panel.wait_until(lambda: bool(running.progress))
+    client.cancel_job(given_up)
+    assert (given_up.outcomes, kept.outcomes) == (["cancelled"], [])
+    client.cancel_job(running)
+    panel.wait_until(lambda: bool(kept.outcomes))
+    assert (running.outcomes, kept.outcomes) == (["cancelled"], ["finished"])
