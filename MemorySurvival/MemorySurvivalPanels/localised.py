@@ -14,7 +14,8 @@ def show_number(value: Any, digits: int, *, sign: bool = False) -> str:
         return NOTHING
     # QLocale.toString wants a character, which PythonQt takes only as an integer; this needs no overload.
     text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
-    return text.replace(".", str(qt.QLocale().decimalPoint()))
+    point = qt.QLocale().decimalPoint()  # under Qt 5 PythonQt hands a character out as its number
+    return text.replace(".", point if isinstance(point, str) else chr(point))
 
 
 def show_effect(value: Any) -> str:
@@ -26,4 +27,6 @@ def show_effect(value: Any) -> str:
 
 def show_percent(share: Any) -> str:
     """Such as "31 %"."""
+    if isinstance(share, int | float) and 0 < share < 0.005:
+        return _("< 1 %")
     return _("{n} %").format(n=show_number(100 * share, 0)) if isinstance(share, int | float) else NOTHING
