@@ -142,7 +142,8 @@ class ReadingPanel(Part, VTKObservationMixin):
     def _on_toggled(self, wanted: bool) -> None:
         if self._updating:
             return
-        if wanted and self._pair() is not None:
+        # A Slicer without a main window has no views.
+        if wanted and self._pair() is not None and slicer.app.layoutManager() is not None:
             self.layout.show(*self._pair())
             self._observe_layout()
             self._keep_overlay()

@@ -68,8 +68,10 @@ def project_rotating(
 ) -> RotatingProjection:
     """Project the PET's maxima along parallel rays around the patient's head-to-feet line (LPS z).
 
-    The PET is sampled linearly every `spacing_mm` along the rays. Raises InputError for a PET without any signal.
+    The PET is sampled linearly every `spacing_mm` along the rays; of a finer PET the maxima of blocks of voxels are, so
+    that no small lesion falls between the samples. Raises InputError for a PET without any signal.
     """
+    pet = _coarsened(pet, spacing_mm)
     low, high, radius = _body(pet)
     centre = (low + high) / 2
     across = 2 * int(np.ceil(radius / spacing_mm)) + 1
@@ -93,14 +95,26 @@ def project_rotating(
     return RotatingProjection(frames, depth, (float(x), float(y), float(z)), spacing_mm)
 
 
+def _coarsened(pet: Volume, spacing_mm: float) -> Volume:
+    """The PET in blocks of whole voxels, as large as `spacing_mm` allows; each holds its largest value."""
+    block = [max(int(spacing_mm / size + 1e-6), 1) for size in reversed(pet.spacing_mm)]  # z, y, x
+    if block == [1, 1, 1]:
+        return pet
+    largest = pet.voxels
+    for axis, step in enumerate(block):
+        largest = np.maximum.reduceat(largest, np.arange(0, largest.shape[axis], step), axis=axis)
+    steps = np.array(block[::-1])
+    first = pet.affine.points_mm((steps - 1) / 2)
+    affine = Affine.from_parts(steps * pet.spacing_mm, pet.affine.direction, first)
+    return Volume(largest, affine)
+
+
 def _body(pet: Volume) -> tuple[FloatMatrix, FloatMatrix, float]:
     """Corners (LPS) of the box around what is not air, and the largest distance from its middle line."""
-    steps = [max(int(SPACING_MM // size), 1) for size in reversed(pet.spacing_mm)]  # z, y, x
-    voxels = pet.voxels[:: steps[0], :: steps[1], :: steps[2]]
-    threshold = AIR_SHARE * float(np.percentile(voxels, 99.9))
+    threshold = AIR_SHARE * float(np.percentile(pet.voxels, 99.9))
     if not threshold > 0:
         raise InputError("The PET has no signal to project; choose the PET itself.")
-    zyx = np.argwhere(voxels > threshold) * steps
+    zyx = np.argwhere(pet.voxels > threshold)
     points = pet.affine.points_mm(zyx[:, ::-1])
     low, high = points.min(axis=0) - SPACING_MM, points.max(axis=0) + SPACING_MM
     aside = points[:, :2] - ((low + high) / 2)[:2]
