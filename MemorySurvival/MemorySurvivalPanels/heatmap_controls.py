@@ -18,7 +18,7 @@ from MemorySurvivalPanels.explanation import (
     read_explanation,
     sisters,
 )
-from MemorySurvivalPanels.localised import show_number, show_percent
+from MemorySurvivalPanels.localised import show_effect, show_number, show_percent
 
 _STEPS = 200
 """Steps of the threshold's slider over the whole scale; a display tells half as many effects of one sign apart."""
@@ -103,8 +103,8 @@ class HeatmapControls:
         ui.opacityValue.text = show_percent(explanation.opacity)
         ui.legendFrame.visible = self._which != AGREEMENT
         mapped = read_explanation(self.shown_map) or explanation
-        ui.legendLowLabel.text = _("{value} lowers").format(value=show_number(-mapped.limit, 2, sign=True))
-        ui.legendHighLabel.text = _("{value} raises").format(value=show_number(mapped.limit, 2, sign=True))
+        ui.legendLowLabel.text = _("{value} lowers").format(value=show_effect(-mapped.limit))
+        ui.legendHighLabel.text = _("{value} raises").format(value=show_effect(mapped.limit))
         style = legend_style(mapped.shown_from / mapped.limit)
         if ui.heatmapLegend.styleSheet != style:
             ui.heatmapLegend.styleSheet = style

@@ -114,16 +114,11 @@ def describe_perspective(explanation: Explanation) -> list[str]:
     lines = []
     whole, summed = explanation.whole_roi_effect, explanation.summed_effect
     if whole is not None:
-        line = _("Replacing the whole region at once: {effect}").format(effect=show_effect(whole))
+        line = _("Effect of the whole region at once: {effect}").format(effect=show_effect(whole))
         if summed is not None:
-            line += _(", its pieces added up: {effect}").format(effect=show_effect(summed))
+            line += _("; of its pieces added up: {effect}").format(effect=show_effect(summed))
         lines.append(line + ".")
-    if explanation.outside:
-        told = ", ".join(
-            f"{str(each.get('organ', NOTHING)).replace('_', ' ')} {show_effect(each.get('effect'))}"
-            for each in explanation.outside
-        )
-        lines.append(_("Outside the region: {told}.").format(told=told))
+    lines += describe_outside(explanation)
     if explanation.organs_unknown:
         organs = ", ".join(each.replace("_", " ") for each in explanation.organs_unknown)
         lines.append(_("Not known where they are: {organs}.").format(organs=organs))
@@ -135,6 +130,19 @@ def describe_perspective(explanation: Explanation) -> list[str]:
         )
     made = describe_settings(explanation)
     return [*lines, made] if made else lines
+
+
+def describe_outside(explanation: Explanation) -> list[str]:
+    """The effects of organs outside the region, those above noise with their numbers."""
+    above, below = [], []
+    for each in explanation.outside:
+        organ, effect = str(each.get("organ", NOTHING)).replace("_", " "), each.get("effect")
+        if isinstance(effect, int | float) and abs(effect) <= explanation.floor:
+            below.append(organ)
+        else:
+            above.append(f"{organ} {show_effect(effect)}")
+    lines = [_("Effects outside the region: {told}.").format(told=", ".join(above))] if above else []
+    return [*lines, _("Outside, below noise: {organs}.").format(organs=", ".join(below))] if below else lines
 
 
 def describe_settings(explanation: Explanation) -> str:

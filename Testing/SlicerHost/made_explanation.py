@@ -48,7 +48,7 @@ def heatmap_record(matrix: np.ndarray, hotspots: bool) -> dict[str, Any]:
                 "position_lps_mm": [-x, -y, z],
                 "site": ["vertebrae_L4", "rib_left_7", ""][number - 1],
                 "effect": effect,
-                "share": [0.31, 0.12, 0.04][number - 1],
+                "share": [0.31, 0.12, 0.004][number - 1],
                 "volume_ml": [4.2, 1.9, 0.8][number - 1],
                 "agreed": [True, False, None][number - 1],
             }
@@ -65,7 +65,11 @@ def heatmap_record(matrix: np.ndarray, hotspots: bool) -> dict[str, Any]:
         "hotspots": found if hotspots else [],
         "whole_roi_effect": 0.62,
         "summed_effect": 0.71,
-        "outside": [{"organ": "urinary_bladder", "effect": 0.02}, {"organ": "brain", "effect": -0.01}],
+        "outside": [
+            {"organ": "everything else", "effect": -0.12},
+            {"organ": "urinary_bladder", "effect": 0.02},
+            {"organ": "brain", "effect": -0.01},
+        ],
         "organs_unknown": ["heart"],
         "fill_agreement": 0.83,
         "summary": ["3 hotspots above noise."],

@@ -114,9 +114,10 @@ def test_explaining_shows_the_heatmap_over_the_ct_and_its_hotspots(case: Any) ->
     table = case.ui.hotspotTable
     rows = [[table.item(row, column).text() for column in range(5)] for row in range(table.rowCount)]
     assert rows[0] == ["1", "vertebrae L4", "+0.400", "31 %", "4.2"]
-    assert rows[2][1] == "–"
+    assert rows[2] == ["3", "–", "+0.100", "< 1 %", "0.8"]
     assert table.item(1, 1).toolTip() == "Another fill does not show it: take it with caution"
-    assert "urinary bladder +0.020, brain -0.010" in case.ui.perspectiveLabel.text
+    assert "Effects outside the region: everything else -0.120." in case.ui.perspectiveLabel.text
+    assert "Outside, below noise: urinary bladder, brain." in case.ui.perspectiveLabel.text
     assert "heart" in case.ui.perspectiveLabel.text
     assert "83 %" in case.ui.perspectiveLabel.text
     k, j, i = PLACES[1]

@@ -138,3 +138,17 @@ def test_a_record_that_somebody_broke_is_no_explanation_but_no_error(panel: Any,
     assert read_explanation(node) is None
     panel.widget._parameters.heatmap = node
     assert panel.ui.explanationFrame.isHidden()
+
+
+def test_numbers_are_in_the_users_locale(panel: Any) -> None:
+    import qt
+    from MemorySurvivalPanels.localised import decimal_point, show_effect, show_number, show_percent
+
+    before = qt.QLocale()
+    try:
+        qt.QLocale.setDefault(qt.QLocale(qt.QLocale.German, qt.QLocale.Germany))
+        assert [show_number(1.25, 2), show_effect(-0.0421), show_percent(0.314)] == ["1,25", "-0,042", "31 %"]
+        assert [show_number(None, 1), show_effect("x"), show_percent(0.001)] == ["–", "–", "< 1 %"]
+    finally:
+        qt.QLocale.setDefault(before)
+    assert [decimal_point(ord(",")), decimal_point(",")] == [",", ","]  # PythonQt on Qt 5 and on Qt 6
