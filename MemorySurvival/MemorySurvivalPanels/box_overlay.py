@@ -1,6 +1,7 @@
-"""The prompt boxes over the slice views: one slab for each prompted slice, cut by the views where they show it.
+"""The prompt boxes over the slice views: four walls for each prompted slice, cut by the views where they show it.
 
 A surface is exact under any orientation of the CT, costs a few kilobytes, and takes part in no list of segmentations.
+It has no lids, so that views along the body show the boxes' edges and not a solid band.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,10 +17,10 @@ _YELLOW = (1.0, 0.85, 0.0)
 """Seen on black, on grey CT and on white inverted PET, and told from red and blue by those who do not see both."""
 
 _THICKNESS = 0.9
-"""Share of a slice; neighbours whose faces coincide would draw double lines across other planes."""
+"""Share of a slice, so that a view exactly between two slices shows neither."""
 
-_FACES = ((0, 2, 3, 1), (4, 5, 7, 6), (0, 1, 5, 4), (2, 6, 7, 3), (0, 4, 6, 2), (1, 3, 7, 5))
-"""Of a box whose corners are counted with x fastest, then y, then z; normals point outwards."""
+_WALLS = ((0, 1, 5, 4), (2, 6, 7, 3), (0, 4, 6, 2), (1, 3, 7, 5))
+"""Of a box whose corners are counted with x fastest, then y, then z, which is the slice's thickness."""
 
 
 class BoxOverlay:
@@ -39,7 +40,7 @@ class BoxOverlay:
             self.hide()
             return
         node = self.node or self._add_node()
-        node.SetAndObservePolyData(_build_slabs(placed))
+        node.SetAndObservePolyData(_build_walls(placed))
 
     def hide(self) -> None:
         """Take them out of the scene."""
@@ -69,14 +70,14 @@ class BoxOverlay:
         return node
 
 
-def _build_slabs(placed: Sequence[Mapping[str, Any]]) -> vtk.vtkPolyData:
+def _build_walls(placed: Sequence[Mapping[str, Any]]) -> vtk.vtkPolyData:
     corners = np.array([box["corners_lps_mm"] for box in placed], dtype=float) * (-1.0, -1.0, 1.0)
     middle = corners.reshape(-1, 2, 4, 3).mean(axis=1, keepdims=True)
     corners = (middle + (corners.reshape(-1, 2, 4, 3) - middle) * _THICKNESS).reshape(-1, 3)
     starts = 8 * np.arange(len(placed))[:, None, None]
-    faces = (starts + np.array(_FACES)[None]).reshape(-1, 4)
+    walls = (starts + np.array(_WALLS)[None]).reshape(-1, 4)
     cells = vtk.vtkCellArray()
-    listed = np.hstack([np.full((len(faces), 1), 4), faces]).ravel().astype(np.int64)
+    listed = np.hstack([np.full((len(walls), 1), 4), walls]).ravel().astype(np.int64)
     cells.ImportLegacyFormat(numpy_to_vtkIdTypeArray(listed, deep=True))
     points = vtk.vtkPoints()
     points.SetData(numpy_to_vtk(corners, deep=True))

@@ -278,6 +278,6 @@ def describe_prompts(prompts: Mapping[str, Any] | None, accepted: bool) -> str:
     since = _("it was generated") if prompts["since"] == "generated" else _("it was first seen here")
     if accepted and prompts["since"] == "before":
         since = _("it was accepted")
-    return _("{changed} prompt boxes changed since {since} ({prompted} slices are prompted): score again.").format(
-        changed=prompts["changed"], since=since, prompted=prompts["prompted"]
-    )
+    return _(
+        "Prompt boxes changed since {since}: {changed} ({prompted} slices are prompted). The risk can change."
+    ).format(changed=prompts["changed"], since=since, prompted=prompts["prompted"])

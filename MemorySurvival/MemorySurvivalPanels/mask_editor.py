@@ -38,7 +38,7 @@ class MaskEditor:
         """Edit what is chosen there; None leaves the views and the keys alone until the next time."""
         self._parameters = parameters
         editable = parameters is not None and is_segmentation(parameters.roi)
-        self._ui.correctHintLabel.visible = not editable
+        self._ui.correctHintLabel.visible = not editable and not self._ui.correctSection.collapsed
         self._ui.correctHintLabel.text = self._describe_hindrance()
         if editable and not self._ui.correctSection.collapsed:
             self._activate()

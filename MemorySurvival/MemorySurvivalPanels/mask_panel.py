@@ -96,7 +96,9 @@ class MaskPanel(Part):
                 return Step(
                     StepState.TO_DO, _("Scoring makes a mask by itself. Generate masks to see and correct them first.")
                 )
-            return Step(StepState.TO_DO, mask_missing(parameters) or "")
+            return Step(
+                StepState.TO_DO, _('Generate masks, look at them and accept one; or tick "Score without accepting".')
+            )
         if is_segmentation(parameters.roi) and self._segment() is None:
             return Step(StepState.ATTENTION, _("Choose a segment of the segmentation."))
         answer = self.checker.answer
@@ -158,6 +160,8 @@ class MaskPanel(Part):
     def _describe(self, answer: Checked | None) -> tuple[str, ...]:
         parameters = self.parameters
         if parameters is None or parameters.roi is None:
+            if parameters is not None and not parameters.score_without_accepting:
+                return (_("No mask is chosen."),)
             return (_("No mask is chosen: scoring makes one by itself. Generate masks to correct them first."),)
         said = (*answer.sentences,) if answer is not None and answer.sentences else self._describe_maker()
         accepted = read_acceptance(parameters)

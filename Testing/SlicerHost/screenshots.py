@@ -57,6 +57,7 @@ def main(out: Path, patient: Path | None) -> None:
     ct, pet, region = _real_case(patient) if patient else _made_up_case(widget)
     parameters = widget._parameters
     parameters.ct, parameters.pet, parameters.roi, parameters.explain = ct, pet, region, True
+    parameters.score_without_accepting = True
     parameters.measure = patient is not None and _is_simulated(patient)
     parameters.allow_other_roi = patient is not None and not _is_simulated(patient)
     parameters.bundle = os.environ.get("MEMORYSURVIVAL_HOST_BUNDLE", parameters.bundle)
@@ -113,6 +114,7 @@ def _lack_tags(widget: Any, wait: Callable[[Callable[[], bool]], None]) -> None:
     widget.logic.worker = WorkerClient(lambda: command, "0.1.0")
     with tempfile.TemporaryDirectory() as folder:
         widget._parameters.ct, widget._parameters.pet = load_study(Path(folder))
+        widget._parameters.score_without_accepting = True
         widget.ui.scoreButton.click()
         wait(lambda: not widget.parts.run_panel.running)
     widget.logic.worker.close()

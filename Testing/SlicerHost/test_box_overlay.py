@@ -43,51 +43,46 @@ def matrices() -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", ["plain", "flipped", "permuted", "oblique"])
-def test_slabs_enclose_their_voxels_and_no_slice_between(scene: Any, name: str) -> None:
+def test_a_plane_through_a_prompted_slice_cuts_its_box_and_no_plane_between(scene: Any, name: str) -> None:
     import vtk
     from MemorySurvivalPanels.box_overlay import BoxOverlay
-    from scenes import voxel_points
-    from vtk.util.numpy_support import vtk_to_numpy
+    from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
     matrix = matrices()[name]
+    along = 1 if name == "permuted" else 0  # of k, j, i: which runs along the body
     voxels = np.zeros((16, 24, 20), np.uint8)
     voxels[5:9, 10:18, 4:11] = 1
     voxels[9:12, 12:16, 6:9] = 1
-    placed = boxes_of(matrix, voxels)
     overlay = BoxOverlay()
-    overlay.show(placed)
-    surface = overlay.node.GetPolyData()
-    assert surface.GetNumberOfPoints() == 8 * len(placed)
-    # The surface is closed and its faces look outwards: every mask voxel on a prompted slice is inside, others not.
-    normals = vtk.vtkPolyDataNormals()
-    normals.SetInputData(surface)
-    normals.ConsistencyOff()
-    normals.SplittingOff()
-    normals.ComputePointNormalsOff()
-    normals.ComputeCellNormalsOn()
-    normals.Update()
-    middle = vtk_to_numpy(surface.GetPoints().GetData()).reshape(-1, 8, 3).mean(axis=1)
-    centres = vtk.vtkCellCenters()
-    centres.SetInputData(surface)
-    centres.Update()
-    out = vtk_to_numpy(centres.GetOutput().GetPoints().GetData()).reshape(-1, 6, 3) - middle[:, None]
-    facing = vtk_to_numpy(normals.GetOutput().GetCellData().GetNormals()).reshape(-1, 6, 3)
-    handed = np.sign(np.linalg.det(np.array(placed[0]["corners_lps_mm"])[[1, 2, 4]] - placed[0]["corners_lps_mm"][0]))
-    assert ((out * facing).sum(axis=2) * handed > 0).all()
-    inside = vtk.vtkSelectEnclosedPoints()
-    points = vtk.vtkPoints()
-    for point in voxel_points(voxels, matrix):
-        points.InsertNextPoint(*point)
-    cloud = vtk.vtkPolyData()
-    cloud.SetPoints(points)
-    inside.SetInputData(cloud)
-    inside.SetSurfaceData(surface)
-    inside.Update()
-    found = np.array([bool(inside.IsInside(n)) for n in range(points.GetNumberOfPoints())])
-    heights = np.argwhere(voxels)[:, 1 if name == "permuted" else 0]  # along the body
-    prompted = set(heights[found].tolist())
-    assert len(prompted) == len(placed)
-    assert (found == np.isin(heights, list(prompted))).all()
+    overlay.show(boxes_of(matrix, voxels))
+    # The surface in voxel indices, where the boxes run along the axes.
+    surface = vtk.vtkPolyData()
+    surface.DeepCopy(overlay.node.GetPolyData())
+    points = vtk_to_numpy(surface.GetPoints().GetData())
+    inverse = np.linalg.inv(matrix)
+    surface.GetPoints().SetData(numpy_to_vtk(points @ inverse[:3, :3].T + inverse[:3, 3], deep=True))
+
+    slices = np.flatnonzero(voxels.any(axis=tuple(each for each in range(3) if each != along)))
+    head_first = matrix[2, 2 - along] > 0
+    prompted = set((slices[::-1] if head_first else slices)[::2].tolist())
+    for index in range(voxels.shape[along]):
+        plane = vtk.vtkPlane()
+        origin, normal = [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]
+        origin[2 - along], normal[2 - along] = float(index), 1.0
+        plane.SetOrigin(origin)
+        plane.SetNormal(normal)
+        cutter = vtk.vtkCutter()
+        cutter.SetCutFunction(plane)
+        cutter.SetInputData(surface)
+        cutter.Update()
+        cut = cutter.GetOutput()
+        assert (cut.GetNumberOfPoints() > 0) == (index in prompted)
+        if index not in prompted:
+            continue
+        inside = np.argwhere(np.take(voxels, [index], axis=along))[:, ::-1]
+        expected = np.stack([inside.min(axis=0) - 0.5, inside.max(axis=0) + 0.5])
+        expected[:, 2 - along] = index
+        assert np.allclose(np.array(cut.GetBounds()).reshape(3, 2).T, expected, atol=1e-2)
 
 
 def test_the_outline_is_drawn_where_the_box_is(scene: Any, tmp_path: Path) -> None:
