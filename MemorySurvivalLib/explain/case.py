@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from MemorySurvivalLib.explain.agreement import BUDGET
+from MemorySurvivalLib.explain.coarse import SHARE
 from MemorySurvivalLib.explain.explanation import Explanation, explain_subject
 from MemorySurvivalLib.explain.fills import make_fills
 from MemorySurvivalLib.explain.finished import Finished, key_of
-from MemorySurvivalLib.explain.noise import JITTER_SEEDS
 from MemorySurvivalLib.explain.occlusion import count_encodings
 from MemorySurvivalLib.explain.plan import ExplainChoice, ExplainConfig, plan_patches
 from MemorySurvivalLib.explain.subject import Subject
@@ -62,6 +63,10 @@ def explain_scored(
     return run.on_device(explain)
 
 
+EXTRA_SCANS = 4
+"""What the noise floor, the whole region and what lies outside it encode, in scans of all used slices (measured)."""
+
+
 @dataclass(frozen=True)
 class Work:
     """What a map will take: patches, slices to encode, the effort in encoded slices of the whole explanation, and how
@@ -77,6 +82,10 @@ def patches_to_do(subject: Subject, roi: Roi, config: ExplainConfig, cache: Memo
     """Count the work of a map, without doing any of it."""
     config = replace(config, modalities=subject.modalities)
     patches = plan_patches(roi, config)
+    scan = len(subject.any_pass.boxes) * len(subject.modalities)
+    if config.coarse:  # which patches follow the tiles is known only when these are finished
+        encodings = round(SHARE * count_encodings(subject, patches))
+        return Work(len(patches), encodings, encodings + scan * EXTRA_SCANS, 0)
     done = 0
     left = list(patches)
     if cache is not None:
@@ -85,5 +94,5 @@ def patches_to_do(subject: Subject, roi: Roi, config: ExplainConfig, cache: Memo
         done = finished.resumed
         left = [patch for patch, known in zip(patches, finished.done, strict=True) if not known]
     encodings = count_encodings(subject, left)
-    scan = len(subject.any_pass.boxes) * len(subject.modalities)
-    return Work(len(patches), encodings, encodings + scan * len(JITTER_SEEDS), done)
+    effort = encodings * (1 + BUDGET) + scan * EXTRA_SCANS
+    return Work(len(patches), encodings, effort, done)

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from MemorySurvivalLib.explain.agreement import find_agreement, mark_agreement
-from MemorySurvivalLib.explain.fills import box_of, fill_values, make_fills
+from MemorySurvivalLib.explain.coarse import find_coarse_to_fine, spread_levels
+from MemorySurvivalLib.explain.fills import Fills, box_of, fill_values, make_fills
 from MemorySurvivalLib.explain.gradient import gradient_map
 from MemorySurvivalLib.explain.heatmap import Heatmap, spread_effects
 from MemorySurvivalLib.explain.hotspots import find_hotspots
@@ -83,14 +84,12 @@ def explain_subject(
     config = replace(config, modalities=subject.modalities)
     before = subject.engine.encoded_slices
     fills = make_fills(subject.case, roi, config.fill, config.patch_mm)
-    patches = plan_patches(roi, config)
-    found = occluded_log_risks(subject, patches, fills, batch_size=batch_size, cache=cache, progress=progress)
-    effects = Effects(patches, subject.baseline() - found.risks, found.resumed)
+    effects, maps = _map(subject, roi, config, fills, batch_size, cache, progress)
+    patches = effects.patches
     others = {fill: make_fills(subject.case, roi, fill, config.patch_mm) for fill in FILLS if fill != config.fill}
     noise = find_noise_floor(
         subject, patches, effects.fused, others, batch_size=batch_size, cache=cache, progress=progress
     )
-    maps = {name: spread_effects(roi, patches, effects.values[:, column]) for column, name in enumerate(subject.names)}
     fused, covered = maps[FUSED]
     values = fill_values(subject.case, roi, config.fill)
     heatmap = Heatmap(
@@ -125,7 +124,7 @@ def explain_subject(
             explanation,
             heatmap=replace(heatmap, hotspots=mark_agreement(heatmap.hotspots, agreement.volume)),
             whole_roi_effect=perspective.whole_roi_effect,
-            summed_effect=sum_effects(patches, effects.fused, roi),
+            summed_effect=None if config.coarse else sum_effects(patches, effects.fused, roi),
             outside=perspective.outside,
             organs_unknown=perspective.unknown,
             agreement=agreement.volume,
@@ -133,6 +132,27 @@ def explain_subject(
             gradient=gradient_map(subject, roi),
         )
     return replace(explanation, encoded_slices=subject.engine.encoded_slices - before)
+
+
+def _map(
+    subject: Subject,
+    roi: Roi,
+    config: ExplainConfig,
+    fills: Fills,
+    batch_size: int,
+    cache: MemoryCache | None,
+    progress: ProgressCallback,
+) -> tuple[Effects, dict[str, tuple[Volume, float]]]:
+    """The patches as they were asked for, with their effects, and by variant the map and what it covers."""
+    names = list(enumerate(subject.names))
+    if config.coarse:
+        both = find_coarse_to_fine(subject, roi, config, fills, batch_size=batch_size, cache=cache, progress=progress)
+        effects = Effects(both.fine.patches, both.fine.effects, both.resumed)
+        return effects, {name: spread_levels(roi, both, column) for column, name in names}
+    patches = plan_patches(roi, config)
+    found = occluded_log_risks(subject, patches, fills, batch_size=batch_size, cache=cache, progress=progress)
+    effects = Effects(patches, subject.baseline() - found.risks, found.resumed)
+    return effects, {name: spread_effects(roi, patches, effects.values[:, column]) for column, name in names}
 
 
 def sum_effects(patches: Sequence[Patch], effects: npt.NDArray[np.float64], roi: Roi) -> float:
@@ -165,16 +185,21 @@ def summarise(explanation: Explanation) -> tuple[str, ...]:
             f"{first.share:.0%} of all effects in the region."
         )
     sentences.append(explanation.noise.how)
+    if heatmap.config.coarse:
+        sentences.append(
+            f"This map is coarse: patches of {heatmap.config.patch_mm:g} mm only where wider ones showed most, so "
+            "weaker hotspots may be missing."
+        )
     if explanation.fill_agreement is not None:
         sentences.append(
             f"Where effects are above noise, at least two fills agree in {explanation.fill_agreement:.0%} of what was "
             "looked at."
         )
-    if explanation.whole_roi_effect is not None and explanation.summed_effect is not None:
-        sentences.append(
-            f"Replacing the whole region changes the log-risk by {-explanation.whole_roi_effect:+.2g}; if the effects "
-            f"of its parts added up it would be {-explanation.summed_effect:+.2g}."
-        )
+    if explanation.whole_roi_effect is not None:
+        words = f"Replacing the whole region changes the log-risk by {-explanation.whole_roi_effect:+.2g}"
+        if explanation.summed_effect is not None:
+            words += f"; if the effects of its parts added up it would be {-explanation.summed_effect:+.2g}"
+        sentences.append(f"{words}.")
         sentences.append(_say_outside(explanation))
     return tuple(sentences)
 

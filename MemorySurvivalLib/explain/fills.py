@@ -12,8 +12,10 @@ from scipy import ndimage
 
 from MemorySurvivalLib.explain.plan import FillName, Occlusion, Patch
 from MemorySurvivalLib.imaging.case import Case
+from MemorySurvivalLib.imaging.volume import Affine, Volume
 from MemorySurvivalLib.imaging.window import MODALITIES, Modality
 from MemorySurvivalLib.roi.roi import Roi
+from MemorySurvivalLib.roi.working_grid import shrink
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -25,22 +27,37 @@ BLUR_SHARE = 0.5
 class Filling:
     """The replacement for occluded voxels of one modality (HU or SUVbw), taken once from the unoccluded image.
 
-    `value` is put everywhere, or where it is None the voxels of `image`, which begins at slice `first`.
+    `value` is put everywhere, or where it is None what `blurred` (a coarse grid of the same axes) shows there, between
+    its voxels linearly; `grid` places the slices.
     """
 
     value: float | None
-    image: FloatArray | None = None
-    first: int = 0
+    blurred: Volume | None = None
+    grid: Affine | None = None
 
     def occlude(self, pixels: npt.NDArray[Any], z: int, occlusion: Occlusion) -> FloatArray:
         """A copy of slice `z` (rows, columns), float32, with the occluded voxels replaced."""
         occluded = pixels.astype(np.float32)
         where = occlusion.where(z)
-        if self.image is None:
+        if self.blurred is None or self.grid is None:
             occluded[where] = self.value
-        else:
-            occluded[where] = self.image[z - self.first][where]
+            return occluded
+        window = where if isinstance(where, tuple) else (slice(None), slice(None))
+        rows, columns = (np.arange(count)[part] for count, part in zip(occluded.shape, window, strict=True))
+        blurred = self._slice(z, rows, columns)
+        occluded[where] = blurred if isinstance(where, tuple) else blurred[where]
         return occluded
+
+    def _slice(self, z: int, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> FloatArray:
+        assert self.blurred is not None
+        assert self.grid is not None
+        # The axes are the same, so the corners tell where all voxels lie.
+        corners = self.blurred.affine.indices(
+            self.grid.points_mm([(columns[0], rows[0], z), (columns[-1], rows[-1], z)])
+        )
+        x, y = (np.linspace(corners[0, axis], corners[1, axis], n) for axis, n in ((0, len(columns)), (1, len(rows))))
+        places = np.meshgrid([corners[0, 2]], y, x, indexing="ij")
+        return np.asarray(ndimage.map_coordinates(self.blurred.voxels, places, order=1, mode="nearest")[0])
 
 
 Fills = Mapping[Modality, Filling]
@@ -59,24 +76,20 @@ def fill_values(case: Case, roi: Roi, fill: FillName) -> dict[Modality, float]:
 
 
 def make_fills(case: Case, roi: Roi, fill: FillName, patch_mm: float) -> dict[Modality, Filling]:
-    """The replacement of every modality; the blur reaches every patch whose centre lies in the ROI."""
+    """The replacement of every modality."""
     if fill != "blur":
         return {modality: Filling(value) for modality, value in fill_values(case, roi, fill).items()}
-    return {modality: _blur(case, roi, modality, patch_mm) for modality in MODALITIES}
+    return {modality: _blur(case, modality, patch_mm) for modality in MODALITIES}
 
 
-def _blur(case: Case, roi: Roi, modality: Modality, patch_mm: float) -> Filling:
-    """Blurred by a Gaussian in millimetres, in the slices that patches can reach and what those are blurred with."""
+def _blur(case: Case, modality: Modality, patch_mm: float) -> Filling:
+    """Blurred by a Gaussian in millimetres, on a grid as coarse as the blur allows: it takes seconds otherwise."""
     image = case.image(modality)
-    sigma = [BLUR_SHARE * patch_mm / mm for mm in image.spacing_mm[::-1]]
-    margin = int(np.ceil(patch_mm / image.spacing_mm[2])) + 1
-    (low, _, _), (high, _, _) = roi.bounds_zyx
-    first, last = max(0, low - margin), min(image.shape[0], high + margin)
-    around = int(3 * sigma[0]) + 1
-    begin = max(0, first - around)
-    voxels = np.asarray(image.voxels[begin : last + around], dtype=np.float32)
-    blurred = ndimage.gaussian_filter(voxels, sigma, mode="nearest", truncate=3.0)
-    return Filling(None, blurred[first - begin : last - begin], first)
+    sigma_mm = BLUR_SHARE * patch_mm
+    coarse = shrink(image, sigma_mm / 3)
+    sigma = [sigma_mm / mm for mm in coarse.spacing_mm[::-1]]
+    blurred = ndimage.gaussian_filter(coarse.voxels, sigma, mode="nearest", truncate=3.0)
+    return Filling(None, coarse.with_voxels(blurred), image.affine)
 
 
 def box_of(patch: Patch) -> tuple[slice, slice, slice]:

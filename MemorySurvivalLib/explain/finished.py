@@ -19,7 +19,7 @@ import torch
 
 from MemorySurvivalLib import __version__
 from MemorySurvivalLib.errors import OutputError
-from MemorySurvivalLib.explain.fills import Fills
+from MemorySurvivalLib.explain.fills import Filling, Fills
 from MemorySurvivalLib.explain.plan import Blob, Occlusion, Patch
 from MemorySurvivalLib.explain.subject import Subject
 from MemorySurvivalLib.memory.cache import MemoryCache, pack, unpack
@@ -120,19 +120,20 @@ def key_of(subject: Subject, occlusions: Sequence[Occlusion], fills: Fills) -> s
             _digest(occlusion.mask) if isinstance(occlusion, Blob) else list(_corners(occlusion))
             for occlusion in occlusions
         ],
-        "fills": {
-            m: fills[m].value if fills[m].image is None else [fills[m].first, _digest(fills[m].image)]
-            for m in subject.modalities
-        },
+        "fills": {m: _fill_key(fills[m]) for m in subject.modalities},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def _fill_key(filling: Filling) -> object:
+    return filling.value if filling.blurred is None else filling.blurred.sha256()
 
 
 def _corners(patch: Patch) -> tuple[int, ...]:
     return patch.z0, patch.z1, *patch.plane
 
 
-def _digest(array: npt.NDArray[Any] | None) -> str:
+def _digest(array: npt.NDArray[Any]) -> str:
     values = np.ascontiguousarray(array)
     return hashlib.sha256(f"{values.dtype}{values.shape}".encode() + values.tobytes()).hexdigest()
 

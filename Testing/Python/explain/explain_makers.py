@@ -58,9 +58,7 @@ def occlude(case: Case, occlusion: Occlusion, fills: Fills, modalities: tuple[Mo
         voxels = image.voxels.copy()
         for z in range(len(voxels)):
             if modality in modalities and occlusion.touches(z):
-                where = occlusion.where(z)
-                filling = fills[modality]
-                voxels[z][where] = filling.value if filling.image is None else filling.image[z - filling.first][where]
+                voxels[z] = fills[modality].occlude(voxels[z], z, occlusion)
         images[modality] = image.with_voxels(voxels)
     return Case(images["CT"], images["PET"], case.orientation, case.simulated, case.sources)
 

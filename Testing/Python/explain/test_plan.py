@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from explain_makers import make_scene
+from scipy.spatial.transform import Rotation
 
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.explain.fills import make_fills
 from MemorySurvivalLib.explain.heatmap import spread_effects
-from MemorySurvivalLib.explain.plan import ExplainChoice, ExplainConfig, Patch, plan_patches
+from MemorySurvivalLib.explain.plan import Blob, ExplainChoice, ExplainConfig, Patch, plan_patches
 from MemorySurvivalLib.imaging.case import Case
+from MemorySurvivalLib.imaging.volume import Affine, Volume
 from MemorySurvivalLib.roi.roi import Roi
 
 
@@ -87,12 +91,19 @@ def test_the_blur_leaves_nothing_of_a_patch_and_keeps_what_is_larger(scene: tupl
     assert (kept[:20] == blurred[:20]).all()
 
 
-def test_the_blur_reaches_every_patch(scene: tuple[Case, Roi]) -> None:
-    case, roi = scene
-    filling = make_fills(case, roi, "blur", 60)["CT"]
-    for patch in plan_patches(roi, ExplainConfig(60, 20)):
-        for z in range(patch.z0, patch.z1):
-            assert np.isfinite(filling.occlude(case.ct.voxels[z], z, patch)).all()
+def test_the_blur_lies_at_its_place_on_every_grid(scene: tuple[Case, Roi]) -> None:
+    """A ramp stays the ramp it was, so a shift of the coarse grid by a part of a voxel would show."""
+    for spacing in ((4.0, 4.0, 6.0), (1.5, 3.0, 2.0)):
+        affine = Affine.from_parts(spacing, Rotation.from_euler("z", 20, degrees=True).as_matrix(), (-9.0, 5.0, 80.0))
+        z, y, x = np.indices((24, 40, 36), dtype=np.float32)
+        ramp = Volume(3 * x + 2 * y + z, affine)
+        case = replace(scene[0], ct=ramp, pet=ramp)
+        filling = make_fills(case, scene[1], "blur", 12)["CT"]
+        middle = Patch(0, 24, 15, 25, 14, 22)
+        found = filling.occlude(ramp.voxels[12], 12, middle)
+        assert np.allclose(found[15:25, 14:22], ramp.voxels[12][15:25, 14:22], atol=0.05)
+        blob = Blob(np.broadcast_to((y[0] > 15) & (y[0] < 25) & (x[0] > 14) & (x[0] < 22), ramp.shape))
+        assert np.allclose(filling.occlude(ramp.voxels[12], 12, blob), ramp.voxels[12], atol=0.05)
 
 
 def test_effects_are_averaged_inside_the_roi(scene: tuple[Case, Roi]) -> None:
