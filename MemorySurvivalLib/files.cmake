@@ -17,6 +17,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/commands/batch.py
   MemorySurvivalLib/commands/bundle.py
   MemorySurvivalLib/commands/cache.py
+  MemorySurvivalLib/commands/explain.py
   MemorySurvivalLib/commands/inspect.py
   MemorySurvivalLib/commands/measure.py
   MemorySurvivalLib/commands/options.py
@@ -31,21 +32,29 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/errors.py
   MemorySurvivalLib/estimating.py
   MemorySurvivalLib/explain/__init__.py
+  MemorySurvivalLib/explain/agreement.py
   MemorySurvivalLib/explain/case.py
+  MemorySurvivalLib/explain/coarse.py
   MemorySurvivalLib/explain/explanation.py
   MemorySurvivalLib/explain/files.py
   MemorySurvivalLib/explain/fills.py
   MemorySurvivalLib/explain/finished.py
+  MemorySurvivalLib/explain/gradient.py
   MemorySurvivalLib/explain/heatmap.py
   MemorySurvivalLib/explain/hotspots.py
   MemorySurvivalLib/explain/noise.py
   MemorySurvivalLib/explain/occlusion.py
+  MemorySurvivalLib/explain/outside.py
   MemorySurvivalLib/explain/plan.py
   MemorySurvivalLib/explain/sequential.py
   MemorySurvivalLib/explain/sites.py
   MemorySurvivalLib/explain/subject.py
   MemorySurvivalLib/explaining.py
   MemorySurvivalLib/files.py
+  MemorySurvivalLib/followup/__init__.py
+  MemorySurvivalLib/followup/comparison.py
+  MemorySurvivalLib/followup/prior_study.py
+  MemorySurvivalLib/followup/spine_registration.py
   MemorySurvivalLib/imaging/__init__.py
   MemorySurvivalLib/imaging/acquisition.py
   MemorySurvivalLib/imaging/alignment.py
@@ -93,6 +102,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/jobs/inspect.py
   MemorySurvivalLib/jobs/masks.py
   MemorySurvivalLib/jobs/mip.py
+  MemorySurvivalLib/jobs/prior.py
   MemorySurvivalLib/jobs/score.py
   MemorySurvivalLib/jobs/weights.py
   MemorySurvivalLib/jobs/worklist.py
@@ -241,10 +251,15 @@ set(MemorySurvival_RESOURCES
   Resources/Terminology/structures.json
   Resources/Terminology/totalsegmentator.json
   Resources/UI/Case.ui
+  Resources/UI/Covariates.ui
+  Resources/UI/Explain.ui
   Resources/UI/Install.ui
   Resources/UI/Masks.ui
   Resources/UI/MemorySurvival.ui
   Resources/UI/Model.ui
+  Resources/UI/Prior.ui
+  Resources/UI/Reading.ui
+  Resources/UI/Report.ui
   Resources/UI/Result.ui
   Resources/UI/ReviewList.ui
   Resources/UI/Score.ui

@@ -6,7 +6,19 @@ import slicer
 
 from MemorySurvivalPanels import locations
 
-PARTS = ("Case", "Covariates", "Reading", "Masks", "Model", "Score", "Result", "Explain", "Report", "ReviewList")
+PARTS = (
+    "Case",
+    "Covariates",
+    "Reading",
+    "Masks",
+    "Model",
+    "Score",
+    "Result",
+    "Explain",
+    "Report",
+    "ReviewList",
+    "Prior",
+)
 """Names of files in Resources/UI, from the top of the panel to its bottom."""
 
 

@@ -16,8 +16,9 @@ from MemorySurvivalPanels.parameters import ScoreParameters
 from MemorySurvivalPanels.part import Part
 from MemorySurvivalPanels.patient import PatientBanner
 from MemorySurvivalPanels.pet_values_panel import PetValuesPanel
-from MemorySurvivalPanels.report_panel import ReportPanel
+from MemorySurvivalPanels.prior_panel import PriorPanel
 from MemorySurvivalPanels.reading_panel import ReadingPanel
+from MemorySurvivalPanels.report_panel import ReportPanel
 from MemorySurvivalPanels.result_panel import ResultPanel
 from MemorySurvivalPanels.review_panel import ReviewPanel
 from MemorySurvivalPanels.run_panel import RunPanel
@@ -51,6 +52,7 @@ class PanelParts:
         self.explain = ExplainPanel(desk, self.score)
         self.report = ReportPanel(desk, self.result)
         self.review = ReviewPanel(desk)
+        self.prior = PriorPanel(desk)
         self.all: tuple[Part, ...] = (
             self.memory,
             self.watch,
@@ -66,6 +68,7 @@ class PanelParts:
             self.explain,
             self.report,
             self.review,
+            self.prior,
         )
         headings = [(part, part.find_heading(ui)) for part in self.all]
         self._headers = [(part, StepHeader(*heading)) for part, heading in headings if heading is not None]

@@ -136,6 +136,7 @@ class ScoreParameters:
     bundle - name of the model bundle.
     device, explain, allow_other_roi - as on the command line.
     alignment, measure - as on the command line.
+    prior_ct, prior_pet - an earlier study of the same patient.
     worklist, worklist_out - the review list and the folder of its results; worklist_case - which of its cases is open.
     reviewer - who finishes cases of the list.
     heatmap - the volume that the last explained run produced, or that the user chose again.
@@ -187,3 +188,5 @@ class ScoreParameters:
     covariate_values: str = ""
     covariate_values_of: str = ""
     heatmap: slicer.vtkMRMLScalarVolumeNode
+    prior_ct: slicer.vtkMRMLScalarVolumeNode
+    prior_pet: slicer.vtkMRMLScalarVolumeNode

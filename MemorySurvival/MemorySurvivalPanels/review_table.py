@@ -6,6 +6,8 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from MemorySurvivalPanels.localised import show_number
+
 FINISHED = ("reviewed",)
 _CASE, _STATE, _RISK, _REVIEWER, _NOTE = range(5)
 
@@ -76,7 +78,7 @@ class ReviewTable:
         texts = (
             f"▶ {case['case']}" if opened else str(case["case"]),
             describe_state(str(case["state"]), bool(case.get("problem"))),
-            qt.QLocale().toString(float(risk), "f", 3) if isinstance(risk, int | float) else "",
+            show_number(risk, 3, sign=True) if isinstance(risk, int | float) else "",
             str(case.get("reviewer") or ""),
             str(case.get("problem") or case.get("sentence") or ""),
         )

@@ -210,7 +210,7 @@ def test_results_of_the_open_case_are_kept(room: Any, tmp_path: Path) -> None:
     review({"log_risk": 0.5}, {"report": str(source / "report.html")})
     assert [each.name for each in (tmp_path / "out").iterdir() if each.name.startswith(".")] == []
     assert (tmp_path / "out" / "anna" / "report.html").read_text() == "two"
-    assert (texts(room, 1)[0], texts(room, 2)[0]) == ("◑ scored", "0.500")
+    assert (texts(room, 1)[0], texts(room, 2)[0]) == ("◑ scored", "+0.500")
     assert read_status(tmp_path / "out").of("anna").log_risk == 0.5
 
 
