@@ -186,7 +186,7 @@ class ExplainPanel(Part):
         """Stop the explanation; what was finished of it is kept for the next time."""
         if self._job is not None:
             self._ui.explainCancelButton.enabled = False
-            self._desk.worker().cancel_background()
+            self._desk.worker().cancel_job(self._job)
 
     def _progressed(self, progress: Progress) -> None:
         self._ui.explainProgressBar.maximum = max(progress.total, 0)
