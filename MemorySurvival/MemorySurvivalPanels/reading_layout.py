@@ -169,7 +169,7 @@ class ReadingLayout:
             ct.GetRASBounds(bounds)
             crosshair.SetCrosshairRAS(*((low + high) / 2 for low, high in zip(bounds[::2], bounds[1::2], strict=True)))
             self._crosshair_before = (crosshair.GetCrosshairMode(), crosshair.GetCrosshairBehavior())
-            crosshair.SetCrosshairMode(slicer.vtkMRMLCrosshairNode.ShowIntersection)
+            crosshair.SetCrosshairMode(slicer.vtkMRMLCrosshairNode.ShowBasic)
             crosshair.SetCrosshairBehavior(slicer.vtkMRMLCrosshairNode.OffsetJumpSlice)
 
     def _tell_views(self) -> None:

@@ -79,11 +79,7 @@ class ReadingPanel(Part, VTKObservationMixin):
         imported = slicer.mrmlScene.EndImportEvent
         if not self.hasObserver(slicer.mrmlScene, imported, self._take_up_layout):
             self.addObserver(slicer.mrmlScene, imported, self._take_up_layout)
-        crosshair = views.crosshair_node()
-        if crosshair is not None:
-            event = slicer.vtkMRMLCrosshairNode.CursorPositionModifiedEvent
-            if not self.hasObserver(crosshair, event, self._on_cursor):
-                self.addObserver(crosshair, event, self._on_cursor)
+        self._follow_cursor()
         if self._was_playing:
             self._ui.mipPlayButton.checked = True
 
@@ -146,9 +142,10 @@ class ReadingPanel(Part, VTKObservationMixin):
         if wanted and self._pair() is not None and slicer.app.layoutManager() is not None:
             self.layout.show(*self._pair())
             self._observe_layout()
+            self._follow_cursor()
             self._keep_overlay()
             self._on_lower_row()
-            qt.QTimer.singleShot(0, self._fit)
+            qt.QTimer.singleShot(0, self.fit)
         else:
             self._forget()
             self.layout.leave()
@@ -163,7 +160,7 @@ class ReadingPanel(Part, VTKObservationMixin):
                 views.show_overlay(foreground=heatmap, opacity=composite.GetForegroundOpacity())
                 return
 
-    def _fit(self) -> None:
+    def fit(self) -> None:
         """Once the views have their size."""
         if self.layout.shown:
             self.layout.fit()
@@ -295,6 +292,11 @@ class ReadingPanel(Part, VTKObservationMixin):
             control.enabled = shown
         turning = self.mip.node is not None
         ui.mipPlayButton.enabled = ui.mipSlider.enabled = turning
+
+    def _follow_cursor(self) -> None:
+        crosshair, event = views.crosshair_node(), slicer.vtkMRMLCrosshairNode.CursorPositionModifiedEvent
+        if crosshair is not None and not self.hasObserver(crosshair, event, self._on_cursor):
+            self.addObserver(crosshair, event, self._on_cursor)
 
     def _on_cursor(self, crosshair: Any, event: Any = None) -> None:
         if self.parameters is None:

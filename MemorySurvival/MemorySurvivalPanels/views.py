@@ -3,6 +3,9 @@
 from typing import Any
 
 import slicer
+import vtk
+
+_EDGE_SHARE = 0.12
 
 OWN_VIEW = "MemorySurvival.View"
 """A slice node's attribute that names what this module shows in it; views without it are the user's own."""
@@ -14,12 +17,19 @@ FUSED = "fused"
 
 
 def jump_views(ras: tuple[float, float, float]) -> None:
-    """Centre every slice view on a point (world RAS, mm) and put the crosshair there; the rotating MIP keeps still."""
+    """Take every slice view to a point (world RAS, mm) and put the crosshair there; the rotating MIP keeps still.
+
+    The user's own views are centred on it. Those of the reading layout, which show the whole body, are moved only where
+    the point would lie near their edge or beyond.
+    """
     crosshair = crosshair_node()
     if crosshair is not None:
         crosshair.SetCrosshairRAS(*ras)
     for node in slice_nodes():
-        if node.GetAttribute(OWN_VIEW) != MIP:
+        role = node.GetAttribute(OWN_VIEW)
+        if role and role != MIP:
+            node.JumpSliceByOffsetting(*ras)
+        if not role or (role != MIP and _is_near_edge(node, ras)):
             node.JumpSliceByCentering(*ras)
 
 
@@ -58,6 +68,14 @@ def slice_nodes() -> list[slicer.vtkMRMLSliceNode]:
 def crosshair_node() -> slicer.vtkMRMLCrosshairNode | None:
     """The scene's one crosshair, which also knows where the mouse is."""
     return slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+
+
+def _is_near_edge(node: slicer.vtkMRMLSliceNode, ras: tuple[float, float, float]) -> bool:
+    to_view = vtk.vtkMatrix4x4()
+    vtk.vtkMatrix4x4.Invert(node.GetXYToRAS(), to_view)
+    place = to_view.MultiplyPoint((*ras, 1.0))
+    shares = [place[axis] / max(node.GetDimensions()[axis], 1) for axis in (0, 1)]
+    return not all(_EDGE_SHARE < share < 1 - _EDGE_SHARE for share in shares)
 
 
 def _identifier(node: Any) -> str | None:

@@ -9,10 +9,13 @@ from slicer.i18n import tr as _
 SUV_RANGES = (5.0, 7.0, 10.0, 15.0)
 """Upper ends of the SUV scale; all begin at 0."""
 
-FUSED_OPACITY = 0.65
+FUSED_OPACITY = 0.5
 _COLOURS = 256
-_CLEAR_SHARE = 0.25
-"""In the fusion, colours below this share of the scale fade out, so that cold tissue shows the CT."""
+_CLEAR_SHARE = 0.08
+"""In the fusion, colours below this share of the scale are left out, so that air and the table show the CT alone.
+
+Slicer's slice views know a colour as seen or not seen; it could not fade.
+"""
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,11 @@ def grey() -> slicer.vtkMRMLColorTableNode:
 
 
 def hot_iron() -> slicer.vtkMRMLColorTableNode:
-    """DICOM's hot iron palette (PS3.6 B.1.1), fading out towards nothing."""
+    """DICOM's hot iron palette (PS3.6 B.1.1), with nothing where there is next to nothing."""
     step = np.arange(_COLOURS)
     ramps = [np.clip(step * 2, 0, 255), np.clip((step - 128) * 2, 0, 255), np.clip((step - 192) * 4, 0, 255)]
-    opacity = np.clip(step / (_CLEAR_SHARE * (_COLOURS - 1)), 0.0, 1.0)
-    return _table("MemorySurvivalHotIron", _("Hot iron (fading)"), np.stack(ramps, axis=1) / 255, opacity)
+    opacity = (step >= _CLEAR_SHARE * (_COLOURS - 1)).astype(float)
+    return _table("MemorySurvivalHotIron", _("Hot iron"), np.stack(ramps, axis=1) / 255, opacity)
 
 
 def _table(tag: str, name: str, colours: np.ndarray, opacity: np.ndarray) -> slicer.vtkMRMLColorTableNode:

@@ -186,9 +186,8 @@ def test_a_click_on_the_rotating_view_goes_to_the_hot_spot(panel: Any, frames: A
         click_mip(reading, np.zeros(3) + 40)
         click_mip(reading, HOT_RAS)
         assert np.abs(crosshair() - HOT_RAS).max() <= 3.0, (kind, number)  # the middle of the hottest voxel
-        at = slice_node("Upper", "ct").GetSliceToRAS()
-        assert at.GetElement(2, 3) == pytest.approx(crosshair()[2], abs=1e-6)
-        assert slice_node("Lower", "fused").GetSliceToRAS().GetElement(1, 3) == pytest.approx(crosshair()[1], abs=1e-6)
+        assert slice_node("Upper", "ct").GetSliceOffset() == pytest.approx(crosshair()[2], abs=1e-6)
+        assert slice_node("Lower", "fused").GetSliceOffset() == pytest.approx(crosshair()[1], abs=1e-6)
 
 
 def test_a_drag_or_a_click_with_shift_or_beside_is_no_click(panel: Any, frames: Any) -> None:
@@ -425,6 +424,29 @@ def test_the_layout_is_left_when_the_module_is_unloaded(panel: Any, frames: Any)
     assert hidden_volumes() == []
     assert not reading.mip.playing
     assert slicer.app.layoutManager().layoutLogic().GetLayoutNode().GetViewArrangement() != 5160
+
+
+def test_a_jump_centres_the_users_views_and_moves_the_others_only_at_need(panel: Any, frames: Any) -> None:
+    import slicer
+    from MemorySurvivalPanels.views import jump_views
+
+    ct, pet = add_ct(grid("plain")), add_pet(grid("plain"))
+    frames(pet)
+    reading = open_reading(panel, ct, pet)
+    coronal, mip = slice_node("Lower", "ct"), reading.layout.mip_widget.mrmlSliceNode()
+
+    def place(node: Any) -> np.ndarray:
+        return slicer.util.arrayFromVTKMatrix(node.GetXYToRAS())
+
+    before, still = place(coronal), place(mip)
+    jump_views((5.0, 7.0, -6.0))
+    assert np.allclose(place(coronal)[[0, 2]], before[[0, 2]])  # another plane, at the same place in the view
+    assert coronal.GetSliceOffset() == pytest.approx(7.0)
+    assert np.allclose(place(mip), still)
+    jump_views((5.0, 7.0, 400.0))
+    assert coronal.GetSliceToRAS().GetElement(2, 3) == pytest.approx(400.0)
+    user = slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed")
+    assert [user.GetSliceToRAS().GetElement(axis, 3) for axis in range(3)] == pytest.approx([5, 7, 400])
 
 
 def test_overlays_stay_off_the_pet(panel: Any, frames: Any) -> None:
