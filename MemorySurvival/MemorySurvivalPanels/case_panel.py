@@ -41,6 +41,10 @@ class CasePanel(Part, VTKObservationMixin):
         self._entered = True
         self.update()
 
+    def leave(self) -> None:
+        """Nobody looks: ask nothing."""
+        self._entered = False
+
     def close(self) -> None:
         """Let go of the segmentation."""
         self.removeObservers()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from MemorySurvivalLib.risk.covariate_fields import CovariateField
 
 _WRONG = "border: 1px solid #c0392b;"
-_WRONG_TEXT = "color: #c0392b; font-weight: 600;"
+_WRONG_TEXT = "font-weight: 600;"
 
 
 class CovariatesForm:
@@ -123,7 +123,7 @@ class CovariatesForm:
         if value is None or not value.text:
             return ""
         if problem:
-            return _("not {range}").format(range=field.range_text)
+            return _("⚠ not {range}").format(range=field.range_text)
         return {TYPED: _("typed"), DICOM: _("DICOM"), FILE: _("file")}.get(value.source, value.source)
 
     def _on_typed(self, name: str, text: str) -> None:

@@ -196,15 +196,18 @@ class CovariatesPanel(Part):
 
     def _on_table(self, *_ignored: Any) -> None:
         """Take one patient's row of the chosen table; what is typed stays."""
+        from MemorySurvivalLib.errors import InputError
         from MemorySurvivalLib.risk.covariate_fields import take_known
 
         node = self._ui.covariatesTableSelector.currentNode()
+        if node is None:
+            return
         try:
             texts, whose = read_table(node, list(self._patient_ids().values()))
-        except UserError as error:
+            found = take_known(covariate_fields(self.parameters.bundle), texts)
+        except (UserError, InputError) as error:
             self._say(str(error))
             return
-        found = take_known(covariate_fields(self.parameters.bundle), texts)
         levels = {field.name for field in covariate_fields(self.parameters.bundle) if field.levels}
         found = {name: text if name in levels else read_number(text) for name, text in found.items()}
         source = _('from the table "{name}"').format(name=node.GetName())

@@ -29,6 +29,7 @@ class ModelPanel(Part):
         self._ui = desk.ui
         self._updating = False
         self._entered = False
+        self._asked = False
         self._asked_file = ""
         self.choose: Callable[[Any, str, str], str] = choose_file
         replace_catalog([])
@@ -42,20 +43,29 @@ class ModelPanel(Part):
 
     def enter(self) -> None:
         """Ask the library once which bundles and devices there are, which also warms the worker up."""
-        if not self._entered:
-            self._entered = True
+        self._entered = True
+        self._ask()
+        self.update()
+
+    def leave(self) -> None:
+        """Nobody looks: ask nothing."""
+        self._entered = False
+
+    def _ask(self) -> None:
+        """Ask what is not known and was not asked."""
+        if not self._asked:
+            self._asked = True
             self.ask_for_bundles()
             listener = BackgroundAsk(self._take_devices)
             self._desk.worker().submit("devices", {}, listener, background=True)
-        self.update()
 
     def close(self) -> None:
         """Ask nothing any more."""
         self.time.stop()
 
     def scene_closed(self) -> None:
-        """The worker was ended with its questions; the next visit asks again."""
-        self._entered = False
+        """The worker was ended with its questions, so they are asked again."""
+        self._asked = False
         self.time.stop()
 
     def update(self) -> None:
@@ -79,6 +89,8 @@ class ModelPanel(Part):
         """Show and change `parameters` from now on."""
         if parameters is None:
             self.time.stop()
+        elif self._entered:
+            self._ask()
         super().bind(parameters)
 
     def find_heading(self, ui: Any) -> tuple[Any, Any] | None:

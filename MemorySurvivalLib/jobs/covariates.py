@@ -10,7 +10,7 @@ from MemorySurvivalLib.bundle.archive import read_archive
 from MemorySurvivalLib.bundle.registry import find_bundle
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.jobs.context import JobContext, JobOutput, convert
-from MemorySurvivalLib.risk.covariate_fields import CovariateField, hash_patient, take_known
+from MemorySurvivalLib.risk.covariate_fields import CovariateField, hash_patient, plain_name, take_known
 from MemorySurvivalLib.risk.covariate_sources import read_dicom_covariates
 from MemorySurvivalLib.risk.covariates import PATIENT_ID_COLUMNS, find_patient_id, read_covariates
 
@@ -34,8 +34,8 @@ def read(parameters: dict[str, Any], context: JobContext) -> JobOutput:
     if request.file is not None:
         values = read_covariates(request.file)
         known = take_known(fields, values)
-        asked = {field.name.lower() for field in fields}
-        unknown = [name for name in values if name.lower() not in asked and name.lower() not in PATIENT_ID_COLUMNS]
+        asked = {plain_name(field.name) for field in fields}
+        unknown = [name for name in values if plain_name(name) not in asked and name.lower() not in PATIENT_ID_COLUMNS]
         return JobOutput({"values": known, "unknown": unknown, "patient": hash_patient(find_patient_id(values) or "")})
     if request.dicom is None:
         raise InputError("The job needs a file or a DICOM image.")

@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from MemorySurvivalLib.errors import InputError
+
 MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "none", "null", "unknown", "missing"})
 """What counts as no value, in any case of letters."""
 
@@ -78,10 +80,16 @@ def find_level(field: CovariateField, text: str) -> str | None:
 def take_known(fields: Iterable[CovariateField], values: Mapping[str, str]) -> dict[str, str]:
     """Those of `values` that a form has fields for and that are not missing, under the fields' own names.
 
-    Names are compared without regard to case, blanks and hyphens; the unit is part of a name and is never guessed.
+    Names are compared as `plain_name` says; the unit is part of a name and is never guessed. Raises InputError where
+    two names are one and the same field.
     """
-    by_name = {_plain(name): text.strip() for name, text in values.items() if not is_missing(text)}
-    return {field.name: by_name[_plain(field.name)] for field in fields if _plain(field.name) in by_name}
+    by_name: dict[str, str] = {}
+    for name, text in values.items():
+        if is_missing(text):
+            continue
+        if by_name.setdefault(plain_name(name), text.strip()) != text.strip():
+            raise InputError(f"The covariate {name} is given twice, with different values; keep one of them.")
+    return {field.name: by_name[plain_name(field.name)] for field in fields if plain_name(field.name) in by_name}
 
 
 def hash_patient(identifier: str) -> str:
@@ -90,7 +98,8 @@ def hash_patient(identifier: str) -> str:
     return hashlib.sha256(plain.encode()).hexdigest() if plain else ""
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A column's name without regard to case, blanks and hyphens."""
     return name.strip().lower().replace(" ", "_").replace("-", "_")
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from MemorySurvivalLib.risk.covariate_fields import CovariateField, find_level, is_missing
+from MemorySurvivalLib.risk.covariate_fields import CovariateField, find_level, is_missing, plain_name
 from MemorySurvivalLib.risk.covariates import PATIENT_ID_COLUMNS, read_covariates
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ def gather_covariates(
     if file is None and not given:
         return None, ()
     values = read_covariates(file) if file is not None else {}
-    names = {_plain(name): name for name in values}
+    names = {plain_name(name): name for name in values}
     notes = []
     for name, one in given.items():
-        known = names.get(_plain(name), name)
+        known = names.get(plain_name(name), name)
         before = values.get(known, "")
         if not is_missing(before) and before != one.value.strip():
             now = "no value" if is_missing(one.value) else one.value
@@ -118,7 +118,3 @@ _READERS: Mapping[str, Callable[[Dataset, CovariateField], str | None]] = {
     "body height": _height,
     "size": _height,
 }
-
-
-def _plain(name: str) -> str:
-    return name.strip().lower().replace(" ", "_").replace("-", "_")

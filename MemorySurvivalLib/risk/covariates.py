@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.risk.covariate_fields import CovariateField, find_level, find_problem, is_missing
+from MemorySurvivalLib.risk.covariate_fields import CovariateField, find_level, find_problem, plain_name, take_known
 
 Covariates = Mapping[str, str]
 """One patient's values as written, by column name; blank means missing."""
@@ -163,15 +163,17 @@ def find_patient_id(values: Covariates) -> str | None:
 def encode_covariates(schema: CovariateSchema, values: Covariates) -> EncodedCovariates:
     """Turn one patient's values into the head's input vector.
 
-    Raises InputError for text where a number belongs, values outside the plausible range (the usual cause is another
-    unit), and unknown categories.
+    Names are matched without regard to case, blanks and hyphens. Raises InputError for text where a number belongs,
+    values outside the plausible range (the usual cause is another unit), unknown categories, and two different values
+    of one covariate.
     """
     vector: list[float] = []
     used: dict[str, str] = {}
     missing: list[str] = []
+    known = take_known(schema.fields, values)
     for number in schema.continuous:
-        text = values.get(number.name, "").strip()
-        if is_missing(text):
+        text = known.get(number.name, "")
+        if not text:
             missing.append(number.name)
             vector.append(0.0)
             continue
@@ -179,8 +181,8 @@ def encode_covariates(schema: CovariateSchema, values: Covariates) -> EncodedCov
         vector.append((number.scaled(float(text)) - number.mean) / number.sd)
         used[number.name] = text
     for category in schema.categorical:
-        text = values.get(category.name, "").strip()
-        if is_missing(text):
+        text = known.get(category.name, "")
+        if not text:
             missing.append(category.name)
             vector.extend(category.shares)
             continue
@@ -188,7 +190,8 @@ def encode_covariates(schema: CovariateSchema, values: Covariates) -> EncodedCov
         meant = find_level(category.field, text)
         vector.extend(float(level == meant) for level in category.levels)
         used[category.name] = text
-    ignored = tuple(name for name in values if name not in schema.names)
+    names = {plain_name(name) for name in schema.names}
+    ignored = tuple(name for name in values if plain_name(name) not in names)
     return EncodedCovariates(tuple(vector), used, tuple(missing), ignored)
 
 

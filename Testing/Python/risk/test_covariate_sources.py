@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.risk.covariate_fields import CovariateField, find_problem, is_missing, take_known
 from MemorySurvivalLib.risk.covariate_sources import GivenCovariate, gather_covariates, read_dicom_covariates
+from MemorySurvivalLib.risk.covariates import encode_covariates
 
 
 @pytest.fixture
@@ -119,3 +120,15 @@ def test_levels_are_checked_in_any_case() -> None:
     assert find_problem(field, "Female") is None
     assert "use one of male, female" in (find_problem(field, "F") or "")
     assert is_missing(" Unknown ")
+
+
+def test_a_head_takes_what_the_form_shows_in_any_spelling() -> None:
+    encoded = encode_covariates(SCHEMA, {"AGE years": "60", "Sex": "Male", "other": "1"})
+    assert encoded.used == {"age_years": "60", "sex": "Male"}
+    assert encoded.ignored == ("other",)
+
+
+def test_one_field_under_two_names_is_refused() -> None:
+    with pytest.raises(InputError, match="given twice"):
+        encode_covariates(SCHEMA, {"AGE years": "60", "age_years": "61"})
+    assert encode_covariates(SCHEMA, {"AGE years": "60", "age_years": ""}).used == {"age_years": "60"}
