@@ -153,7 +153,9 @@ def test_two_cases_in_one_scene_do_not_mix(scored: Any) -> None:
     assert (parameters.roi, parameters.covariates, parameters.segment_id) == (None, "", "")
     assert parameters.pet_sex is Sex.TAGS
     assert parameters.heatmap is None
+    assert not parameters.score_without_accepting  # said of the first case alone
     parameters.roi, parameters.covariates = second[2], "/second.csv"
+    parameters.score_without_accepting = True
     scored.finish(-0.5)
     assert shown(scored) == "-0.500"
     parameters.pet = first[1]

@@ -1,0 +1,61 @@
+"""The steps "Result" and "Report" brought into the states that are worth a picture; the worker may be any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+WaitCallback = Callable[[Callable[[], bool]], None]
+"""Lets the event loop run until something is so."""
+
+
+def score(widget: Any, wait: WaitCallback, *, measure: bool = True) -> None:
+    """Score the chosen case without waiting for an accepted mask, with measurements or without."""
+    widget._parameters.score_without_accepting = True
+    widget._parameters.measure = measure
+    widget.ui.scoreButton.click()
+    wait(lambda: not widget.parts.run_panel.running)
+
+
+def make_stale(widget: Any) -> None:
+    """Paint one voxel into the PET, as a person might by mistake."""
+    import slicer
+
+    pet = widget._parameters.pet
+    slicer.util.arrayFromVolume(pet)[0, 0, 0] += 1
+    slicer.util.arrayFromVolumeModified(pet)
+    widget.onParametersChanged()
+
+
+def undo_stale(widget: Any) -> None:
+    """Take that voxel back: the result counts again."""
+    import slicer
+
+    pet = widget._parameters.pet
+    slicer.util.arrayFromVolume(pet)[0, 0, 0] -= 1
+    slicer.util.arrayFromVolumeModified(pet)
+    widget.onParametersChanged()
+
+
+def save_and_reopen(widget: Any, path: Path) -> None:
+    """Save the scene as .mrb, close it, and open it again with the module in sight."""
+    from mrml_bundles import open_bundle, save_bundle
+
+    save_bundle(path)
+    open_bundle(path)
+    widget.initializeParameterNode()
+
+
+def photograph_result(widget: Any, wait: WaitCallback, photograph: Callable[[str], None], folder: Path) -> None:
+    """Pictures of a scored case, of the same with a changed PET, and of the scene opened again.
+
+    `photograph` takes the panel under a name; `folder` is for the saved scene.
+    """
+    score(widget, wait)
+    photograph("result")
+    make_stale(widget)
+    photograph("result-stale")
+    undo_stale(widget)
+    save_and_reopen(widget, folder / "case.mrb")
+    photograph("result-reopened")
