@@ -11,7 +11,7 @@ from MemorySurvivalPanels import busy
 from MemorySurvivalPanels.dicom_source import database
 from MemorySurvivalPanels.errors import UserError
 
-CASE = "MemorySurvival.Case"
+CASE = "MemorySurvival.ReviewCase"
 """A node's attribute: the case of the review list that the node was opened for. Nodes without it are never closed."""
 
 _IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
@@ -54,11 +54,11 @@ def case_nodes(case: str) -> list[Any]:
 
 
 def _made_of(nodes: list[Any]) -> list[Any]:
-    """The nodes of data that refer to one of `nodes` and carry an attribute of this module, such as a result."""
+    """The nodes that refer to one of `nodes` and carry an attribute of this module: results, choices, comparisons."""
     identifiers = {node.GetID() for node in nodes}
     return [
         other
-        for other in slicer.util.getNodesByClass("vtkMRMLStorableNode")
+        for other in slicer.util.getNodesByClass("vtkMRMLNode")
         if other not in nodes
         and any(name.startswith("MemorySurvival.") for name in other.GetAttributeNames())
         and not identifiers.isdisjoint(_referred(other))
@@ -73,6 +73,11 @@ def _referred(node: Any) -> set[str]:
         for role in roles
         for index in range(node.GetNumberOfNodeReferences(role))
     }
+
+
+def case_of(node: Any) -> str:
+    """The case that a node was opened for; empty for the user's own."""
+    return (node.GetAttribute(CASE) or "") if node is not None else ""
 
 
 def mark_node(node: Any, case: str) -> None:

@@ -52,6 +52,7 @@ class PanelParts:
         self.explain = ExplainPanel(desk, self.score)
         self.report = ReportPanel(desk, self.result)
         self.review = ReviewPanel(desk)
+        self.score.watch(self.review.case_scored)
         self.prior = PriorPanel(desk)
         self.all: tuple[Part, ...] = (
             self.memory,

@@ -9,7 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from MemorySurvivalPanels.case_opening import close_case, mark_node, open_images
+from MemorySurvivalPanels.case_opening import case_of, close_case, mark_node, open_images
 from MemorySurvivalPanels.desk import Desk
 from MemorySurvivalPanels.dicom_selection import selected_series, write_worklist
 from MemorySurvivalPanels.errors import UserError
@@ -188,10 +188,11 @@ class ReviewPanel(Part, VTKObservationMixin):
         earlier = self.current
         self._adopt(earlier)
         self._forget_mask()
-        parameters.ct, parameters.pet, parameters.roi = ct, pet, None
-        parameters.segment_id = ""
-        parameters.covariates = files.get("covariates", "")
-        parameters.worklist_case = name
+        with slicer.util.NodeModify(parameters.parameterNode):  # at once: no case has one CT and another PET
+            parameters.ct, parameters.pet, parameters.roi = ct, pet, None
+            parameters.segment_id = ""
+            parameters.covariates = files.get("covariates", "")
+            parameters.worklist_case = name
         if earlier and earlier != name:
             close_case(earlier)
         slicer.util.setSliceViewerLayers(background=ct, foreground=pet, foregroundOpacity=0.3, fit=True)
@@ -242,9 +243,9 @@ class ReviewPanel(Part, VTKObservationMixin):
 
     # What a person made of a case
 
-    def case_scored(self, result: Mapping[str, Any], files: Mapping[str, str | None]) -> None:
-        """A case was scored: where it is the open one of the list, keep its results and its state."""
-        case, report = self.table.find(self.current), files.get("report")
+    def case_scored(self, ct: Any, result: Mapping[str, Any], files: Mapping[str, str | None]) -> None:
+        """A CT was scored: where it is one of the list, keep the results and the state of its case."""
+        case, report = self.table.find(case_of(ct)), files.get("report")
         if case is None or not report:
             return
         try:

@@ -56,6 +56,10 @@ class Scored:
         return all(node is not None and node.GetScene() is not None for node in (self.ct, self.pet))
 
 
+ScoredCallback = Callable[[Any, Mapping[str, Any], Mapping[str, str | None]], None]
+"""Is told the CT that was scored, the result, and its files, which are gone afterwards."""
+
+
 class ScoreRun(Part):
     """The step "Score", and the listener of its job. `ask_identity` is asked when images may not belong together."""
 
@@ -72,8 +76,13 @@ class ScoreRun(Part):
         self._problem = ""
         self.scored: Scored | None = None
         self.ask_identity: Callable[[Sequence[str]], bool] = ask_about_identity
+        self._watchers: list[ScoredCallback] = []
         desk.ui.scoreButton.clicked.connect(self._on_score)
         desk.ui.cancelButton.clicked.connect(self.cancel)
+
+    def watch(self, callback: ScoredCallback) -> None:
+        """Call back whenever a result is there."""
+        self._watchers.append(callback)
 
     def update(self) -> None:
         """Say what is missing."""
@@ -170,6 +179,8 @@ class ScoreRun(Part):
             self._end(str(error), problem=True)
             return
         sentence = self._load_heatmap(case, files.get("heatmap"))
+        for tell in self._watchers:
+            tell(scored.ct, told, files)
         self._remove_job()  # the scene has it all
         if not scored.there:
             self._result_panel.show_without_images(case)

@@ -204,10 +204,13 @@ def test_results_of_the_open_case_are_kept(room: Any, tmp_path: Path) -> None:
     source.mkdir(parents=True)
     (source / "report.html").write_text("one")
     review: Callable[..., None] = room.widget.parts.review.case_scored
-    review({"log_risk": 0.25}, {"report": str(source / "report.html")})
+    ct = room.widget._parameters.ct
+    review(None, {"log_risk": 9.0}, {"report": str(source / "report.html")})
+    assert not (tmp_path / "out" / "anna").exists()  # somebody else's image
+    review(ct, {"log_risk": 0.25}, {"report": str(source / "report.html")})
     assert (tmp_path / "out" / "anna" / "report.html").read_text() == "one"
     (source / "report.html").write_text("two")
-    review({"log_risk": 0.5}, {"report": str(source / "report.html")})
+    review(ct, {"log_risk": 0.5}, {"report": str(source / "report.html")})
     assert [each.name for each in (tmp_path / "out").iterdir() if each.name.startswith(".")] == []
     assert (tmp_path / "out" / "anna" / "report.html").read_text() == "two"
     assert (texts(room, 1)[0], texts(room, 2)[0]) == ("◑ scored", "+0.500")
