@@ -434,6 +434,24 @@ def test_nothing_of_it_minds_that_nodes_and_scenes_go(masks: Any) -> None:
     assert masks.widget.parts.masks.editor.widget.segmentationNode() is region
 
 
+def test_unloading_the_module_leaves_nothing_behind(masks: Any) -> None:
+    import slicer
+    from slicer_host.segment_editor import holds
+
+    masks.representation.select()
+    masks.ui.correctSection.collapsed = False
+    masks.ui.showBoxesCheck.click()
+    answered(masks)
+    editor = masks.widget.parts.masks.editor.widget
+    editor.setActiveEffectByName("Erase")
+    roi, checker = masks.widget._parameters.roi, masks.widget.parts.masks.checker
+    masks.widget.cleanup()  # what a reload of the module does first
+    assert holds(editor) == (False, False)
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLModelNode") == 0
+    roi.GetSegmentation().AddEmptySegment("later", "later")
+    assert not checker._timer.isActive()
+
+
 def test_the_segmentation_goes_while_it_is_checked(masks: Any) -> None:
     import slicer
 

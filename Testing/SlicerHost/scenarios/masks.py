@@ -62,7 +62,10 @@ def photograph_masks(
     widget.ui.showBoxesCheck.checked = True
     widget.ui.acceptButton.click()
     photograph("masks-accepted")
-    point = paint(widget, stray=True)
+    x, y, z = paint(widget, stray=True)
     wait(lambda: bool(widget.ui.maskPromptLabel.text))
     photograph("masks-corrected")
-    views(point, "masks-corrected")
+    # The views go to the middle of the nearest slice that has a box.
+    answer = widget.parts.masks.checker.answer
+    heights = [sum(corner[2] for corner in box["corners_lps_mm"]) / 8 for box in answer.placed]
+    views((x, y, min(heights, key=lambda height: abs(height - z))), "masks-corrected")
