@@ -70,9 +70,6 @@ class MipView:
         height, width = frames.picture(0).shape
         rows, columns = max(_WHITE_ROWS * width, height), _WHITE_COLUMNS * width
         slicer.util.updateVolumeFromArray(self._node, np.zeros((1, rows, columns), np.float32))
-        composite = widget.sliceLogic().GetSliceCompositeNode()
-        composite.SetBackgroundVolumeID(self._node.GetID())
-        composite.SetForegroundVolumeID(None)
         self._observe_mouse()
         self.fit()
         self.turn_to(0)
@@ -109,6 +106,7 @@ class MipView:
             self.pause()
             return
         self._number = number % self._frames.count
+        self._lay_layers()
         picture = self._frames.picture(self._number)
         right, up, towards = self._frames.axes(self._number)
         voxels = slicer.util.arrayFromVolume(self.node)
@@ -145,6 +143,15 @@ class MipView:
         scale = self._frames.spacing_mm * max(columns / max(width, 1), rows / max(height, 1))
         node.SetFieldOfView(scale * width, scale * height, node.GetFieldOfView()[2])
         node.SetXYZOrigin(0.0, 0.0, 0.0)
+
+    def _lay_layers(self) -> None:
+        """Show this volume alone; other parts of Slicer lay volumes into all views at once."""
+        composite = self._widget.sliceLogic().GetSliceCompositeNode()
+        if composite.GetBackgroundVolumeID() != self._node.GetID():
+            composite.SetBackgroundVolumeID(self._node.GetID())
+        for layer in ("Foreground", "Label"):
+            if getattr(composite, f"Get{layer}VolumeID")() is not None:
+                getattr(composite, f"Set{layer}VolumeID")(None)
 
     def _tick(self) -> None:
         if self.node is None or not self._widget.visible:

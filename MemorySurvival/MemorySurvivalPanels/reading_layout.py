@@ -98,6 +98,8 @@ class ReadingLayout:
         """Take over what changed of the volumes."""
         for copy in self._copies.values():
             copy.follow()
+        if self._copies:
+            self._lay_layers()  # other parts of Slicer lay volumes into all views at once
 
     def fit(self) -> None:
         """Let the whole CT be seen in every view."""
@@ -190,14 +192,27 @@ class ReadingLayout:
             views.PET: ShownCopy(pet, views.PET, inverted_grey()),
             views.FUSED: ShownCopy(pet, views.FUSED, hot_iron()),
         }
+        self._lay_layers()
+
+    def _lay_layers(self) -> None:
+        """Lay CT, PET and fusion into their views, where something else is; an overlay on the CT stays."""
         under = {views.CT: views.CT, views.PET: views.PET, views.FUSED: views.CT}
         for row in (UPPER, LOWER):
             for role, below in under.items():
                 composite = _widget(row, role).sliceLogic().GetSliceCompositeNode()
-                composite.SetBackgroundVolumeID(self._copies[below].node.GetID())
-                over = self._copies[views.FUSED].node.GetID() if role == views.FUSED else None
-                composite.SetForegroundVolumeID(over)
-                composite.SetForegroundOpacity(FUSED_OPACITY if over is not None else 0.0)
+                _lay(composite, "Background", self._copies[below].node.GetID())
+                if role == views.FUSED and _lay(composite, "Foreground", self._copies[role].node.GetID()):
+                    composite.SetForegroundOpacity(FUSED_OPACITY)
+                elif role == views.PET:
+                    _lay(composite, "Foreground", None)
+
+
+def _lay(composite: slicer.vtkMRMLSliceCompositeNode, layer: str, identifier: str | None) -> bool:
+    """Show a volume in a layer; whether another was there."""
+    if getattr(composite, f"Get{layer}VolumeID")() == identifier:
+        return False
+    getattr(composite, f"Set{layer}VolumeID")(identifier)
+    return True
 
 
 def _is_current() -> bool:

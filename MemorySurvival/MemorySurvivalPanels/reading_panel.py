@@ -11,17 +11,14 @@ from slicer.util import VTKObservationMixin
 from MemorySurvivalPanels import views
 from MemorySurvivalPanels.cursor_readout import Readout, find_hottest, read_out
 from MemorySurvivalPanels.desk import Desk
-from MemorySurvivalPanels.dicom_source import pet_file
 from MemorySurvivalPanels.errors import UserError
 from MemorySurvivalPanels.mip_frames import MipFrames
 from MemorySurvivalPanels.mip_job import MipJob
 from MemorySurvivalPanels.mip_view import MipView
-from MemorySurvivalPanels.parameters import ScoreParameters
 from MemorySurvivalPanels.part import Part
-from MemorySurvivalPanels.pet_values import supplied_values
+from MemorySurvivalPanels.pet_scale import describe_content, look_scale, stated_scale
 from MemorySurvivalPanels.reading_layout import CORONAL, SAGITTAL, ReadingLayout
 from MemorySurvivalPanels.step import Step, StepState
-from MemorySurvivalPanels.volumes import ijk_to_world
 from MemorySurvivalPanels.window_presets import SUV_RANGES, ct_windows, inverted_grey
 
 _SUV_KEYS = ("F5", "F6", "F7", "F8")
@@ -35,7 +32,7 @@ class ReadingPanel(Part, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self._desk, self._ui = desk, desk.ui
         self.layout = ReadingLayout()
-        self.mip = MipView(self._on_picked, self._show_turn)
+        self.mip = MipView(self.go_to_hottest, self._show_turn)
         self._job: MipJob | None = None
         self._made_of: tuple[Any, ...] | None = None
         self._suv_per_unit: float | None = None
@@ -203,7 +200,7 @@ class ReadingPanel(Part, VTKObservationMixin):
             self._made_of, self._sentence = None, _("Choose CT and PET first.")
             return
         self.layout.show(*pair)
-        made_of = _describe_content(self.parameters)
+        made_of = describe_content(self.parameters)
         if made_of == self._made_of:
             return
         first, self._made_of = self._made_of is None, made_of
@@ -243,8 +240,8 @@ class ReadingPanel(Part, VTKObservationMixin):
         self._sentence = sentence or _("The rotating view was not made; open the reading layout again.")
         self._desk.changed()
 
-    def _on_picked(self, ras: tuple[float, float, float]) -> None:
-        """The user clicked on the rotating view: go to the hottest voxel there."""
+    def go_to_hottest(self, ras: tuple[float, float, float]) -> None:
+        """Take the views to the highest PET voxel around a point, as after a click on the rotating view."""
         self._ui.mipPlayButton.checked = False
         pet = self.parameters.pet if self.parameters is not None else None
         if pet is not None and self.mip.frames is not None:
@@ -256,7 +253,7 @@ class ReadingPanel(Part, VTKObservationMixin):
         self.layout.show_ct(ct_windows()[max(self._ui.ctWindowCombo.currentIndex, 0)])
         scale = self._suv_per_unit
         if scale is None:
-            scale = _look_scale(self.parameters)
+            scale = look_scale(self.parameters)
         self.layout.show_suv(upper, scale)
         self.mip.show_range(0.0, upper / scale)
 
@@ -316,7 +313,7 @@ class ReadingPanel(Part, VTKObservationMixin):
                 pet=parameters.pet,
                 region=parameters.roi,
                 effect=parameters.heatmap,
-                suv_per_unit=self._suv_per_unit if self._suv_per_unit is not None else _stated_scale(parameters),
+                suv_per_unit=self._suv_per_unit if self._suv_per_unit is not None else stated_scale(parameters),
             )
         )
 
@@ -368,35 +365,3 @@ class ReadingPanel(Part, VTKObservationMixin):
 def _next_choice(combo: Any) -> None:
     if combo.enabled:
         combo.currentIndex = (combo.currentIndex + 1) % combo.count
-
-
-def _describe_content(parameters: ScoreParameters) -> tuple[Any, ...]:
-    """What the rotating view is made of: another PET, other voxels, or another place make another one."""
-    pet = parameters.pet
-    try:
-        place = ijk_to_world(pet, "PET").round(6).tobytes()
-    except UserError as error:
-        place = str(error).encode()
-    try:
-        supplied = repr(supplied_values(parameters))
-    except UserError as error:
-        supplied = str(error)
-    return pet.GetID(), pet.GetImageData().GetMTime(), place, _stated_scale(parameters), supplied
-
-
-def _stated_scale(parameters: ScoreParameters) -> float | None:
-    """What the PET's unit is in SUV as far as the panel itself knows: 1 for a PET that counts as SUV, else None."""
-    if parameters.pet is None:
-        return None
-    try:
-        return 1.0 if pet_file(parameters.pet) is None else None
-    except UserError:
-        return None
-
-
-def _look_scale(parameters: ScoreParameters | None) -> float:
-    """A scale for looking only, until the worker has told the unit: the highest value is shown as SUV 20."""
-    if parameters is None or parameters.pet is None or parameters.pet.GetImageData() is None:
-        return 1.0
-    highest = parameters.pet.GetImageData().GetScalarRange()[1]
-    return _stated_scale(parameters) or (20.0 / highest if highest > 0 else 1.0)

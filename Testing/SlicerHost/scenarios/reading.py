@@ -16,7 +16,7 @@ def photograph_reading(widget: Any, lesion_ras: tuple[float, float, float], save
     Leaves the layout on. The rotating view comes from the worker in the background.
     """
     import slicer
-    from MemorySurvivalPanels.views import crosshair_node, jump_views
+    from MemorySurvivalPanels.views import crosshair_node
     from slicer_host.layout_picture import settle_views
 
     reading = widget.parts.reading
@@ -32,7 +32,7 @@ def photograph_reading(widget: Any, lesion_ras: tuple[float, float, float], save
     reading.fit()
     save("reading")
     point = reading.mip.find_point(lesion_ras)
-    jump_views(point if point is not None else lesion_ras)
+    reading.go_to_hottest(point if point is not None else lesion_ras)
     crosshair_node().SetCursorPositionRAS(crosshair_node().GetCrosshairRAS())
     save("reading-lesion")
     widget.ui.lowerRowCombo.currentIndex = 1
