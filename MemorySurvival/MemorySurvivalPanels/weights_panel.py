@@ -11,8 +11,9 @@ from MemorySurvivalPanels.bundle_catalog import find_bundle, missing_weights
 from MemorySurvivalPanels.desk import Desk
 from MemorySurvivalPanels.device_list import describe_bytes
 from MemorySurvivalPanels.panel_job import PanelJob
-from MemorySurvivalPanels.worker_protocol import Failure
+from MemorySurvivalPanels.worker_protocol import Failure, Progress
 
+_MEGABYTE = 1_000_000
 _WEIGHTS_FILTER = "*.pt *.pth *.safetensors"
 
 
@@ -123,10 +124,26 @@ class FetchJob(PanelJob):
         self._done()
         return _("The weights {name} are ready.").format(name=self._need["name"])
 
+    def start(self) -> None:
+        """Hand the job to the worker; the first answer of a network may take a while."""
+        super().start()
+        if self.desk.run_panel.running:
+            self.desk.run_panel.show_progress(Progress(_("Connecting"), 0, 0, None))
+
+    def job_progressed(self, progress: Progress) -> None:
+        """Bytes are shown as megabytes."""
+        if progress.stage.startswith("download"):
+            title = _("Fetching {name}, MB").format(name=self._need["name"])
+            megabytes = (progress.done // _MEGABYTE, max(progress.total // _MEGABYTE, 1))
+            progress = Progress(title, *megabytes, progress.eta_s)
+        super().job_progressed(progress)
+
     def job_failed(self, failure: Failure) -> None:
-        """Name the way without a network."""
-        hint = _("Without a network: get the file on another computer and take it with Import a file.")
-        super().job_failed(Failure(f"{failure.sentence} {hint}", failure.kind, failure.details, failure.log))
+        """Name the way without a network in the place of the command line's options."""
+        hint = _("Check the network, or get the file on another computer and take it with Import a file.")
+        said, _semicolon, advice = failure.sentence.rpartition(";")
+        sentence = f"{said}." if "memory-survival" in advice and said else failure.sentence
+        super().job_failed(Failure(f"{sentence} {hint}", failure.kind, failure.details, failure.log))
 
 
 class ImportJob(FetchJob):

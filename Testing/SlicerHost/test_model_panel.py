@@ -132,13 +132,21 @@ def test_missing_weights_are_fetched_after_consent(model: Any) -> None:
 
 
 def test_a_failed_fetch_names_the_way_without_a_network(model: Any) -> None:
-    from MemorySurvivalPanels.worker_protocol import Failure
+    from MemorySurvivalPanels.worker_protocol import Failure, Progress
 
     model.widget.parts.model.take_bundles([bundle(weights=NEEDED)])
     model.widget.parts.model.weights.ask_licence = lambda need, fetch: True
     model.ui.weightsFetchButton.click()
-    asked(model, "weights_fetch")[1].job_failed(Failure("The address cannot be reached."))
-    assert model.ui.messageLabel.text.startswith("The address cannot be reached. Without a network:")
+    assert model.ui.stageLabel.text == "Connecting"
+    listener = asked(model, "weights_fetch")[1]
+    listener.job_progressed(Progress("download MedSAM2_latest", 12_000_000, 156_040_129, 30.0))
+    assert model.ui.stageLabel.text == "Fetching MedSAM2_latest, MB (12 / 156), about 30 s left"
+    told = "It could not be fetched (no network; 0 bytes kept); use --url or `memory-survival weights import FILE`."
+    listener.job_failed(Failure(told))
+    assert model.ui.messageLabel.text == (
+        "It could not be fetched (no network; 0 bytes kept). "
+        "Check the network, or get the file on another computer and take it with Import a file."
+    )
     model.ui.weightsFetchButton.click()
     asked(model, "weights_fetch")[1].job_cancelled()
     assert model.ui.messageLabel.text == "Cancelled."
