@@ -14,7 +14,7 @@ from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.roi.roi import Roi
 
-__all__ = ["MEANING", "UNIT", "Heatmap", "Hotspot", "spread_effects"]
+__all__ = ["MEANING", "UNIT", "Heatmap", "Hotspot", "correlate_maps", "spread_effects"]
 
 UNIT = "change of log-risk"
 MEANING = "positive (red): this tissue raised the risk; negative (blue): it lowered it"
@@ -62,3 +62,15 @@ def spread_effects(roi: Roi, patches: Sequence[Patch], effects: npt.NDArray[np.f
     np.divide(total, count, out=total, where=count > 0)
     total[~inside] = 0
     return Volume(total, crop.affine, {"unit": UNIT, "meaning": MEANING}), covered
+
+
+def correlate_maps(one: Volume, other: Volume, roi: Roi) -> float:
+    """How alike two maps of one case are: Pearson's correlation over the region's voxels.
+
+    Both are cropped to the ROI's box, as `spread_effects` makes them. 0 where a map is the same everywhere.
+    """
+    inside = roi.mask.cropped(*roi.bounds_zyx).voxels
+    a, b = (np.asarray(volume.voxels[inside], dtype=np.float64) for volume in (one, other))
+    if a.std() == 0 or b.std() == 0:
+        return 0.0
+    return float(np.corrcoef(a, b)[0, 1])

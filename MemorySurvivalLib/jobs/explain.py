@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from MemorySurvivalLib.explaining import MAPS, estimate_explanation, explain_to_
 from MemorySurvivalLib.jobs.context import JobContext, JobOutput, convert, name_files
 from MemorySurvivalLib.jobs.score import choose_shown
 from MemorySurvivalLib.preparing import ScoreRequest
+from MemorySurvivalLib.recent import fingerprint
 
 
 def explain(parameters: dict[str, Any], context: JobContext) -> JobOutput:
@@ -38,5 +40,22 @@ def _read(parameters: Mapping[str, Any], context: JobContext) -> tuple[ScoreRequ
     if not isinstance(asked, Mapping):
         raise InputError("The job's parameters are not valid: explanation must be an object.")
     choice = convert(asked, ExplainChoice)
-    chosen, notes = choose_shown(rest, context.progress)
+    chosen, notes = _choose(rest, context)
     return convert({**chosen, "notes": notes}, ScoreRequest), choice
+
+
+def _choose(parameters: Mapping[str, Any], context: JobContext) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """As for a score; the comparison of DICOM with what is shown of it is not repeated for the same files."""
+    shown = parameters.get("shown")
+    if not isinstance(shown, Mapping):
+        return choose_shown(parameters, context.progress)
+    paths = [Path(str(path)) for path in (parameters.get("ct"), parameters.get("pet"), *shown.values()) if path]
+    key = fingerprint([parameters.get("confirm_identity"), parameters.get("supplied"), shown, paths], paths)
+    known: tuple[Mapping[str, Any], tuple[str, ...]] | None = context.warm.recent.find("shown", key)
+    if known is None:
+        chosen, notes = choose_shown(parameters, context.progress)
+        kept = {name: chosen[name] for name in ("ct", "pet", "supplied") if name in chosen}
+        known = kept, notes
+        context.warm.recent.keep("shown", key, known)
+    rest = {name: value for name, value in parameters.items() if name != "shown"}
+    return {**rest, **known[0]}, known[1]
