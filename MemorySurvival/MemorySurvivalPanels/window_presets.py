@@ -11,7 +11,7 @@ SUV_RANGES = (5.0, 7.0, 10.0, 15.0)
 
 FUSED_OPACITY = 0.5
 _COLOURS = 256
-_CLEAR_SHARE = 0.08
+_CLEAR_SHARE = 0.03
 """In the fusion, colours below this share of the scale are left out, so that air and the table show the CT alone.
 
 Slicer's slice views know a colour as seen or not seen; it could not fade.
