@@ -66,7 +66,7 @@ class PanelJob:
     def job_failed(self, failure: Failure) -> None:
         """The worker said why, or died."""
         self._clean()
-        self.desk.run_panel.show_idle(self.named(failure.sentence), problem=True)
+        self.desk.run_panel.show_idle(self.named(failure.sentence), problem=True, log=failure.log)
         self.stop(failure)
 
     def job_cancelled(self) -> None:

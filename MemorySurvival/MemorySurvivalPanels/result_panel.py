@@ -16,7 +16,15 @@ from MemorySurvivalPanels.measurement_panel import MeasurementPanel, measurement
 from MemorySurvivalPanels.part import Part
 from MemorySurvivalPanels.result_card import describe_heatmap, describe_position, draw_card, heatmap_limit
 from MemorySurvivalPanels.result_warnings import list_flags, list_warnings, show_flags, without_warnings
-from MemorySurvivalPanels.scored_cases import HEATMAP, LESIONS, ScoredCase, find_results, read_result, restore_files
+from MemorySurvivalPanels.scored_cases import (
+    HEATMAP,
+    LESIONS,
+    RESULT,
+    ScoredCase,
+    find_results,
+    read_result,
+    restore_files,
+)
 from MemorySurvivalPanels.scored_inputs import read_inputs
 from MemorySurvivalPanels.step import Step, StepState
 
@@ -104,11 +112,14 @@ class ResultPanel(Part):
         lost = None if self._without_images is None else self._without_images[1]
         key: tuple[Any, ...] = () if lost is None else (lost.node.GetID(),)
         if node is not None:
-            key = (node.GetID(), node.GetMTime(), *(each.GetID() for each in nodes))
+            told = hash((node.GetText(), node.GetAttribute(RESULT)))
+            key = (node.GetID(), told, *(each.GetID() for each in nodes))
         if key != self._shown or (self.case is None and not self._problem and key):
             self._shown = key
             self._take(node, lost, nodes)
         self._judge()
+        if self.case is not None and self.case.of(HEATMAP) is None and not self._changes:
+            self.case.attach(HEATMAP, self.parameters.heatmap)  # made later, by an explanation of its own
 
     def find_heading(self, ui: Any) -> tuple[Any, Any] | None:
         """The section "Result"."""
@@ -189,10 +200,8 @@ class ResultPanel(Part):
         comparable = self.case is not None and self._without_images is None and self.parameters is not None
         self._changes = self.case.inputs.changes(read_inputs(self.parameters)) if comparable else []
         self._ui.staleLabel.visible = bool(self._changes)
-        if self._changes:
-            self._ui.staleLabel.text = _("This result is of an earlier choice: {changes}").format(
-                changes=" ".join(self._changes)
-            )
+        said = _("This result is of an earlier choice: {changes}").format(changes=" ".join(self._changes))
+        self._ui.staleLabel.text = said if self._changes else ""
 
     def _fill_combo(self, nodes: list[Any], chosen: Any) -> None:
         combo = self._ui.resultCombo
@@ -217,7 +226,6 @@ class ResultPanel(Part):
             self._desk.run_panel.show_problem(str(error))
         else:
             self.case.attach(LESIONS, node)
-            self._shown = (self.case.node.GetID(), self.case.node.GetMTime(), *self._shown[2:])  # nothing new to show
 
     def _row(self, name: str, text: str | None) -> None:
         caption, value = getattr(self._ui, f"{name}Caption"), getattr(self._ui, f"{name}Value")

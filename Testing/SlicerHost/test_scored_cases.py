@@ -125,6 +125,26 @@ def test_a_saved_scene_brings_everything_back(scored: Any, tmp_path: Path) -> No
     assert (place / "lesions.nrrd").read_bytes() == (tmp_path / "run" / "lesions.nrrd").read_bytes()
 
 
+def test_a_scene_opened_while_the_module_is_in_sight_shows_its_result(scored: Any, tmp_path: Path) -> None:
+    from mrml_bundles import open_bundle, save_bundle
+    from scenes import add_small_case
+
+    scored.representation.select()
+    scored.finish(-1.25)
+    save_bundle(tmp_path / "scene.mrb")
+    parameters = scored.widget._parameters
+    parameters.ct, parameters.pet, _roi = add_small_case()  # another case is looked at when the scene is opened
+    parameters.covariates = "/of the other case.csv"
+    open_bundle(tmp_path / "scene.mrb")
+    parameters = scored.widget._parameters
+    assert parameters.ct.GetName() == "CT of the case"
+    assert parameters.roi.GetName() == "Regions"
+    assert parameters.segment_id == "spine"
+    assert parameters.covariates == ""
+    assert shown(scored) == "-1.250"
+    assert not scored.ui.staleLabel.isVisible()
+
+
 def test_a_change_of_voxels_is_seen_after_a_reload(scored: Any, tmp_path: Path) -> None:
     import slicer
     from mrml_bundles import open_bundle, save_bundle

@@ -18,24 +18,16 @@ def score(widget: Any, wait: WaitCallback, *, measure: bool = True) -> None:
     wait(lambda: not widget.parts.run_panel.running)
 
 
-def make_stale(widget: Any) -> None:
-    """Paint one voxel into the PET, as a person might by mistake."""
+def change_pet(widget: Any, suv: float) -> float:
+    """Set the PET's first voxel, as a person who paints by mistake, or takes it back; what it was before."""
     import slicer
 
     pet = widget._parameters.pet
-    slicer.util.arrayFromVolume(pet)[0, 0, 0] += 1
+    voxels = slicer.util.arrayFromVolume(pet)
+    before, voxels[0, 0, 0] = float(voxels[0, 0, 0]), suv
     slicer.util.arrayFromVolumeModified(pet)
     widget.onParametersChanged()
-
-
-def undo_stale(widget: Any) -> None:
-    """Take that voxel back: the result counts again."""
-    import slicer
-
-    pet = widget._parameters.pet
-    slicer.util.arrayFromVolume(pet)[0, 0, 0] -= 1
-    slicer.util.arrayFromVolumeModified(pet)
-    widget.onParametersChanged()
+    return before
 
 
 def save_and_reopen(widget: Any, path: Path) -> None:
@@ -54,8 +46,8 @@ def photograph_result(widget: Any, wait: WaitCallback, photograph: Callable[[str
     """
     score(widget, wait)
     photograph("result")
-    make_stale(widget)
+    before = change_pet(widget, 9.0)
     photograph("result-stale")
-    undo_stale(widget)
+    change_pet(widget, before)
     save_and_reopen(widget, folder / "case.mrb")
     photograph("result-reopened")
