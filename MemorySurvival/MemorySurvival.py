@@ -91,6 +91,7 @@ class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.parts = PanelParts(self.ui, lambda: self.logic.worker, self.logic.scratch, self.onParametersChanged)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         self.initializeParameterNode()
 
     def cleanup(self) -> None:
@@ -129,6 +130,11 @@ class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.parent.isEntered:
             self.initializeParameterNode()
 
+    def onSceneEndImport(self, caller: Any, event: Any) -> None:
+        """A scene was opened: show its choices and its results, now that every node is there."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
     def initializeParameterNode(self) -> None:
         """Make sure that there is a parameter node and that the panel shows it."""
         self.setParameterNode(self.logic.getParameterNode())
@@ -163,7 +169,8 @@ class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onParametersChanged(self, caller: Any = None, event: Any = None) -> None:
         """The user or a script chose something, or changed what is chosen; or a part did."""
-        if self._parameters is not None and self.parts is not None:
+        # In mid-import references lead nowhere yet: what is shown and remembered then would be wrong.
+        if self._parameters is not None and self.parts is not None and not slicer.mrmlScene.IsImporting():
             self._observe_images()
             self.parts.update()
 
