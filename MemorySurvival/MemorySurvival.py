@@ -1,5 +1,6 @@
 """The Slicer module: what Slicer calls and who answers it; everything else is in MemorySurvivalPanels."""
 
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,13 @@ if (Path(__file__).resolve().parents[1] / "MemorySurvivalLib" / "__init__.py").i
     if _ROOT not in sys.path:
         sys.path.insert(0, _ROOT)
 
-from MemorySurvivalPanels import locations
+from MemorySurvivalPanels import locations, self_test
 from MemorySurvivalPanels.errors import UserError
 from MemorySurvivalPanels.older_scenes import repair_parameters
 from MemorySurvivalPanels.panel_layout import load_panel
 from MemorySurvivalPanels.panel_parts import PanelParts
 from MemorySurvivalPanels.parameters import ScoreParameters
+from MemorySurvivalPanels.sample_data import register_sample_data
 from MemorySurvivalPanels.score_job import missing_choice
 from MemorySurvivalPanels.scratch import ScratchFolder
 from MemorySurvivalPanels.worker_client import WorkerClient, library_worker_command
@@ -57,6 +59,7 @@ class MemorySurvival(ScriptedLoadableModule):
             parent.icon = qt.QIcon(str(locations.locate_resource("Icons/MemorySurvival.png")))
         except UserError as error:
             parent.helpText += f"<br><br>{error}"
+        slicer.app.connect("startupCompleted()", register_sample_data)
 
 
 class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -210,6 +213,20 @@ class MemorySurvivalTest(ScriptedLoadableModuleTest):
         """All of it, in order."""
         self.setUp()
         self.test_score_waits_for_ct_and_pet()
+        reason = self_test.reason_to_skip()
+        if reason is not None:
+            logging.warning("The simulated patient is not scored: %s.", reason)
+            return
+        self.setUp()
+        self.test_simulated_patient()
+
+    def test_simulated_patient(self) -> None:
+        """A simulated patient is scored and explained by the real worker; takes minutes."""
+        logic = MemorySurvivalLogic()
+        try:
+            self_test.score_simulated_patient(logic)
+        finally:
+            logic.close()
 
     def test_score_waits_for_ct_and_pet(self) -> None:
         """Nothing can be scored before both images are chosen."""

@@ -59,6 +59,12 @@ class ModelPanel(Part):
             listener = BackgroundAsk(self._take_devices)
             self._desk.worker().submit("devices", {}, listener, background=True)
 
+    def ask_again(self) -> None:
+        """What could not be asked before, for want of packages, is asked now."""
+        self._asked = False
+        if self._entered:
+            self._ask()
+
     def close(self) -> None:
         """Ask nothing any more."""
         self.time.stop()

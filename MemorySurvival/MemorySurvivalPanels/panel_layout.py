@@ -18,6 +18,7 @@ PARTS = (
     "Report",
     "ReviewList",
     "Prior",
+    "Install",
 )
 """Names of files in Resources/UI, from the top of the panel to its bottom."""
 

@@ -10,6 +10,8 @@ from MemorySurvivalPanels.covariates_panel import CovariatesPanel
 from MemorySurvivalPanels.desk import Desk
 from MemorySurvivalPanels.explain_panel import ExplainPanel
 from MemorySurvivalPanels.input_watch import InputWatch
+from MemorySurvivalPanels.install_gate import InstallGate
+from MemorySurvivalPanels.install_panel import InstallPanel
 from MemorySurvivalPanels.mask_panel import MaskPanel
 from MemorySurvivalPanels.model_panel import ModelPanel
 from MemorySurvivalPanels.parameters import ScoreParameters
@@ -35,9 +37,13 @@ class PanelParts:
     def __init__(
         self, ui: Any, worker: Callable[[], WorkerProtocol], scratch: ScratchFolder, changed: Callable[[], None]
     ) -> None:
+        self._desk_changed = changed
         self.run_panel = RunPanel(ui)
         self.shortcuts = Shortcuts(ui.researchUseLabel)
-        desk = Desk(ui, self.run_panel, worker, scratch, changed, self.shortcuts)
+        self._worker = worker
+        self._gate: InstallGate | None = None
+        desk = Desk(ui, self.run_panel, self._gated_worker, scratch, changed, self.shortcuts)
+        self.install = InstallPanel(desk, installed=self._ask_again)
         self.memory = CaseMemory()
         self.watch = InputWatch(desk)
         self.banner = PatientBanner(ui)
@@ -70,11 +76,24 @@ class PanelParts:
             self.report,
             self.review,
             self.prior,
+            self.install,
         )
         headings = [(part, part.find_heading(ui)) for part in self.all]
         self._headers = [(part, StepHeader(*heading)) for part, heading in headings if heading is not None]
         self.run_panel.watch(self._show_steps)
         self._end_watch = busy.watch(self.run_panel.show_phase)
+
+    def _gated_worker(self) -> WorkerProtocol:
+        """The worker, behind the question whether what it needs may be installed; one gate for one worker."""
+        worker = self._worker()
+        if self._gate is None or self._gate.worker is not worker:
+            self._gate = InstallGate(worker, self.install)
+        return self._gate
+
+    def _ask_again(self) -> None:
+        """Packages have come in: what could not be asked of the worker is asked now."""
+        self.model.ask_again()
+        self._desk_changed()
 
     def bind(self, parameters: ScoreParameters | None) -> None:
         """Show and change these parameters from now on."""

@@ -33,6 +33,8 @@ class _ModuleManager(QtCore.QObject):
 class _Application(QtCore.QObject):
     """Only what the module, its stand-in base classes and slicer.util ask for."""
 
+    startupCompleted = QtCore.Signal()
+
     def __init__(self) -> None:
         super().__init__()
         self._manager = _ModuleManager()
