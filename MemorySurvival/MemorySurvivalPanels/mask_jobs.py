@@ -7,6 +7,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
+from MemorySurvivalPanels import busy
 from MemorySurvivalPanels.errors import UserError
 from MemorySurvivalPanels.parameters import MaskSource, ScoreParameters
 from MemorySurvivalPanels.segmentations import export_generated, export_mask, read_stamp
@@ -66,8 +67,9 @@ def mask_files(parameters: ScoreParameters, folder: Path, *, whole_grid: bool = 
     if not is_segmentation(roi):
         return {"roi": str(volume_file(roi, "ROI", folder)), "roi_generated": None, "roi_kind": None}
     reference = parameters.ct if whole_grid else None
-    mask = export_mask(roi, parameters.segment_id, folder, reference)
-    generated = export_generated(roi, parameters.segment_id, folder, reference)
+    with busy.phase(_("Handing the mask over")):
+        mask = export_mask(roi, parameters.segment_id, folder, reference)
+        generated = export_generated(roi, parameters.segment_id, folder, reference)
     stamp = read_stamp(roi.GetSegmentation().GetSegment(parameters.segment_id)) or {}
     return {
         "roi": str(mask),

@@ -8,6 +8,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
+from MemorySurvivalPanels import busy
 from MemorySurvivalPanels.errors import UserError
 from MemorySurvivalPanels.mask_jobs import is_segmentation
 from MemorySurvivalPanels.parameters import ScoreParameters
@@ -42,7 +43,8 @@ def mask_fingerprint(parameters: ScoreParameters) -> "Fingerprint | None":
         return None
     key = _change_key(parameters)
     if key not in _FINGERPRINTS:
-        _FINGERPRINTS[key] = _work_out(parameters)
+        with busy.phase(_("Looking at the mask")):
+            _FINGERPRINTS[key] = _work_out(parameters)
         while len(_FINGERPRINTS) > _KEPT:
             _FINGERPRINTS.popitem(last=False)
     _FINGERPRINTS.move_to_end(key)
