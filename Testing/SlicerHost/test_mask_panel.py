@@ -163,7 +163,7 @@ def test_score_takes_the_corrected_mask_exactly_and_its_generated_twin(case: Any
     class Recorder:
         busy = False
 
-        def submit(self, job: str, parameters: dict[str, Any], listener: Any) -> None:
+        def submit(self, job: str, parameters: dict[str, Any], listener: Any, *, background: bool = False) -> None:
             sent.append((job, parameters))
 
         def cancel(self) -> None: ...
