@@ -13,7 +13,7 @@ from MemorySurvivalLib.explain.coarse import find_coarse_to_fine, spread_levels
 from MemorySurvivalLib.explain.fills import Fills, box_of, fill_values, make_fills
 from MemorySurvivalLib.explain.gradient import gradient_map
 from MemorySurvivalLib.explain.heatmap import Heatmap, spread_effects
-from MemorySurvivalLib.explain.hotspots import find_hotspots
+from MemorySurvivalLib.explain.hotspots import find_hotspots, name_hotspots
 from MemorySurvivalLib.explain.noise import NoiseFloor, find_noise_floor
 from MemorySurvivalLib.explain.occlusion import occluded_log_risks
 from MemorySurvivalLib.explain.outside import EVERYTHING, ORGANS, OutsideEffect, find_perspective
@@ -92,13 +92,15 @@ def explain_subject(
     )
     fused, covered = maps[FUSED]
     values = fill_values(subject.case, roi, config.fill)
+    hotspots = find_hotspots(fused, noise.value, config.stride_mm)
+    segmentation = structures() if hotspots or thorough else None
     heatmap = Heatmap(
         effect=fused,
         config=config,
         fills={m: values[m] for m in subject.modalities if m in values},
         patches=len(patches),
         covered=covered,
-        hotspots=find_hotspots(fused, noise.value, config.stride_mm, name_sites(structures())),
+        hotspots=name_hotspots(hotspots, name_sites(segmentation)),
         display_limit=display_limit,
         noise_floor=noise.value,
         effects={m: maps[m][0] for m in subject.modalities if m in maps},
@@ -118,7 +120,7 @@ def explain_subject(
             progress=progress,
         )
         perspective = find_perspective(
-            subject, roi, fills, structures(), batch_size=batch_size, cache=cache, progress=progress
+            subject, roi, fills, segmentation, batch_size=batch_size, cache=cache, progress=progress
         )
         explanation = replace(
             explanation,

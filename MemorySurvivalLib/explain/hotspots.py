@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -36,9 +36,7 @@ class Hotspot:
     agreed: bool | None = None
 
 
-def find_hotspots(
-    effect: Volume, floor: float, stride_mm: float, name: Callable[[Point], str] | None = None, most: int = MOST
-) -> tuple[Hotspot, ...]:
+def find_hotspots(effect: Volume, floor: float, stride_mm: float, most: int = MOST) -> tuple[Hotspot, ...]:
     """The strongest first. `effect` is the map (float32, zero outside the ROI), `floor` the noise floor in log-risk.
 
     The map is constant between lattice points, so it is looked at in steps of half the stride.
@@ -56,12 +54,12 @@ def find_hotspots(
         for voxels in basins.groups():
             found.append(_describe(side, voxels, sign, effect, starts, steps, total))
     found.sort(key=lambda one: -one[0])
-    return tuple(
-        Hotspot(
-            spot.position_lps_mm, spot.effect, name(spot.position_lps_mm) if name else "", spot.share, spot.volume_ml
-        )
-        for _, spot in found[:most]
-    )
+    return tuple(spot for _, spot in found[:most])
+
+
+def name_hotspots(hotspots: Sequence[Hotspot], name: Callable[[Point], str]) -> tuple[Hotspot, ...]:
+    """The hotspots with their sites."""
+    return tuple(replace(spot, site=name(spot.position_lps_mm)) for spot in hotspots)
 
 
 def _describe(

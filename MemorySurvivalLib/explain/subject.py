@@ -95,8 +95,8 @@ class Subject:
         return risks
 
     def positions(self, touched: list[int]) -> list[int]:
-        """Of these positions of the pass those whose memory can change the readout."""
-        return [k for k in touched if self.any_pass.readout.sees(k)]
+        """Of these positions of the pass those whose slices can change the readout; where slices look back, all."""
+        return [k for k in touched if self.mode != "boxed" or self.any_pass.readout.sees(k)]
 
 
 def exchanged(readout: Readout, memories: Mapping[int, torch.Tensor]) -> torch.Tensor:

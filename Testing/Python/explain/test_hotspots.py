@@ -7,7 +7,7 @@ import pytest
 from explain_makers import ball
 from scipy.spatial.transform import Rotation
 
-from MemorySurvivalLib.explain.hotspots import find_hotspots
+from MemorySurvivalLib.explain.hotspots import find_hotspots, name_hotspots
 from MemorySurvivalLib.explain.sites import name_sites
 from MemorySurvivalLib.imaging.volume import Affine, Volume
 from MemorySurvivalLib.roi.segments import Code, Maker, Segmentation, Structure
@@ -30,7 +30,7 @@ def make_map(direction: np.ndarray | None = None) -> Volume:
 @pytest.mark.parametrize("direction", [None, OBLIQUE], ids=["straight", "oblique"])
 def test_connected_maxima_above_the_floor(direction: np.ndarray | None) -> None:
     volume = make_map(direction)
-    spots = find_hotspots(volume, 0.01, 4.0, lambda point: f"{point[2]:.0f}")
+    spots = name_hotspots(find_hotspots(volume, 0.01, 4.0), lambda point: f"{point[2]:.0f}")
     assert [round(spot.effect, 3) for spot in spots] == [0.05, -0.04, 0.03]
     for spot, zyx in zip(spots, [(10, 10, 10), (20, 20, 10), (30, 20, 26)], strict=True):
         expected = volume.affine.points_mm(zyx[::-1])
