@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from MemorySurvivalLib.explain.agreement import find_agreement, mark_agreement
-from MemorySurvivalLib.explain.coarse import find_coarse_to_fine, spread_levels
+from MemorySurvivalLib.explain.coarse import find_coarse_to_fine
 from MemorySurvivalLib.explain.fills import Fills, box_of, fill_values, make_fills
 from MemorySurvivalLib.explain.gradient import gradient_map
 from MemorySurvivalLib.explain.heatmap import Heatmap, spread_effects
@@ -146,15 +146,18 @@ def _map(
     progress: ProgressCallback,
 ) -> tuple[Effects, dict[str, tuple[Volume, float]]]:
     """The patches as they were asked for, with their effects, and by variant the map and what it covers."""
-    names = list(enumerate(subject.names))
     if config.coarse:
-        both = find_coarse_to_fine(subject, roi, config, fills, batch_size=batch_size, cache=cache, progress=progress)
-        effects = Effects(both.fine.patches, both.fine.effects, both.resumed)
-        return effects, {name: spread_levels(roi, both, column) for column, name in names}
-    patches = plan_patches(roi, config)
-    found = occluded_log_risks(subject, patches, fills, batch_size=batch_size, cache=cache, progress=progress)
-    effects = Effects(patches, subject.baseline() - found.risks, found.resumed)
-    return effects, {name: spread_effects(roi, patches, effects.values[:, column]) for column, name in names}
+        some = find_coarse_to_fine(subject, roi, config, fills, batch_size=batch_size, cache=cache, progress=progress)
+        effects = Effects(some.patches, some.effects, some.resumed)
+    else:
+        patches = plan_patches(roi, config)
+        found = occluded_log_risks(subject, patches, fills, batch_size=batch_size, cache=cache, progress=progress)
+        effects = Effects(patches, subject.baseline() - found.risks, found.resumed)
+    maps = {
+        name: spread_effects(roi, effects.patches, effects.values[:, column])
+        for column, name in enumerate(subject.names)
+    }
+    return effects, maps
 
 
 def sum_effects(patches: Sequence[Patch], effects: npt.NDArray[np.float64], roi: Roi) -> float:
@@ -189,8 +192,8 @@ def summarise(explanation: Explanation) -> tuple[str, ...]:
     sentences.append(explanation.noise.how)
     if heatmap.config.coarse:
         sentences.append(
-            f"This map is coarse: patches of {heatmap.config.patch_mm:g} mm only where wider ones showed most, so "
-            "weaker hotspots may be missing."
+            f"This map is coarse: only a fifth of its patches were looked at, holding {heatmap.covered:.0%} of the "
+            "region, so hotspots may be missing."
         )
     if explanation.fill_agreement is not None:
         sentences.append(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from MemorySurvivalLib.explain.coarse import find_coarse_to_fine, spread_levels
+from MemorySurvivalLib.explain.coarse import find_coarse_to_fine
 from MemorySurvivalLib.explain.fills import make_fills
 from MemorySurvivalLib.explain.heatmap import correlate_maps, spread_effects
 from MemorySurvivalLib.explain.hotspots import Hotspot, find_hotspots
@@ -71,7 +71,7 @@ def compare(seed: int, patch_mm: float | None, stride_mm: float | None) -> dict[
     before = engine.encoded_slices
     both = find_coarse_to_fine(subject, roi, config, fills)
     spent = engine.encoded_slices - before
-    coarse, _ = spread_levels(roi, both, 0)
+    coarse, _ = spread_effects(roi, both.patches, both.effects[:, 0])
     wanted = find_hotspots(whole, floor, config.stride_mm, most=TOP)
     found = find_hotspots(coarse, floor, config.stride_mm)
     hits = [any(_same(one, other, config.patch_mm) for other in found) for one in wanted]

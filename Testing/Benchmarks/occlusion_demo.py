@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from MemorySurvivalLib.explain.coarse import find_coarse_to_fine, spread_levels
+from MemorySurvivalLib.explain.coarse import find_coarse_to_fine
 from MemorySurvivalLib.explain.explanation import Explanation, explain_subject
 from MemorySurvivalLib.explain.fills import make_fills
 from MemorySurvivalLib.explain.heatmap import correlate_maps, spread_effects
@@ -99,7 +99,7 @@ def make_map(subject: Subject, roi: Roi, config: ExplainConfig) -> tuple[Volume,
     fills = make_fills(subject.case, roi, config.fill, config.patch_mm)
     if config.coarse:
         both = find_coarse_to_fine(subject, roi, config, fills)
-        return spread_levels(roi, both, 0)[0], len(both.tiles.patches) + len(both.fine.patches)
+        return spread_effects(roi, both.patches, both.effects[:, 0])[0], len(both.patches)
     patches = plan_patches(roi, config)
     risks = occluded_log_risks(subject, patches, fills).risks[:, 0]
     return spread_effects(roi, patches, subject.baseline() - risks)[0], len(patches)
