@@ -85,3 +85,20 @@ def test_the_checkout_is_what_runs(application: Any) -> None:
     home = real_checkout.python_files(checkout) if checkout else Path(real_checkout.__file__).parent / "stand_ins"
     for module in (ScriptedLoadableModule, i18n, parameterNodeWrapper):
         assert Path(module.__file__).resolve().is_relative_to(home.resolve())
+
+
+def test_the_size_of_a_stand_in_does_not_ask_itself(application: Any) -> None:
+    """sizeHint is a property for Python and a virtual function for Qt: neither may lead to the other and back."""
+    import slicer
+
+    asked: list[str] = []
+
+    class Watched(slicer.qMRMLNodeComboBox):
+        def property(self, name: str) -> Any:
+            asked.append(name)
+            return super().property(name)
+
+    widget = Watched()
+    widget.adjustSize()
+    assert widget.sizeHint.width() > 0
+    assert len(asked) < 10

@@ -12,6 +12,9 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 _OWN_PACKAGES = ("PySide6.", "slicer_host.")
 
+_VIRTUAL = ("sizeHint", "minimumSizeHint")
+"""Properties read by a virtual function: asked for its override, a property that asks Qt would ask itself, and so on."""
+
 
 def install_qt() -> types.ModuleType:
     """Patch PySide6's classes and make the result importable as `qt`."""
@@ -41,7 +44,7 @@ def speak_pythonqt(cls: type) -> type:
         name = meta.property(index).name()
         # A stand-in's own QtCore.Property is a plain value already; in QTimer PythonQt lets the static function win.
         if not isinstance(vars(cls).get(name), QtCore.Property) and (cls, name) != (QtCore.QTimer, "singleShot"):
-            setattr(cls, name, _qt_property(name))
+            setattr(cls, name, _qt_property(name, vars(cls)[name] if name in _VIRTUAL else None))
     cls.__setattr__ = _set_known_attribute
     cls.name = _qt_property("objectName")
     cls.className = lambda self: type(self).__name__
@@ -84,8 +87,8 @@ def _keep_constants_alive() -> None:
         ctypes.c_ssize_t.from_address(id(constant)).value += 1 << 40
 
 
-def _qt_property(name: str) -> property:
-    return property(lambda self: self.property(name), lambda self, value: _set_qt_property(self, name, value))
+def _qt_property(name: str, read: Callable[[Any], Any] | None = None) -> property:
+    return property(read or (lambda self: self.property(name)), lambda self, value: _set_qt_property(self, name, value))
 
 
 def _set_qt_property(instance: Any, name: str, value: Any) -> None:
