@@ -44,9 +44,9 @@ def test_boxed_equals_running_everything_again(
     spent = engine.encoded_slices - before
     assert spent == count_encodings(subject, patches)
     assert spent < 2 * len(subject.any_pass.boxes) * len(patches) / 3, "slices must not be encoded for each patch"
-    chosen = range(0, len(patches), 4)
+    chosen = range(1, len(patches), len(patches) // 2)
     naive = np.asarray([naive_risks(subject, scene[1], patches[n], fills, config) for n in chosen])
-    assert len(naive) >= 3
+    assert len(naive) >= 2
     assert np.abs(fast[chosen] - naive).max() <= 1e-5
     assert np.abs(naive - subject.baseline()).max() > 1e-4, MEANS_ANYTHING
 
@@ -71,14 +71,14 @@ def test_boxed_with_every_prompt(engine: MemoryEngine, scene: tuple[Case, Roi], 
     assert np.abs(naive - subject.baseline()).max() > 1e-4, MEANS_ANYTHING
 
 
-@pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize(
-    ("mode", "direction", "readout"),
+    ("mode", "direction", "readout", "batch_size"),
     [
-        ("streamed", "head_to_feet", "mean"),
-        ("streamed", "both", "stations:4"),
-        ("tracked", "feet_to_head", "last"),
-        ("tracked", "both", "max"),
+        ("streamed", "head_to_feet", "mean", 1),
+        ("streamed", "both", "stations:4", 1),
+        ("tracked", "feet_to_head", "last", 1),
+        ("tracked", "both", "max", 1),
+        ("tracked", "both", "mean", 3),
     ],
 )
 def test_modes_that_look_back(
@@ -86,7 +86,7 @@ def test_modes_that_look_back(
 ) -> None:
     config = PropagationConfig(readout, mode=mode, direction=direction)  # type: ignore[arg-type]
     subject = make_subject(engine, scene, config)
-    patches = plan_patches(scene[1], ExplainConfig(patch_mm=36, stride_mm=36))[1:4:2]
+    patches = plan_patches(scene[1], ExplainConfig(patch_mm=36, stride_mm=36))[2:4]
     fills = make_fills(subject.case, scene[1], "volume_mean", 36)
     before = engine.encoded_slices
     fast = occluded_log_risks(subject, patches, fills, batch_size=batch_size).risks
