@@ -45,7 +45,7 @@ class MemorySurvival(ScriptedLoadableModule):
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = _("Memory Survival")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Nuclear Medicine")]
-        parent.dependencies = []
+        parent.dependencies = ["Segmentations", "SegmentEditor"]
         parent.contributors = ["MemorySurvival contributors"]
         parent.helpText = _(
             "Scores the risk of progression in multiple myeloma from whole-body FDG-PET/CT and shows which tissue "

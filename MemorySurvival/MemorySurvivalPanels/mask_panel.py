@@ -34,13 +34,12 @@ __all__ = ["Answer", "MaskPanel", "ask_about_edits"]
 
 
 class MaskPanel(Part):
-    """The step "Masks". It takes turns with the score job on the one worker; `reviewer` is noted when one accepts."""
+    """The step "Masks". It takes turns with the score job on the one worker."""
 
     def __init__(self, desk: Desk, ask: AskCallback = ask_about_edits) -> None:
         self._desk = desk
         ui = self._ui = desk.ui
         self.ask = ask
-        self.reviewer = ""
         self.source = MaskSourceChoice(desk)
         self.checker = MaskChecker(desk, desk.changed)
         self.editor = MaskEditor(ui)
@@ -225,7 +224,7 @@ class MaskPanel(Part):
         self._run(CheckJob(self._desk, self.parameters, self._ended, self.checker))
 
     def _on_accept(self, *_ignored: Any) -> None:
-        if self.parameters is not None and accept_mask(self.parameters, self.reviewer):
+        if self.parameters is not None and accept_mask(self.parameters, self.parameters.reviewer):
             self.checker.note_accepted()
             self._desk.changed()
 

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from MemorySurvivalPanels.errors import UserError
 from MemorySurvivalPanels.lesion_segmentation import show_lesions
 from MemorySurvivalPanels.localised import NOTHING, show_number
+from MemorySurvivalPanels.views import jump_views
 
 _KIND = 2
 _FIRST_NUMBER = 3
@@ -97,8 +98,7 @@ class MeasurementPanel:
     def _go_to_row(self, row: int, *_ignored: Any) -> None:
         if 0 <= row < len(self._lesions):
             x, y, z = self._lesions[row]["lesion"]["suv_max_lps_mm"]
-            centred = slicer.vtkMRMLSliceNode.CenteredJumpSlice
-            slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, -x, -y, z, centred)
+            jump_views((-x, -y, z))
 
 
 def _titles() -> list[str]:

@@ -28,6 +28,7 @@ from MemorySurvivalPanels.review_keeping import (
 from MemorySurvivalPanels.review_table import ReviewTable
 from MemorySurvivalPanels.segmentations import generated_segments, show_segmentation
 from MemorySurvivalPanels.step import Step, StepState
+from MemorySurvivalPanels.views import show_overlay
 
 DICOM_LIST = "dicom-selection.csv"
 _EVENTS = ("SourceRepresentationModified", "SegmentAdded", "SegmentRemoved", "SegmentModified")
@@ -47,6 +48,7 @@ class ReviewPanel(Part, VTKObservationMixin):
         self._mask_changed = False
         self._observed: Any = None
         self._ahead = ""
+        self._ahead_job: QuietJob | None = None
         ui.reviewListPath.currentPathChanged.connect(lambda path: self._choose("worklist", path))
         ui.reviewOutPath.currentPathChanged.connect(lambda path: self._choose("worklist_out", path))
         ui.reviewFolderButton.clicked.connect(self._on_folder)
@@ -109,6 +111,8 @@ class ReviewPanel(Part, VTKObservationMixin):
 
     def read(self, *_ignored: Any) -> None:
         """Read the list, and where each case stands."""
+        if self.parameters is None:
+            return
         place = (self.parameters.worklist, self.parameters.worklist_out)
 
         def finished(result: Mapping[str, Any], files: Mapping[str, str | None]) -> str:
@@ -166,8 +170,7 @@ class ReviewPanel(Part, VTKObservationMixin):
             return
         if not self._may_leave():
             return
-        self._ahead = ""
-        self._desk.worker().cancel_background()
+        self._leave_ahead()
         if "study" in case["files"]:
 
             def finished(result: Mapping[str, Any], files: Mapping[str, str | None]) -> str:
@@ -195,7 +198,7 @@ class ReviewPanel(Part, VTKObservationMixin):
             parameters.worklist_case = name
         if earlier and earlier != name:
             close_case(earlier)
-        slicer.util.setSliceViewerLayers(background=ct, foreground=pet, foregroundOpacity=0.3, fit=True)
+        show_overlay(ct, pet, 0.3)
         self.table.mark(name)
         sentence = self._show_mask(case)
         self._observe_mask()
@@ -336,7 +339,15 @@ class ReviewPanel(Part, VTKObservationMixin):
                 self._say_ahead(_("{case} is ready.").format(case=name))
                 self._mark(name, "prepared")
 
-        self._desk.worker().submit("prepare_case", job, QuietJob(done), background=True)
+        self._ahead_job = QuietJob(done)
+        self._desk.worker().submit("prepare_case", job, self._ahead_job, background=True)
+
+    def _leave_ahead(self) -> None:
+        """Another case is opened: what is made ahead for it may be another."""
+        self._ahead = ""
+        if self._ahead_job is not None:
+            self._desk.worker().cancel_job(self._ahead_job)
+            self._ahead_job = None
 
     def _say_ahead(self, text: str) -> None:
         self._ui.reviewAheadLabel.text = text

@@ -196,7 +196,7 @@ class WorkerProcess:
         if missing and self._own_id is None:
             sentence = _(
                 'The scoring process needs the Python package "{package}", which is not installed; '
-                "see Installation in the documentation."
+                "press Check and repair under Installation."
             ).format(package=missing.group(1).partition(".")[0])
             return End(sentence, log)
         crashed = self._process.exitStatus() == qt.QProcess.CrashExit

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from MemorySurvivalLib.devices import DeviceName, choose_device
+from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.case import prepare_case
 from MemorySurvivalLib.imaging.intake import ImageRequest, take_in
 from MemorySurvivalLib.memory.cache import MemoryCache
@@ -77,5 +78,8 @@ def _make_masks(request: PrepareRequest, ct: str, kind: RoiKind, progress: Progr
     """The mask of the bundle's kind, as generating masks in the panel would make it."""
     made = request.masks / f"{kind}.nrrd"
     if not made.is_file():
-        segment_to_folder(SegmentRequest(Path(ct), request.masks), progress)
+        record = segment_to_folder(SegmentRequest(Path(ct), request.masks), progress).record
+        if not made.is_file():
+            why = " ".join(record.notes) or "It was not found on the CT."
+            raise InputError(f"There is no {kind} mask: {why} Make one by hand.")
     return made

@@ -105,7 +105,7 @@ def test_acceptance_is_saved_with_the_scene_and_void_after_an_edit(masks: Any, t
     import slicer
     from MemorySurvivalPanels.accepted import ACCEPTED, Standing, mask_standing
 
-    masks.widget.parts.masks.reviewer = 'Dr. "A; b:c"'
+    masks.widget._parameters.reviewer = 'Dr. "A; b:c"'
     masks.ui.acceptButton.click()
     text = masks.widget._parameters.roi.GetAttribute(ACCEPTED)
     assert json.loads(text)["spine_dilated"]["reviewer"] == 'Dr. "A; b:c"'

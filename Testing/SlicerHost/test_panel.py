@@ -208,7 +208,7 @@ def test_missing_package_is_named(case: Any) -> None:
     case.score()
     assert case.ui.messageLabel.text == (
         'The scoring process needs the Python package "torch", which is not installed; '
-        "see Installation in the documentation."
+        "press Check and repair under Installation."
     )
     assert_usable(case)
 

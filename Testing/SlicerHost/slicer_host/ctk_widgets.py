@@ -12,6 +12,9 @@ from slicer_host.dialect import speak_pythonqt
 _HEADER_HEIGHT = 26
 
 
+_WANTED = "visibilityToParent"
+
+
 class ctkCollapsibleButton(QtWidgets.QWidget):
     """A titled section that folds away."""
 
@@ -36,8 +39,20 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
     def _set_collapsed(self, collapsed: bool) -> None:
         self._collapsed = bool(collapsed)
         for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly):
-            child.setVisible(not collapsed)
+            self._show_child(child)
         self.contentsCollapsed.emit(self._collapsed)
+
+    def _show_child(self, child: QtWidgets.QWidget) -> None:
+        """A child is seen when the section is unfolded and nobody has hidden it."""
+        child.setVisible(not self._collapsed and child.property(_WANTED) is not False)
+
+    def want_child(self, child: QtWidgets.QWidget, visible: bool) -> None:
+        """Somebody shows or hides a child: as ctk does, what is shown while the section is folded waits until it is not.
+
+        The dialect calls this, where ctk watches the events of its children.
+        """
+        child.setProperty(_WANTED, visible)
+        self._show_child(child)
 
     def showEvent(self, event: QtGui.QShowEvent) -> None:
         """A section that a .ui file folds away was told so before it had any content."""

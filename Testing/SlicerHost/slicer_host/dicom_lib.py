@@ -11,15 +11,13 @@ import numpy as np
 import pydicom
 import slicer
 
-from MemorySurvivalLib.imaging.dicom_magic import is_dicom_source
-from MemorySurvivalLib.imaging.dicom_pixels import read_series
-from MemorySurvivalLib.imaging.dicom_scan import scan
-
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def importDicom(dicomDataDir: str, dicomDatabase: Any = None, copyFiles: bool = False) -> bool:
     """Index the DICOM files of a folder and of the folders in it."""
+    from MemorySurvivalLib.imaging.dicom_magic import is_dicom_source
+
     files = [path for path in sorted(Path(dicomDataDir).rglob("*")) if path.is_file() and is_dicom_source(path)]
     (dicomDatabase or slicer.dicomDatabase).add(files)
     return True
@@ -31,6 +29,9 @@ def loadSeriesByUID(seriesUIDs: list[str]) -> list[str]:
 
 
 def _load(files: list[str], uid: str) -> Any:
+    from MemorySurvivalLib.imaging.dicom_pixels import read_series
+    from MemorySurvivalLib.imaging.dicom_scan import scan
+
     series = next(one for one in scan(Path(files[0]).parent).series if one.key == uid)
     volume = read_series(series)
     matrix = RAS_TO_LPS @ volume.affine.matrix
