@@ -10,7 +10,18 @@ import sys
 from types import FrameType
 
 from MemorySurvivalLib import RESEARCH_USE, __version__
-from MemorySurvivalLib.commands import batch, bundle, cache, explain, inspect, measure, score, segment, simulate, weights
+from MemorySurvivalLib.commands import (
+    batch,
+    bundle,
+    cache,
+    explain,
+    inspect,
+    measure,
+    score,
+    segment,
+    simulate,
+    weights,
+)
 from MemorySurvivalLib.errors import MemorySurvivalError
 
 EXIT_USER_ERROR = 2
