@@ -29,6 +29,7 @@ JOBS = {
     "score": "MemorySurvivalLib.jobs.score:score",
     "segment": "MemorySurvivalLib.jobs.masks:segment",
     "segmenters": "MemorySurvivalLib.jobs.masks:list_segmenters",
+    "stability": "MemorySurvivalLib.jobs.stability:measure",
     "worklist": "MemorySurvivalLib.jobs.worklist:read",
 }
 

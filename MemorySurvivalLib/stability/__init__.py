@@ -1,0 +1,1 @@
+"""How far a score moves when choices change that should not matter."""
