@@ -13,7 +13,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 _OWN_PACKAGES = ("PySide6.", "slicer_host.")
 
 _VIRTUAL = ("sizeHint", "minimumSizeHint")
-"""Properties read by a virtual function: asked for its override, a property that asks Qt would ask itself, and so on."""
+"""Properties read by a virtual function: a property that asks Qt would ask itself again and again."""
 
 
 def install_qt() -> types.ModuleType:
