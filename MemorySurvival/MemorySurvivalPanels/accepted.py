@@ -84,6 +84,15 @@ def mask_standing(parameters: ScoreParameters) -> Standing:
     return Standing.ACCEPTED if now is not None and now.matches(accepted.fingerprint) else Standing.CHANGED
 
 
+def mask_notes(parameters: ScoreParameters) -> list[str]:
+    """What a result's record says of the acceptance, in the record's own language."""
+    accepted = read_acceptance(parameters)
+    if mask_standing(parameters) is not Standing.ACCEPTED or accepted is None:
+        return ["No person accepted the mask before it was scored."]
+    by = f" by {accepted.reviewer}" if accepted.reviewer else ""
+    return [f"The mask was accepted{by} ({accepted.when})."]
+
+
 def has_accepted(node: Any) -> bool:
     """Whether any mask of a node was ever accepted: a person's word that is not thrown away unasked."""
     return bool(_read_entries(node))

@@ -28,7 +28,7 @@ from MemorySurvivalPanels.review_keeping import (
 from MemorySurvivalPanels.review_table import ReviewTable
 from MemorySurvivalPanels.segmentations import generated_segments, show_segmentation
 from MemorySurvivalPanels.step import Step, StepState
-from MemorySurvivalPanels.views import show_overlay
+from MemorySurvivalPanels.views import fit_views, show_overlay
 
 DICOM_LIST = "dicom-selection.csv"
 _EVENTS = ("SourceRepresentationModified", "SegmentAdded", "SegmentRemoved", "SegmentModified")
@@ -199,6 +199,7 @@ class ReviewPanel(Part, VTKObservationMixin):
         if earlier and earlier != name:
             close_case(earlier)
         show_overlay(ct, pet, 0.3)
+        fit_views()
         self.table.mark(name)
         sentence = self._show_mask(case)
         self._observe_mask()

@@ -1,12 +1,12 @@
 """From what the user chose to the parameters of one score job."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from slicer.i18n import tr as _
 
-from MemorySurvivalPanels.accepted import mask_missing
+from MemorySurvivalPanels.accepted import mask_missing, mask_notes
 from MemorySurvivalPanels.bundle_catalog import bundle_problem
 from MemorySurvivalPanels.covariate_values import covariate_job, covariates_problem
 from MemorySurvivalPanels.dicom_source import dicom_file, pet_file
@@ -74,12 +74,17 @@ def chosen_run(parameters: ScoreParameters) -> tuple[str, ...]:
 
 
 def score_job(
-    parameters: ScoreParameters, folder: Path, out: Path, *, confirm_identity: bool = False
+    parameters: ScoreParameters,
+    folder: Path,
+    out: Path,
+    *,
+    confirm_identity: bool = False,
+    confirmed: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Write what has to be written into `folder` and name every file; the worker makes the folder `out`.
 
-    `confirm_identity` says that a person was asked and said that the images belong together. Raises UserError with one
-    sentence.
+    `confirm_identity` says that a person was asked and said that the images belong together; `confirmed` are doubts of
+    the panel's own that this person set aside, which the record keeps. Raises UserError with one sentence.
     """
     missing = missing_choice(parameters)
     if missing is not None:
@@ -105,6 +110,7 @@ def score_job(
         "alignment": parameters.alignment.value,
         "supplied": supplied_values(parameters),
         "confirm_identity": confirm_identity,
+        "notes": [*(f"Confirmed by the user although: {doubt}" for doubt in confirmed), *mask_notes(parameters)],
         "device": parameters.device.value,
         "allow_other_roi": parameters.allow_other_roi,
         **score_settings(parameters),

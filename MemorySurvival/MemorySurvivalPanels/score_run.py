@@ -74,6 +74,7 @@ class ScoreRun(Part):
         self._job_folder: Path | None = None
         self._node_names: dict[str, str] = {}
         self._problem = ""
+        self._confirmed: tuple[str, ...] = ()
         self.scored: Scored | None = None
         self.ask_identity: Callable[[Sequence[str]], bool] = ask_about_identity
         self._watchers: list[ScoredCallback] = []
@@ -102,7 +103,7 @@ class ScoreRun(Part):
             return Step(StepState.BUSY)
         missing = missing_choice(self.parameters)
         if missing is not None:
-            return Step(StepState.TO_DO, missing)
+            return Step(StepState.TO_DO)  # what is missing stands below the button
         if self._problem:
             return Step(StepState.ATTENTION)
         if self._result_panel.case is not None:
@@ -117,30 +118,33 @@ class ScoreRun(Part):
         """Hand the case to the worker; first ask about a doubt that the library cannot have."""
         differences = self._banner.own_doubts(self.parameters)
         if not differences or self.ask_identity(differences):
-            self.score(confirm_identity=False)
+            self.score(confirmed=differences)
         else:
             self._run_panel.show_problem(" ".join(differences))
 
-    def score(self, *, confirm_identity: bool = False) -> None:
+    def score(self, *, confirm_identity: bool = False, confirmed: Sequence[str] = ()) -> None:
         """Write the case to files and hand it to the worker.
 
-        `confirm_identity` holds for this run alone: a person has just said that the images belong together.
+        `confirm_identity` holds for this run alone: a person has just said that the images belong together. `confirmed`
+        are the panel's own doubts that the person set aside.
         """
         self._problem = ""
         self._result_panel.hold()
         self._run_panel.show_running()
         try:
-            self._submit(confirm_identity)
+            self._submit(confirm_identity, (*self._confirmed, *confirmed) if confirm_identity else confirmed)
         except UserError as error:
             self._end(str(error), problem=True)
 
-    def _submit(self, confirm_identity: bool) -> None:
+    def _submit(self, confirm_identity: bool, confirmed: Sequence[str]) -> None:
         parameters = self.parameters
+        self._confirmed = tuple(confirmed)  # a run that is asked about again keeps what was said before
         self._remove_job()
         self._job_folder = self._desk.scratch.new_folder()
         inputs = self._job_folder / "inputs"
         inputs.mkdir()
-        job = score_job(parameters, inputs, self._job_folder / "result", confirm_identity=confirm_identity)
+        result = self._job_folder / "result"
+        job = score_job(parameters, inputs, result, confirm_identity=confirm_identity, confirmed=confirmed)
         self.scored = Scored.chosen(parameters)
         self._node_names = name_files(job, parameters)
         self._desk.worker().submit("score", job, self)

@@ -52,6 +52,15 @@ def show_overlay(
             composite.SetForegroundOpacity(opacity)
 
 
+def fit_views() -> None:
+    """Let the whole background be seen in every view that is there, centred; the rotating MIP keeps still."""
+    manager = slicer.app.layoutManager()
+    for node in slice_nodes():
+        widget = manager.sliceWidget(node.GetLayoutName()) if manager is not None else None
+        if widget is not None and node.GetAttribute(OWN_VIEW) != MIP:
+            widget.sliceLogic().FitSliceToBackground()
+
+
 def view_role(composite: slicer.vtkMRMLSliceCompositeNode) -> str:
     """What this module shows in the view of a composite node: "mip", "ct", "pet", "fused"; empty in the user's own."""
     for node in slice_nodes():

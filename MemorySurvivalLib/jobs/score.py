@@ -16,7 +16,8 @@ from MemorySurvivalLib.report.record import CaseRecord
 def score(parameters: dict[str, Any], context: JobContext) -> JobOutput:
     """Score a case into a folder."""
     chosen, about_shown = choose_shown(parameters, context.progress)
-    request = convert({**chosen, "notes": about_shown}, ScoreRequest)
+    # What a person said in the panel, such as that images belong together, is part of the record.
+    request = convert({**chosen, "notes": (*chosen.get("notes", ()), *about_shown)}, ScoreRequest)
     output = score_case(request, context.warm.models, context.progress, context.tell, context.warm.recent)
     result = {**summary_for_panel(output.record), "shown": about_shown}
     return JobOutput(result, {"heatmap": None, **name_files(output.files)})
