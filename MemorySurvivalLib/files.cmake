@@ -104,6 +104,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/jobs/mip.py
   MemorySurvivalLib/jobs/prior.py
   MemorySurvivalLib/jobs/score.py
+  MemorySurvivalLib/jobs/stability.py
   MemorySurvivalLib/jobs/weights.py
   MemorySurvivalLib/jobs/worklist.py
   MemorySurvivalLib/measure/__init__.py
@@ -227,6 +228,14 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/simulation/soft_tissue.py
   MemorySurvivalLib/simulation/tissues.py
   MemorySurvivalLib/simulation/uptake.py
+  MemorySurvivalLib/stability/__init__.py
+  MemorySurvivalLib/stability/arrangement.py
+  MemorySurvivalLib/stability/changes.py
+  MemorySurvivalLib/stability/measuring.py
+  MemorySurvivalLib/stability/odd_boxes.py
+  MemorySurvivalLib/stability/record.py
+  MemorySurvivalLib/stability/request.py
+  MemorySurvivalLib/stability/trying.py
   MemorySurvivalLib/training/__init__.py
   MemorySurvivalLib/training/backbone.py
   MemorySurvivalLib/training/clips.py

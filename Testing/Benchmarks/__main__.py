@@ -14,12 +14,19 @@ from collections.abc import Callable
 from typing import Any
 
 from Testing.Benchmarks import (
+    coarse_to_fine,
     demo,
     embed_memory,
     embed_vs_official,
+    gui_gaps,
+    host_tests,
     measurements,
     misregistration,
+    occlusion_demo,
+    occlusion_vs_naive,
     oracle_equality,
+    panel_start,
+    readout_blindness,
     rescore,
     roi_dice,
     roi_phantoms,
@@ -30,12 +37,19 @@ from Testing.Benchmarks import (
 from Testing.Benchmarks.document import save
 
 FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
+    "coarse-to-fine": coarse_to_fine.run,
     "demo": demo.run,
     "embed-memory": embed_memory.run,
     "embed-vs-official": embed_vs_official.run,
+    "gui-gaps": gui_gaps.run,
+    "host-tests": host_tests.run,
     "measurements": measurements.run,
     "misregistration": misregistration.run,
+    "occlusion-demo": occlusion_demo.run,
+    "occlusion-vs-naive": occlusion_vs_naive.run,
     "oracle-equality": oracle_equality.run,
+    "panel-start": panel_start.run,
+    "readout-blindness": readout_blindness.run,
     "rescore": rescore.run,
     "roi-dice": roi_dice.run,
     "roi-phantoms": roi_phantoms.run,
