@@ -47,7 +47,7 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
         child.setVisible(not self._collapsed and child.property(_WANTED) is not False)
 
     def want_child(self, child: QtWidgets.QWidget, visible: bool) -> None:
-        """Somebody shows or hides a child: as ctk does, what is shown while the section is folded waits until it is not.
+        """Somebody shows or hides a child: as with ctk, what is shown while the section is folded waits.
 
         The dialect calls this, where ctk watches the events of its children.
         """
