@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 
 from MemorySurvivalPanels import busy
 from MemorySurvivalPanels.errors import UserError
+from MemorySurvivalPanels.segmentations import REGION_FILL
 
 MASKS = "masks"
 PREPARED = "prepared"
@@ -56,6 +57,7 @@ def load_mask(place: Path, name: str) -> slicer.vtkMRMLSegmentationNode:
         slicer.mrmlScene.RemoveNode(node)
         raise UserError(_("The mask {place} cannot be read; move it away to start anew.").format(place=place))
     node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetOpacity2DFill(REGION_FILL)
     return node
 
 

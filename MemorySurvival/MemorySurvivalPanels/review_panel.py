@@ -28,7 +28,7 @@ from MemorySurvivalPanels.review_keeping import (
 from MemorySurvivalPanels.review_table import ReviewTable
 from MemorySurvivalPanels.segmentations import generated_segments, show_segmentation
 from MemorySurvivalPanels.step import Step, StepState
-from MemorySurvivalPanels.views import fit_views, show_overlay
+from MemorySurvivalPanels.views import show_in_own_views
 
 DICOM_LIST = "dicom-selection.csv"
 _EVENTS = ("SourceRepresentationModified", "SegmentAdded", "SegmentRemoved", "SegmentModified")
@@ -174,6 +174,10 @@ class ReviewPanel(Part, VTKObservationMixin):
         if "study" in case["files"]:
 
             def finished(result: Mapping[str, Any], files: Mapping[str, str | None]) -> str:
+                if self.parameters is None:
+                    raise UserError(
+                        _("Another module was opened meanwhile; open {case} again.").format(case=case["case"])
+                    )
                 return self._show(case, result["series"])
 
             self._submit("choose_series", {"study": case["files"]["study"]}, finished, bare=True)
@@ -198,8 +202,7 @@ class ReviewPanel(Part, VTKObservationMixin):
             parameters.worklist_case = name
         if earlier and earlier != name:
             close_case(earlier)
-        show_overlay(ct, pet, 0.3)
-        fit_views()
+        show_in_own_views(ct, pet, 0.3)
         self.table.mark(name)
         sentence = self._show_mask(case)
         self._observe_mask()
@@ -273,7 +276,8 @@ class ReviewPanel(Part, VTKObservationMixin):
             if result is None:
                 self._desk.run_panel.show_problem(problem)
 
-        self._desk.worker().submit("mark_case", {**self._place(), **values}, QuietJob(done))
+        list_path, out = self._read or ("", "")  # also while another module is open
+        self._desk.worker().submit("mark_case", {"worklist": list_path, "out": out, **values}, QuietJob(done))
 
     def _may_leave(self) -> bool:
         """Whether the open case can be closed; a changed mask is asked about first."""

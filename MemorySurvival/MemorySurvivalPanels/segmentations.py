@@ -27,6 +27,8 @@ _LABEL_MAP = "Binary labelmap"
 _CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
 _ANATOMIC_CONTEXT = "Anatomic codes - DICOM master list"
 _CATEGORY = "SCT^123037004^Anatomical Structure"
+REGION_FILL = 0.3
+"""Opacity of a region in the slice views, so that what is below it stays readable."""
 _LATTICE_TOLERANCE = 0.01
 """Voxels; two grids whose centres agree to this are one lattice."""
 
@@ -70,7 +72,7 @@ def _fill_segmentation(node: slicer.vtkMRMLSegmentationNode, record: Path) -> No
     for segment_id in hidden:
         display.SetSegmentVisibility(segment_id, False)
     for segment_id in regions:
-        display.SetSegmentOpacity2DFill(segment_id, 0.3)
+        display.SetSegmentOpacity2DFill(segment_id, REGION_FILL)
     _keep_generated(node, regions)
 
 

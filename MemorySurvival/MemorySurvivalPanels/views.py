@@ -52,12 +52,22 @@ def show_overlay(
             composite.SetForegroundOpacity(opacity)
 
 
+def show_in_own_views(ct: slicer.vtkMRMLVolumeNode, pet: slicer.vtkMRMLVolumeNode, opacity: float) -> None:
+    """Show a case in the user's own slice views, fitted; the reading layout looks after its views itself."""
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
+        if not view_role(composite):
+            composite.SetBackgroundVolumeID(ct.GetID())
+            composite.SetForegroundVolumeID(pet.GetID())
+            composite.SetForegroundOpacity(opacity)
+    fit_views()
+
+
 def fit_views() -> None:
-    """Let the whole background be seen in every view that is there, centred; the rotating MIP keeps still."""
+    """Let the whole background be seen in each of the user's own views, centred."""
     manager = slicer.app.layoutManager()
     for node in slice_nodes():
         widget = manager.sliceWidget(node.GetLayoutName()) if manager is not None else None
-        if widget is not None and node.GetAttribute(OWN_VIEW) != MIP:
+        if widget is not None and not node.GetAttribute(OWN_VIEW):
             widget.sliceLogic().FitSliceToBackground()
 
 

@@ -59,6 +59,9 @@ class Person:
 
     def open_list(self, place: Path, out: Path) -> None:
         """Choose the folder of cases and open the first."""
+        from slicer_host.layout_picture import settle_views
+
+        settle_views()
         self.ui.reviewListPath.currentPath = str(place)
         self.ui.reviewOutPath.currentPath = str(out)
         self.ui.reviewerEdit.text = "Dr Example"
