@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,11 +15,26 @@ from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 from MemorySurvivalLib.risk.covariates import Covariates
 from MemorySurvivalLib.roi.roi import Roi
-from MemorySurvivalLib.scoring import RiskResult, choose_covariates, score_states
+from MemorySurvivalLib.scoring import RiskResult, score_states
 from MemorySurvivalLib.stability.arrangement import Arrangement, NotApplicable, arrange
 from MemorySurvivalLib.stability.changes import BADGE, UNCHANGED, Change
 from MemorySurvivalLib.stability.record import StabilityRecord, TrialRecord, judge, word
-from MemorySurvivalLib.stability.trying import read_arrangements
+from MemorySurvivalLib.stability.trying import States, read_arrangements
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """A case's memory states as it is and under each change that could be made, small enough to keep.
+
+    `names` say what was done, in the order of `changed`; `left_out` are sentences about what could not be.
+    """
+
+    own: States
+    names: tuple[str, ...]
+    changed: tuple[States, ...]
+    left_out: tuple[str, ...]
+    encoded_slices: int
+    seconds: float
 
 
 def measure_stability(
@@ -36,51 +52,67 @@ def measure_stability(
     one prompt for every change; modes other than `boxed` cost a whole pass for every change. Changes that the case or
     the bundle does not allow are named in `left_out`. Raises MemorySurvivalError as scoring does.
     """
+    readings = read_changes(engine, bundle, case, roi, changes, progress)
+    return judge_readings(bundle, case, roi, readings, values)
+
+
+def read_changes(
+    engine: MemoryEngine,
+    bundle: ModelBundle,
+    case: Case,
+    roi: Roi,
+    changes: Sequence[Change] = BADGE,
+    progress: ProgressCallback = ignore_progress,
+) -> Readings:
+    """The part that takes time; it does not depend on covariates."""
     start, before = time.monotonic(), engine.encoded_slices
     arrangements, left_out = _arrange_all(bundle, case, roi, changes)
-    risks = score_arrangements(engine, bundle, case, roi, values, arrangements, progress)
-    own, tried = risks[0], risks[1:]
-    sd = reference_sd(own)
-    trials = tuple(_trial(one.done, risk, own, sd) for one, risk in zip(arrangements[1:], tried, strict=True))
-    all_risks = [risk.log_risk for risk in risks]
-    positions = [risk.position for risk in risks if risk.position is not None]
-    groups = dict.fromkeys(risk.risk_group for risk in risks if risk.risk_group is not None)
-    return StabilityRecord(
-        verdict=judge(trials, sd),
-        sentence=word(trials, sd, own.risk_group),
-        log_risk=own.log_risk,
-        lowest=min(all_risks),
-        highest=max(all_risks),
-        positions=(min(positions), max(positions)) if positions else (),
-        risk_groups=tuple(groups),
-        reference_sd=sd,
-        largest=max(trials, key=lambda trial: abs(trial.moved), default=None),
-        trials=trials,
+    windows: dict[Modality, Window] = {"PET": bundle.manifest.windows.PET, "CT": bundle.manifest.windows.CT}
+    needed = {
+        modality: windows[modality]
+        for modality in MODALITIES
+        if any(modality in head.spec.modalities for head in bundle.manifest.heads)
+    }
+    own, *changed = read_arrangements(engine, case, arrangements, needed, progress)
+    return Readings(
+        own=own,
+        names=tuple(one.done for one in arrangements[1:]),
+        changed=tuple(changed),
         left_out=left_out,
-        labels=own.labels,
         encoded_slices=engine.encoded_slices - before,
         seconds=round(time.monotonic() - start, 3),
     )
 
 
-def score_arrangements(
-    engine: MemoryEngine,
-    bundle: ModelBundle,
-    case: Case,
-    roi: Roi,
-    values: Covariates | None,
-    arrangements: Sequence[Arrangement],
-    progress: ProgressCallback = ignore_progress,
-) -> list[RiskResult]:
-    """What the head that scores this case says of each arrangement, within the bundle's rights."""
-    _, name, _ = choose_covariates(bundle, values)
-    needed = bundle.heads[name].spec.modalities
-    all_windows: dict[Modality, Window] = {"PET": bundle.manifest.windows.PET, "CT": bundle.manifest.windows.CT}
-    windows = {modality: all_windows[modality] for modality in MODALITIES if modality in needed}
-    return [
-        score_states(bundle, states, values, simulated_case=case.simulated, other_roi=roi.kind == "other")
-        for states in read_arrangements(engine, case, arrangements, windows, progress)
-    ]
+def judge_readings(
+    bundle: ModelBundle, case: Case, roi: Roi, readings: Readings, values: Covariates | None
+) -> StabilityRecord:
+    """Score the readings with the head that scores this case, within the bundle's rights, and give the badge."""
+
+    def score(states: States) -> RiskResult:
+        return score_states(bundle, states, values, simulated_case=case.simulated, other_roi=roi.kind == "other")
+
+    own = score(readings.own)
+    risks = [own, *(score(states) for states in readings.changed)]
+    sd = reference_sd(own)
+    trials = tuple(_trial(name, risk, own, sd) for name, risk in zip(readings.names, risks[1:], strict=True))
+    positions = [risk.position for risk in risks if risk.position is not None]
+    return StabilityRecord(
+        verdict=judge(trials, sd),
+        sentence=word(trials, sd, own.risk_group),
+        log_risk=own.log_risk,
+        lowest=min(risk.log_risk for risk in risks),
+        highest=max(risk.log_risk for risk in risks),
+        positions=(min(positions), max(positions)) if positions else (),
+        risk_groups=tuple(dict.fromkeys(risk.risk_group for risk in risks if risk.risk_group is not None)),
+        reference_sd=sd,
+        largest=max(trials, key=lambda trial: abs(trial.moved), default=None),
+        trials=trials,
+        left_out=readings.left_out,
+        labels=own.labels,
+        encoded_slices=readings.encoded_slices,
+        seconds=readings.seconds,
+    )
 
 
 def reference_sd(risk: RiskResult) -> float | None:

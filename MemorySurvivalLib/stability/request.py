@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import torch
+
 from MemorySurvivalLib.devices import choose_device
-from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.preparing import NoteCallback, PreparedCase, Run, ScoreRequest, ignore_note, read_values
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 from MemorySurvivalLib.recent import RecentCase
 from MemorySurvivalLib.risk.covariates import Covariates
-from MemorySurvivalLib.stability.measuring import measure_stability
+from MemorySurvivalLib.stability.measuring import Readings, judge_readings, read_changes
 from MemorySurvivalLib.stability.record import StabilityRecord
 
 
 def measure_prepared(run: Run, prepared: PreparedCase, values: Covariates | None) -> StabilityRecord:
-    """The stability of a case that a run has prepared; when a GPU has no memory left, measured on the CPU."""
+    """The stability of a case that a run has prepared; when a GPU has no memory left, measured on the CPU.
 
-    def measure(engine: MemoryEngine) -> StabilityRecord:
-        case, roi = prepared.case, prepared.region.roi
-        return measure_stability(engine, run.bundle, case, roi, values, progress=run.progress)
-
+    What takes time is kept with the run's last case, so that another covariate does not read the case anew.
+    """
+    bundle, case, roi = run.bundle, prepared.case, prepared.region.roi
+    key = f"{prepared.key} {bundle.archive.sha256} {run.device} {torch.get_num_threads()}"
+    readings: Readings | None = run.recent.find("stability", key)
     with run.stage("stability"):
-        return run.on_device(measure)
+        if readings is None:
+            readings = run.on_device(lambda engine: read_changes(engine, bundle, case, roi, progress=run.progress))
+            run.recent.keep("stability", key, readings)
+        return judge_readings(bundle, case, roi, readings, values)
 
 
 def measure_request(

@@ -18,7 +18,7 @@ from MemorySurvivalLib.imaging.reading import write_volume
 from MemorySurvivalLib.imaging.volume import Affine, Volume
 from MemorySurvivalLib.imaging.window import MODALITIES
 from MemorySurvivalLib.jobs import find_job
-from MemorySurvivalLib.jobs.context import JobContext
+from MemorySurvivalLib.jobs.context import JobContext, Warm
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.prompts import PromptConfig
 from MemorySurvivalLib.memory.propagation import PropagationConfig, propagate
@@ -293,6 +293,26 @@ def test_the_job_takes_what_the_score_job_takes(patient: Patient, small_bundle: 
     assert result["log_risk"] == pytest.approx(score["log_risk"], abs=1e-6)
     assert len(result["trials"]) == len(BADGE) and result["verdict"] in ("stable", "sensitive")
     assert sorted(p for p in patient.folder.iterdir() if p.name != "out") == before
+
+
+def test_another_covariate_reads_nothing_again(patient: Patient, small_bundle: Path) -> None:
+    warm = Warm()
+    parameters = {"ct": str(patient.ct_path), "pet": str(patient.pet_path), "roi": str(patient.spine_path)}
+    parameters |= {"roi_kind": "spine_dilated", "bundle": str(small_bundle), "device": "cpu"}
+    events: list[ProgressEvent] = []
+    context = JobContext(events.append, lambda text: None, warm)
+
+    def run(age: str) -> Any:
+        events.clear()
+        typed = {"age_years": {"value": age, "source": "typed"}}
+        return find_job("stability")({**parameters, "covariate_values": typed}, context).result
+
+    first = run("60")
+    assert any(event.stage == "stability" for event in events)
+    second = run("75")
+    assert not any(event.stage == "stability" for event in events)
+    assert second["log_risk"] != first["log_risk"]
+    assert run("60") == first
 
 
 def test_the_job_says_what_is_wrong(patient: Patient, small_bundle: Path) -> None:
