@@ -94,4 +94,4 @@ def test_one_case_from_dicom_to_the_next(panel: Any, real_data: Path, tmp_path: 
     person.photograph("11-next", ui.reviewSection)
     assert len(person.taken) == 11
     slicer.mrmlScene.Clear()
-    assert panel.scratch_files() == []
+    assert {file.name for file in panel.scratch_files()} <= {"lock"}  # the module is open and has asked anew
