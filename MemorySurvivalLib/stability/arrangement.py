@@ -14,7 +14,7 @@ from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.memory.propagation import PropagationConfig
 from MemorySurvivalLib.roi.boxes import SliceBox, prompt_boxes
 from MemorySurvivalLib.roi.dilation import ROUNDING_MM, dilate_mm, measure_distance_mm
-from MemorySurvivalLib.stability.changes import Change
+from MemorySurvivalLib.stability.changes import Change, grow, shift_pet
 from MemorySurvivalLib.stability.odd_boxes import place_boxes
 
 Steps = tuple[int, int, int]
@@ -24,7 +24,7 @@ Steps = tuple[int, int, int]
 class Arrangement:
     """What a pass over a changed case reads. `pet_steps` are the voxels (x, y, z) that the PET is moved by.
 
-    `done` says what was really done, where the voxels did not allow the change as it was asked.
+    `done` is the change in words, with the millimetres that the voxels allowed.
     """
 
     change: Change
@@ -54,14 +54,14 @@ def arrange(change: Change, case: Case, mask: Volume, config: PropagationConfig)
         by_mm = float(np.sign(change.grow_mm)) * max(abs(change.grow_mm), *case.ct.spacing_mm[:2])
         mask = grown(mask, by_mm)
         if by_mm != change.grow_mm:
-            done = f"mask {'dilated' if by_mm > 0 else 'eroded'} by {abs(by_mm):.2g} mm, one voxel"
+            done = grow(by_mm).family
         if not mask.voxels.any():
-            raise NotApplicable(f"Nothing of the mask is left when it is eroded by {-by_mm:.2g} mm.")
+            raise NotApplicable(f"Nothing of the mask is left when it is eroded by {-by_mm:.3g} mm.")
     steps = whole_steps(change.pet_shift_mm, case.ct.spacing_mm)
     if any(steps):
         moved_mm = np.asarray(steps) * case.ct.spacing_mm
         if np.abs(moved_mm - change.pet_shift_mm).max() > ROUNDING_MM:
-            done = f"{change.family} (by whole voxels: {float(np.linalg.norm(moved_mm)):.3g} mm)"
+            done = shift_pet(*moved_mm.tolist()).family
     step = change.slice_step or config.slice_step
     if change.first_slice and step == 1:
         raise NotApplicable("The model reads every slice, so there are no slices between those used.")

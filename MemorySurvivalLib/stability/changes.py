@@ -68,13 +68,13 @@ def pad(padding_mm: float) -> Change:
 
 def grow(by_mm: float) -> Change:
     """The mask dilated, or eroded for a negative number."""
-    return Change(f"mask {'dilated' if by_mm > 0 else 'eroded'} by {abs(by_mm):g} mm", grow_mm=by_mm)
+    return Change(f"mask {'dilated' if by_mm > 0 else 'eroded'} by {abs(by_mm):.3g} mm", grow_mm=by_mm)
 
 
 def shift_pet(left_mm: float = 0.0, back_mm: float = 0.0, up_mm: float = 0.0) -> Change:
     """The PET moved against the CT."""
     parts = ((left_mm, "left", "right"), (back_mm, "back", "front"), (up_mm, "head", "feet"))
-    where = " and ".join(f"{abs(by):g} mm to the {plus if by > 0 else minus}" for by, plus, minus in parts if by)
+    where = " and ".join(f"{abs(by):.3g} mm to the {plus if by > 0 else minus}" for by, plus, minus in parts if by)
     return Change(f"PET {where}", pet_shift_mm=(left_mm, back_mm, up_mm))
 
 

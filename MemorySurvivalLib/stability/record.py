@@ -84,7 +84,7 @@ def word(trials: tuple[TrialRecord, ...], reference_sd: float | None, own_group:
     count = f"{len(trials)} changes were tried" if len(trials) > 1 else "One change was tried"
     most = f"{count}; the largest effect on the log-risk was {largest.moved:+.2g}"
     if reference_sd is None:
-        return f"{most} ({largest.change}). This model has no reference cases to judge that by."
+        return f"{most} ({largest.change}). Without a place among reference cases that is not judged."
     points = "" if largest.moved_points is None else f", {largest.moved_points:+.0f} percentile points"
     text = f"{most} ({largest.change}): {largest.moved_sd:+.2f} standard deviations{points}."
     others = sorted({trial.risk_group for trial in trials if trial.risk_group is not None} - {own_group})

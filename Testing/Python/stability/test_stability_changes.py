@@ -68,7 +68,7 @@ def test_a_mask_grows_by_millimetres_on_uneven_voxels() -> None:
 def test_a_mask_grows_by_one_voxel_where_voxels_are_larger(case: Case, mask: Volume) -> None:
     wider = arrange(grow(2.0), case, mask, CONFIG)
     assert wider.boxes[0].x0 == prompt_boxes(mask, 2)[0].x0 - 1
-    assert wider.done == "mask dilated by 4 mm, one voxel"
+    assert wider.done == "mask dilated by 4 mm"
     assert arrange(grow(-4.0), case, mask, CONFIG).done == "mask eroded by 4 mm"
 
 
@@ -107,7 +107,7 @@ def test_a_pet_moves_by_whole_voxels_at_least_one() -> None:
 
 def test_a_shift_says_which_way_it_really_went(case: Case, mask: Volume) -> None:
     done = arrange(shift_pet(up_mm=4), case, mask, CONFIG)
-    assert (done.pet_steps, done.done) == ((0, 0, 1), "PET 4 mm to the head (by whole voxels: 6 mm)")
+    assert (done.pet_steps, done.done) == ((0, 0, 1), "PET 6 mm to the head")
     assert arrange(shift_pet(left_mm=-4), case, mask, CONFIG).done == "PET 4 mm to the right"
     before, after = case.pet.voxels, moved(case.pet, done.pet_steps).voxels
     assert np.array_equal(after[1:], before[:-1])  # axes run to the head
