@@ -14,6 +14,8 @@ from MemorySurvivalPanels.errors import UserError
 CASE = "MemorySurvival.ReviewCase"
 """A node's attribute: the case of the review list that the node was opened for. Nodes without it are never closed."""
 
+_DATA = ("vtkMRMLStorableNode", "vtkMRMLScriptedModuleNode")
+"""What a case can leave behind; views carry attributes of this module too, and stay."""
 _IMAGE_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 
@@ -58,7 +60,8 @@ def _made_of(nodes: list[Any]) -> list[Any]:
     identifiers = {node.GetID() for node in nodes}
     return [
         other
-        for other in slicer.util.getNodesByClass("vtkMRMLNode")
+        for kind in _DATA
+        for other in slicer.util.getNodesByClass(kind)
         if other not in nodes
         and any(name.startswith("MemorySurvival.") for name in other.GetAttributeNames())
         and not identifiers.isdisjoint(_referred(other))

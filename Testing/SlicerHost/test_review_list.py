@@ -122,6 +122,9 @@ def test_one_case_after_the_other(room: Any, tmp_path: Path) -> None:
 
     kept = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "the user's own")
     room.ui.reviewNextButton.click()
+    marked = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")[0]
+    marked.SetAttribute("MemorySurvival.Overlay", "something")
+    marked.SetBackgroundVolumeID(room.widget._parameters.ct.GetID())
     parameters = room.widget._parameters
     first = parameters.ct
     assert (first.GetName(), parameters.pet.GetName(), parameters.worklist_case) == ("CT anna", "PET anna", "anna")
@@ -142,6 +145,7 @@ def test_one_case_after_the_other(room: Any, tmp_path: Path) -> None:
     assert slicer.util.arrayFromVolume(parameters.ct).max() == 1
     assert first.GetScene() is None
     assert kept.GetScene() is not None
+    assert marked.GetScene() is not None  # a view in which something of the module lay
     assert read_status(tmp_path / "out").of("anna").reviewer == "Dr A"
     room.ui.reviewDoneButton.click()
     assert room.ui.messageLabel.text == "There is no other case to review in this list."
