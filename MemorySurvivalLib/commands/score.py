@@ -10,6 +10,7 @@ from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.commands.options import add_image_options
 from MemorySurvivalLib.commands.terminal import ProgressBars
 from MemorySurvivalLib.devices import DEVICES
+from MemorySurvivalLib.explain.plan import FILLS
 from MemorySurvivalLib.imaging.suv_supplied import supplied_from
 from MemorySurvivalLib.roi.roi import ROI_KINDS
 
@@ -46,7 +47,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--patch-mm", type=float, help="edge of the occluded cubes (default: the bundle's)")
     parser.add_argument("--stride-mm", type=float, help="distance between cube centres (default: the bundle's)")
-    parser.add_argument("--fill", choices=("roi_median", "volume_mean"), help="what occluded voxels become")
+    parser.add_argument("--fill", choices=FILLS, help="what occluded voxels become (default: the bundle's)")
     parser.add_argument(
         "--no-cache",
         action="store_false",

@@ -13,6 +13,7 @@ CHART_WIDTH_MM = 54.0
 CHART_HEIGHT_MM = 36.0
 _BAR_COLOR = "#c3ccd6"
 _CASE_COLOR = "#b3261e"
+_BAND_OPACITY = 0.22
 
 
 def draw_reference(risk: RiskResult) -> Picture:
@@ -54,10 +55,13 @@ def draw_reference(risk: RiskResult) -> Picture:
 
 
 def draw_survival(curve: SurvivalCurve, labels: tuple[str, ...]) -> Picture:
-    """Predicted progression-free survival as steps up to the horizon."""
+    """Predicted progression-free survival as steps up to the horizon, in the band of its interval where it has one."""
     sheet, axes = _start_chart()
     times = (0.0, *curve.times_months, curve.horizon_months)
     probability = (1.0, *curve.probability, curve.probability[-1] if curve.probability else 1.0)
+    if curve.lower and curve.upper:
+        low, high = ((1.0, *edge, edge[-1]) for edge in (curve.lower, curve.upper))
+        axes.fill_between(times, low, high, step="post", color=_CASE_COLOR, alpha=_BAND_OPACITY, linewidth=0)
     axes.step(times, probability, where="post", color=_CASE_COLOR, linewidth=1.4)
     axes.set_xlim(0, curve.horizon_months)
     axes.set_ylim(0, 1.02)
@@ -71,8 +75,14 @@ def draw_survival(curve: SurvivalCurve, labels: tuple[str, ...]) -> Picture:
         CHART_HEIGHT_MM,
         "Predicted progression-free survival",
         f"Curve of the predicted progression-free survival, {say_percent(probability[-1])} at "
-        f"{say_plain(curve.horizon_months)} months.",
+        f"{say_plain(curve.horizon_months)} months{_say_band(curve)}.",
     )
+
+
+def _say_band(curve: SurvivalCurve) -> str:
+    if not (curve.lower and curve.upper):
+        return ""
+    return f", in a band from {say_percent(curve.lower[-1])} to {say_percent(curve.upper[-1])} there"
 
 
 def _start_chart() -> tuple[Sheet, Axes]:

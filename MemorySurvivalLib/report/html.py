@@ -18,6 +18,7 @@ from MemorySurvivalLib.imaging.case import Case
 from MemorySurvivalLib.memory.readout import check_readout
 from MemorySurvivalLib.report import wording
 from MemorySurvivalLib.report.charts import draw_reference, draw_survival
+from MemorySurvivalLib.report.explained import list_effects
 from MemorySurvivalLib.report.measured import choose_rows
 from MemorySurvivalLib.report.pictures import Scene, draw_close_ups, draw_overview, say_where
 from MemorySurvivalLib.report.record import CaseRecord
@@ -25,7 +26,9 @@ from MemorySurvivalLib.report.sheet import Picture
 from MemorySurvivalLib.resources import locate_resource
 from MemorySurvivalLib.roi.roi import Roi
 
-NOTE_LINES_ON_PAGE_ONE = 4
+NOTE_LINES_ON_PAGE_ONE = 3
+LINES_OF_A_BAND = 2
+"""What the sentence about the survival curve's band takes of them."""
 CHARACTERS_IN_A_LINE = 120
 CLOSE_UPS_ON_PAGE_ONE = 2
 
@@ -97,6 +100,8 @@ def render_page(record: CaseRecord, pictures: ReportPictures) -> str:
         fixed=wording.say_fixed,
         plain=wording.say_plain,
         percent=wording.say_percent,
+        share=wording.say_share,
+        millilitres=wording.say_millilitres,
         say=wording.say_value,
         side=wording.say_side,
         shorten=wording.shorten,
@@ -113,7 +118,8 @@ def render_page(record: CaseRecord, pictures: ReportPictures) -> str:
 def _context(record: CaseRecord, pictures: ReportPictures) -> dict[str, Any]:
     paths = wording.known_paths(record)
     notes = wording.collect_notes(record)
-    room = _notes_that_fit(notes)
+    banded = record.risk.survival is not None and bool(record.risk.survival.lower)
+    room = _notes_that_fit(notes, NOTE_LINES_ON_PAGE_ONE - LINES_OF_A_BAND * banded)
     return {
         "record": record,
         "risk": record.risk,
@@ -128,16 +134,17 @@ def _context(record: CaseRecord, pictures: ReportPictures) -> dict[str, Any]:
         "readout_words": wording.READOUT_WORDS[check_readout(record.bundle.propagation.readout)[0]],
         "fill_words": wording.FILL_WORDS.get(record.heatmap.fill, record.heatmap.fill) if record.heatmap else "",
         "heatmap_is_zero": record.heatmap is not None and record.heatmap.minimum == 0 == record.heatmap.maximum,
+        "effects": list_effects(record.heatmap) if record.heatmap else (),
         "notes": notes[:room],
         "more_notes": notes[room:],
         "close_ups_on_page_one": CLOSE_UPS_ON_PAGE_ONE,
     }
 
 
-def _notes_that_fit(notes: tuple[str, ...]) -> int:
-    """How many of the notes the first page has room for."""
+def _notes_that_fit(notes: tuple[str, ...], room: int) -> int:
+    """How many of the notes fit into so many lines."""
     lines = accumulate(ceil(len(note) / CHARACTERS_IN_A_LINE) for note in notes)
-    return sum(total <= NOTE_LINES_ON_PAGE_ONE for total in lines)
+    return sum(total <= room for total in lines)
 
 
 def _hide(value: Any, paths: tuple[str, ...]) -> Any:

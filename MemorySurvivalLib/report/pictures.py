@@ -22,13 +22,13 @@ from MemorySurvivalLib.report.colours import (
 from MemorySurvivalLib.report.record import CaseRecord, HotspotRecord
 from MemorySurvivalLib.report.sheet import SOFT, Picture, Sheet, mark, outline, stamp
 from MemorySurvivalLib.report.views import Image, Plane, Triple, View, crop_around, find_body
-from MemorySurvivalLib.report.wording import say_signed
+from MemorySurvivalLib.report.wording import say_plain, say_signed
 from MemorySurvivalLib.roi.roi import Roi
 
 OVERVIEW_WIDTH_MM = 184.0
-OVERVIEW_HEIGHT_MM = 75.0
+OVERVIEW_HEIGHT_MM = 66.0
 OVERVIEW_GAP_MM = 3.0
-OVERVIEW_FOOT_MM = 13.2
+OVERVIEW_FOOT_MM = 14.8
 CLOSE_UP_MM = (200.0, 170.0)
 """Width and height in the patient of the pictures around a hotspot."""
 CLOSE_UP_WIDTH_MM = 90.0
@@ -42,9 +42,9 @@ _PET_TICKS = (f"{PET_DISPLAY.low:g}", f"≥ {PET_DISPLAY.high:g}")
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Everything the pictures are cut from, on one LPS grid; `hotspots` and `limit` come from the record.
+    """Everything the pictures are cut from, on one LPS grid; `hotspots`, `limit` and `floor` come from the record.
 
-    `heatmap` is None where there is none or where its effect is zero everywhere.
+    `heatmap` holds no effects within the noise floor; it is None where there is none or where nothing exceeds it.
     """
 
     ct: Volume
@@ -53,6 +53,7 @@ class Scene:
     heatmap: Volume | None
     hotspots: tuple[HotspotRecord, ...]
     limit: float
+    floor: float
     labels: tuple[str, ...]
     body: tuple[Triple, Triple]
 
@@ -65,12 +66,15 @@ class Scene:
         canonical = Roi(mask.with_voxels(mask.voxels.astype(np.bool_, copy=False)), roi.kind, roi.made_by)
         effect: Volume | None = None
         hotspots: tuple[HotspotRecord, ...] = ()
-        limit = 0.0
-        if heatmap is not None and record.heatmap is not None and heatmap.effect.voxels.any():
-            effect = heatmap.effect.reoriented()
-            hotspots, limit = record.heatmap.hotspots, record.heatmap.limit
+        limit = floor = 0.0
+        if heatmap is not None and record.heatmap is not None:
+            floor = record.heatmap.noise_floor
+            above = np.abs(heatmap.effect.voxels) > floor
+            if above.any():
+                effect = heatmap.effect.with_voxels(np.where(above, heatmap.effect.voxels, 0)).reoriented()
+                hotspots, limit = record.heatmap.hotspots, record.heatmap.limit
         body = find_body(ct, canonical.bounds_zyx)
-        return cls(ct, pet, canonical.mask, effect, hotspots, limit, record.risk.labels, body)
+        return cls(ct, pet, canonical.mask, effect, hotspots, limit, floor, record.risk.labels, body)
 
     def index_xyz(self, hotspot: HotspotRecord) -> tuple[float, float, float]:
         """A hotspot's place as a fractional voxel index."""
@@ -170,7 +174,7 @@ def _draw_projection(scene: Scene, view: View, scale: float) -> Picture:
         sheet.png(),
         sheet.width_mm,
         sheet.height_mm,
-        "PET, coronal projection",
+        "PET, projection",
         f"Coronal maximum intensity projection of the PET in inverted grey ({_WINDOW_PET}), patient's right on the "
         "left, with the outline of the region of interest" + (" and the numbered hotspots." if scene.hotspots else "."),
     )
@@ -188,7 +192,7 @@ def _draw_fused(scene: Scene, view: View, scale: float, where: str) -> Picture:
         sheet.png(),
         sheet.width_mm,
         sheet.height_mm,
-        f"Fused PET/CT, {view.plane}",
+        f"PET/CT, {view.plane}",
         f"{view.plane.capitalize()} slice {where}: CT in grey ({_WINDOW_CT}) under the PET in hot colours "
         f"({_WINDOW_PET}), with the outline of the region of interest.",
     )
@@ -201,17 +205,18 @@ def _draw_heatmap(scene: Scene, view: View, scale: float, where: str) -> Picture
     axes = sheet.slice_panel(0, 0, width, view, pixels)
     outline(axes, view, view.cut(scene.mask.voxels))
     stamp(axes, scene.labels)
-    sheet.bar(0, height + 1, width, *_effect_bar(scene.limit))
-    sheet.write(width / 2, height + 7.2, _WINDOW_CT, 4.6, SOFT, ha="center")
-    sheet.write_research_use(0, height + 9.2, width)
+    _write_effect_foot(sheet, 0, height + 1, width, scene)
+    sheet.write(width / 2, height + 9.0, _WINDOW_CT, 4.6, SOFT, ha="center")
+    sheet.write_research_use(0, height + 10.9, width)
     return Picture(
         "heatmap-coronal",
         sheet.png(),
         sheet.width_mm,
         sheet.height_mm,
-        "Heatmap over CT, coronal",
+        "Heatmap, coronal",
         f"Coronal slice {where}: CT in grey ({_WINDOW_CT}) under the heatmap of the change of log-risk, red where the "
-        "tissue raised the risk, blue where it lowered it, with the outline of the region of interest.",
+        f"tissue raised the risk, blue where it lowered it{_say_hidden(scene, ' (', ')')}, with the outline of the "
+        "region of interest.",
     )
 
 
@@ -235,7 +240,7 @@ def _draw_close_up(scene: Scene, number: int, hotspot: HotspotRecord) -> Picture
     sheet.write(lefts[0], foot - 0.3, f"{number}   CT, axial", 5, fontweight="bold")
     sheet.write(lefts[0], foot + 2.0, _WINDOW_CT, 4.6, SOFT)
     sheet.write_research_use(lefts[0], foot + 4.0, width)
-    sheet.bar(lefts[1], foot, width, *_effect_bar(scene.limit))
+    _write_effect_foot(sheet, lefts[1], foot, width, scene)
     sheet.bar(lefts[2], foot, width, _ramp_pet(), _PET_TICKS, "PET, SUVbw (g/mL)")
     return Picture(
         f"hotspot-{number}",
@@ -257,7 +262,18 @@ def _write_pet_foot(sheet: Sheet, height: float, width: float, ramp: Pixels, win
     lines = windows.splitlines()
     if len(lines) > 1:
         sheet.write(width / 2, height + 7.2, lines[1], 4.6, SOFT, ha="center")
-    sheet.write_research_use(0, height + 9.2, width)
+    sheet.write_research_use(0, height + 10.9, width)
+
+
+def _write_effect_foot(sheet: Sheet, left: float, top: float, width: float, scene: Scene) -> None:
+    """The heatmap's colour bar, and from which effect on it is drawn."""
+    sheet.bar(left, top, width, *_effect_bar(scene.limit, scene.floor))
+    sheet.write(left + width / 2, top + 6.1, _say_hidden(scene), 4.6, SOFT, ha="center")
+
+
+def _say_hidden(scene: Scene, before: str = "", after: str = "") -> str:
+    """Which effects are not drawn; nothing where all are."""
+    return f"{before}not drawn within ±{say_plain(scene.floor, 2)}{after}" if scene.floor > 0 else ""
 
 
 def _ramp() -> Image:
@@ -272,9 +288,11 @@ def _ramp_fused() -> Pixels:
     return shade_fused(np.full((1, 128), sum((CT_DISPLAY.low, CT_DISPLAY.high)) / 4), _ramp())
 
 
-def _effect_bar(limit: float) -> tuple[Pixels, tuple[str, ...], str]:
-    """Colour bar of the heatmap: the same blend over mid-grey, so its colours are those of the picture."""
+def _effect_bar(limit: float, floor: float) -> tuple[Pixels, tuple[str, ...], str]:
+    """Colour bar of the heatmap: the same blend over mid-grey, so its colours are those of the picture; bare grey
+    within the noise floor."""
     ramp = np.linspace(-limit, limit, 129, dtype=np.float32)[None]
+    ramp[np.abs(ramp) <= floor] = 0
     grey = np.full((1, 129, 3), 0.45, dtype=np.float32)
     ticks = (f"≤ −{limit:g}", "0", f"≥ +{limit:g}")
     return blend(grey, shade_effect(ramp, limit)), ticks, "change of log-risk"

@@ -31,6 +31,7 @@ READOUT_WORDS = {
 FILL_WORDS = {
     "roi_median": "the median inside the region of interest",
     "volume_mean": "the mean of the whole volume",
+    "blur": "the image itself, blurred by a Gaussian of half the cube's edge",
 }
 
 
@@ -62,6 +63,16 @@ def say_side(value: float, positive: str, negative: str) -> str:
 def say_percent(share: float) -> str:
     """A share 0 to 1 as whole percent."""
     return f"{100 * share:.0f} %"
+
+
+def say_share(share: float) -> str:
+    """A share 0 to 1 in percent, with one decimal where it is small."""
+    return f"{100 * share:.1f} %" if share < 0.095 else say_percent(share)
+
+
+def say_millilitres(volume_ml: float) -> str:
+    """A volume without more digits than it has."""
+    return f"{volume_ml:.1f}" if volume_ml < 9.95 else f"{volume_ml:.0f}"
 
 
 def file_name(path: str) -> str:

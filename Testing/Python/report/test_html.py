@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -19,6 +20,7 @@ from MemorySurvivalLib.imaging.case import load_case
 from MemorySurvivalLib.imaging.reading import read_volume
 from MemorySurvivalLib.imaging.volume import resample_onto
 from MemorySurvivalLib.report.html import write_report
+from MemorySurvivalLib.report.record import CaseRecord, OutsideRecord
 from MemorySurvivalLib.resources import locate_resource
 from MemorySurvivalLib.roi.roi import Roi
 
@@ -183,13 +185,13 @@ def test_page_two_tells_the_images_way_from_the_scanner(written: tuple[Path, str
 
 def test_labels_and_research_use_are_everywhere(written: tuple[Path, str, Page]) -> None:
     _, source, page = written
-    assert len(page.pages) == 2
+    assert len(page.pages) == 3
     for text in page.pages:
         assert RESEARCH_USE in text
         assert "SIMULATED MODEL · SIMULATED CASE" in text
-    assert source.count('class="watermark"') == 2
+    assert source.count('class="watermark"') == 3
     watermarks = re.findall(r"<text [^>]*>([^<]*)</text>", source)
-    assert watermarks == ["SIMULATED MODEL · SIMULATED CASE"] * 2
+    assert watermarks == ["SIMULATED MODEL · SIMULATED CASE"] * 3
     style = locate_resource("Report/report.css").read_text(encoding="utf-8")
     assert f'@bottom-left {{ content: "{RESEARCH_USE}"' in style and style.strip() in source
 
@@ -263,7 +265,7 @@ def test_what_the_bundle_may_not_show_is_not_mentioned(example: Example, tmp_pat
         assert words not in page.text
     assert not {"reference.png", "survival.png"} & {path.name for path in (tmp_path / "pictures").iterdir()}
     assert "from the images alone" in page.text
-    assert source.count("ROI NOT OF THE MODEL&#39;S KIND</text>") == 2
+    assert source.count("ROI NOT OF THE MODEL&#39;S KIND</text>") == 3
 
 
 def test_reference_risks_alone_draw_no_position(example: Example, tmp_path: Path) -> None:
@@ -286,6 +288,96 @@ def test_a_heatmap_of_zeros_says_so(example: Example, tmp_path: Path) -> None:
     assert not list((tmp_path / "pictures").glob("h*.png"))
 
 
+def test_each_hotspot_has_its_bone_share_volume_and_fills(example: Example, tmp_path: Path) -> None:
+    first, second = example.record.heatmap.hotspots
+    spots = (
+        replace(first, site="T4", share=0.41, volume_ml=118.125, agreed=True),
+        replace(second, site="near left_hip_bone", share=0.0031, volume_ml=3.75, agreed=False),
+    )
+    heatmap = replace(example.record.heatmap, hotspots=spots, noise_floor=0.0111, fill_agreement=0.9)
+    _, page = write(example.with_record(heatmap=heatmap), tmp_path)
+    one, _, three = (" ".join(text.split()) for text in page.pages)
+    assert "Hotspot 1 (T4): +0.0412 log-risk" in one
+    assert "41 % of all effects, 118 ml; another fill agrees" in one
+    assert "Hotspot 2 (near left hip bone): −0.0173 log-risk" in one
+    assert "0.3 % of all effects, 3.8 ml; no other fill shows it" in one
+    assert "effects within ±0.011 are noise and not drawn" in one
+    assert re.search(r"1 T4 \+0\.0412 41 % 118 agrees", three)
+    assert re.search(r"2 near left hip bone −0\.0173 0\.3 % 3\.8 does not", three)
+    assert "At least two fills agree in 90 %" in three
+
+
+def test_the_region_and_what_lies_outside_are_told(example: Example, tmp_path: Path) -> None:
+    heatmap = replace(
+        example.record.heatmap,
+        noise_floor=0.0111,
+        whole_roi_effect=0.1367,
+        summed_effect=0.2602,
+        outside=(OutsideRecord("everything outside the region", -0.4239), OutsideRecord("bladder", -5e-5)),
+        organs_unknown=("kidneys",),
+    )
+    _, page = write(example.with_record(heatmap=heatmap), tmp_path)
+    third = " ".join(page.pages[2].split())
+    for said in (
+        "the whole region +0.1367",
+        "its parts, as if they added up +0.2602",
+        "everything outside the region −0.4239",
+        "bladder −0.0001 within noise",
+        "kidneys – not found",
+    ):
+        assert said in third, said
+    assert third.count("within noise") == 1
+
+
+def test_where_nothing_exceeds_the_noise_the_page_says_so(example: Example, tmp_path: Path) -> None:
+    sentence = "There is no region above noise: replacing tissue moves the log-risk nowhere by more than 0.9."
+    record = replace(example.record.heatmap, noise_floor=0.9, hotspots=(), summary=(sentence,))
+    _, page = write(example.with_record(heatmap=record), tmp_path)
+    assert sentence in page.text
+    assert len(page.pages) == 2
+    assert not list((tmp_path / "pictures").glob("h*.png")), "nothing is drawn"
+
+
+def test_a_result_of_an_older_version_still_gives_a_page(example: Example, tmp_path: Path) -> None:
+    """Before there was a noise floor, a hotspot was a place and an effect, and a curve had no interval."""
+    plain = example.record.as_builtins()
+    for name in ("noise_floor", "modalities", "coarse", "resumed", "whole_roi_effect", "summed_effect", "outside"):
+        del plain["heatmap"][name]
+    for name in ("organs_unknown", "fill_agreement", "summary"):
+        del plain["heatmap"][name]
+    for spot in plain["heatmap"]["hotspots"]:
+        for name in ("number", "site", "share", "volume_ml", "agreed"):
+            del spot[name]
+    for name in ("lower", "upper", "slope_interval"):
+        del plain["risk"]["survival"][name]
+    record = msgspec.convert(plain, CaseRecord)
+    _, page = write(replace(example, record=record), tmp_path)
+    one, _, three = (" ".join(text.split()) for text in page.pages)
+    assert "Hotspot 1: +0.0412 log-risk" in one
+    assert "noise" not in one + three and "another fill" not in three and "agree" not in three
+
+
+def test_a_coarse_map_and_its_fill_are_told(example: Example, tmp_path: Path) -> None:
+    record = replace(example.record.heatmap, coarse=True, fill="blur", fill_values={}, modalities=("PET",))
+    _, page = write(example.with_record(heatmap=record), tmp_path)
+    second = " ".join(page.pages[1].split())
+    assert "in PET by the image itself, blurred" in second and "fill blur" in second
+    assert "This map is coarse: it looked at 99 % of the region" in second
+
+
+def test_the_band_of_the_survival_curve_is_told(example: Example, tmp_path: Path) -> None:
+    curve = example.record.risk.survival
+    lower, upper = (tuple(p**power for p in curve.probability) for power in (1.5, 0.6))
+    banded = replace(curve, lower=lower, upper=upper, slope_interval=(0.62, 1.31))
+    _, page = write(example.with_risk(survival=banded), tmp_path)
+    one = " ".join(page.pages[0].split())
+    assert "29 % to 61 % (the band) within the interval of the calibration slope, 0.62 to 1.31" in one
+    images = [attributes["alt"] or "" for tag, attributes in page.tags if tag == "img"]
+    assert any("in a band from 29 % to 61 % there" in text for text in images)
+    plain, _ = write(example, tmp_path / "plain")
+    assert "band" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", plain)
+
+
 def test_without_explanation_only_the_fused_pictures_stand(example: Example, tmp_path: Path) -> None:
     _, page = write(example.without_heatmap(), tmp_path)
     assert "What moved the score" not in page.text and "Hotspot" not in page.text
@@ -305,7 +397,7 @@ def test_more_hotspots_get_a_page_of_their_own(example: Example, tmp_path: Path)
 def test_many_notes_move_to_page_two(example: Example, tmp_path: Path) -> None:
     notes = tuple(f"Note {n} says something of importance." for n in range(9))
     _, page = write(example.with_record(notes=notes), tmp_path)
-    assert "Note 3" in page.pages[0] and "Note 4" not in page.pages[0] and "6 more on the next page" in page.pages[0]
+    assert "Note 2" in page.pages[0] and "Note 3" not in page.pages[0] and "7 more on the next page" in page.pages[0]
     assert "Note 8" in page.pages[1]
 
 

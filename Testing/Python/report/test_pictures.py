@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from MemorySurvivalLib.report import pictures as module
+from MemorySurvivalLib.report.charts import draw_survival
 from MemorySurvivalLib.report.pictures import Scene, draw_close_ups, draw_overview
 from MemorySurvivalLib.report.sheet import DPI, MM_PER_INCH, Picture
 
@@ -33,6 +34,12 @@ def scene_of(example: Example) -> Scene:
 def unmarked(example: Example) -> Example:
     """Without watermark and outline colours nothing but the image itself is red or blue."""
     return example.with_risk(labels=())
+
+
+def heat_only(picture: Picture) -> Rgb:
+    """The picture without the colour bars at its foot."""
+    rgb = rgb_of(picture)
+    return rgb[: rgb.shape[0] - round(max(module.OVERVIEW_FOOT_MM, module.CLOSE_UP_FOOT_MM) * DPI / MM_PER_INCH)]
 
 
 def centre_of(mask: npt.NDArray[np.bool_]) -> tuple[float, float]:
@@ -150,3 +157,37 @@ def test_a_hotspot_on_the_edge_of_the_image_is_still_drawn(example: Example) -> 
     moved = example.with_record(heatmap=replace(example.record.heatmap, hotspots=spots))
     (picture,) = draw_close_ups(scene_of(moved))
     assert rgb_of(picture).std() > 0.05
+
+
+def test_effects_within_the_noise_floor_are_not_drawn(example: Example) -> None:
+    record = replace(example.record.heatmap, noise_floor=0.03)
+    plain = unmarked(example)
+    heat, close_up = draw_overview(scene_of(plain))[-1], draw_close_ups(scene_of(plain))[1]
+    assert is_blue(heat_only(heat)).any() and is_blue(heat_only(close_up)).any()
+    floored = unmarked(example.with_record(heatmap=record))
+    heat, close_up = draw_overview(scene_of(floored))[-1], draw_close_ups(scene_of(floored))[1]
+    assert is_red(heat_only(heat)).any(), "the effect of +0.04 exceeds it"
+    assert not is_blue(heat_only(heat)).any() and not is_blue(heat_only(close_up)).any()
+    assert "not drawn within ±0.03" in heat.alt
+
+
+def test_the_colour_bar_is_bare_within_the_noise_floor(example: Example) -> None:
+    bar, ticks, _ = module._effect_bar(0.05, 0.02)
+    values = np.linspace(-0.05, 0.05, bar.shape[1])
+    coloured = np.ptp(bar[0], axis=-1) > 0.01
+    assert np.array_equal(coloured, np.abs(values) > 0.02)
+    assert ticks == ("≤ −0.05", "0", "≥ +0.05")
+
+
+def test_the_survival_curve_lies_in_its_band(example: Example) -> None:
+    curve = example.record.risk.survival
+    lower, upper = (tuple(p**power for p in curve.probability) for power in (1.5, 0.6))
+    banded = rgb_of(draw_survival(replace(curve, lower=lower, upper=upper, slope_interval=(0.6, 1.5)), ()))
+    bare = rgb_of(draw_survival(curve, ()))
+    pale = (banded[..., 0] > 0.9) & (banded[..., 1] < 0.9) & (bare.min(axis=-1) > 0.99)
+    rows, columns = np.nonzero(pale)
+    assert pale.mean() > 0.02
+    line = is_red(bare)
+    late = columns > 0.8 * pale.shape[1]
+    middle = np.flatnonzero(line[:, columns[late]].any(axis=1)).mean()
+    assert rows[late].min() < middle < rows[late].max()
