@@ -237,7 +237,7 @@ def describe_gate(gate_pet: float | None) -> str | None:
     """How PET and CT were weighed, such as "PET 63 %, CT 37 %"."""
     if not isinstance(gate_pet, int | float):
         return None
-    return f"PET {show_percent(gate_pet)}, CT {show_percent(1 - gate_pet)}"
+    return _("PET {pet}, CT {ct}").format(pet=show_percent(gate_pet), ct=show_percent(1 - gate_pet))
 
 
 def describe_run(case: ScoredCase) -> str:

@@ -121,4 +121,5 @@ def panel(application: Any, slot_errors: list[BaseException]) -> Iterator[Panel]
     yield Panel(python, widget, representation, application)
     loading.unload_module("MemorySurvival")
     representation.close()
+    loading.delete_now(representation)
     slicer.mrmlScene.Clear()

@@ -9,7 +9,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import slicer
-from PySide6 import QtWidgets
+from PySide6 import QtCore, QtWidgets
 
 from slicer_host.application import CoreModule
 from slicer_host.dialect import speak_pythonqt
@@ -75,3 +75,13 @@ def load_module(path: Path) -> tuple[ModuleType, Any, ModuleRepresentation]:
 def unload_module(name: str) -> None:
     """Tell the module that it is about to be unloaded, as Slicer does on exit."""
     slicer.app.moduleManager().moduleAboutToBeUnloaded.emit(name)
+
+
+def delete_now(widget: Any = None) -> None:
+    """Delete a widget, and whatever else said deleteLater: without a running event loop nobody else does.
+
+    A panel that lives on follows the scene and makes every later one slower.
+    """
+    if widget is not None:
+        widget.deleteLater()
+    QtCore.QCoreApplication.sendPostedEvents(None, QtCore.QEvent.Type.DeferredDelete.value)

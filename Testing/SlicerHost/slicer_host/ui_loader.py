@@ -53,6 +53,8 @@ def _check_properties(element: ET.Element, cls: type) -> None:
         name = each.get("name", "")
         if each.get("stdset") == "0":  # a dynamic property such as SlicerParameterName
             continue
+        if name == "buddy" and cls is QtWidgets.QLabel:  # of the file format, not of the class
+            continue
         if not has_qt_property(cls, name):
             raise AttributeError(f"{element.get('name')}: {cls.__name__} has no property {name!r}")
         flags = each.find("set")
