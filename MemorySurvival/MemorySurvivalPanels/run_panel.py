@@ -150,9 +150,18 @@ def describe_duration(seconds: float) -> str:
 
 def _stage_title(stage: str) -> str:
     titles = {
-        "segmentation": _("Finding the region"),
+        "segmenting the CT": _("Finding the bones"),
+        "scan": _("Looking through the DICOM files"),
+        "read": _("Reading the DICOM images"),
+        "reading the file": _("Reading the file"),
         "memory PET": _("Reading the PET slices"),
         "memory CT": _("Reading the CT slices"),
         "occlusion": _("Explaining"),
+        "occlusion, baseline": _("Explaining"),
+        "noise floor": _("Measuring the noise"),
+        "outside the region": _("Looking outside the region"),
+        "measuring segments": _("Measuring"),
+        "listing lesions": _("Looking for lesions"),
+        "worklist": _("Scoring the list"),
     }
     return titles.get(stage, stage[:1].upper() + stage[1:])

@@ -78,8 +78,8 @@ def run_batch(
     """Score every case into a folder of its name under `out`; keep worklist.json and results.csv up to date.
 
     A case that failed is told and left behind. A case that was already scored or reviewed by the same request, with
-    the same files and bundle, is not scored again, so that an interrupted run is resumed by repeating it. Reviewed
-    cases whose request changed are scored again and lose the review. Raises OutputError where `out` cannot be written.
+    the same files and bundle, is not scored again, so that an interrupted run is resumed by repeating it. What a person
+    reviewed, or scored in the panel, is left alone whatever changed. Raises OutputError where `out` cannot be written.
     """
     models = models or Models()
     status = read_status(out)
@@ -89,7 +89,9 @@ def run_batch(
         progress(ProgressEvent("worklist", number, len(items), None))
         before, mark = status.of(item.case), fingerprint(item, options, bundle)
         folder = out / folder_name(item.case)
-        if before.state in ("scored", "reviewed") and before.fingerprint == mark and (folder / "result.json").is_file():
+        # A case scored in the panel has no fingerprint: a person's mask is not among the list's files.
+        settled = before.state == "reviewed" or (before.state == "scored" and before.fingerprint in ("", mark))
+        if settled and (folder / "result.json").is_file():
             skipped += 1
             continue
         after = _score_one(item, folder, options, models, progress, tell, score)
