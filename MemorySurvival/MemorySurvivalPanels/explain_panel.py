@@ -16,6 +16,7 @@ from MemorySurvivalPanels.explain_texts import describe_stage
 from MemorySurvivalPanels.explanation import ATTRIBUTE, CT_ROLE, FUSED, read_explanation, sisters
 from MemorySurvivalPanels.heatmap_controls import HeatmapControls
 from MemorySurvivalPanels.hotspots import HotspotTable, describe_hotspots, describe_perspective
+from MemorySurvivalPanels.localised import DecimalKeys
 from MemorySurvivalPanels.parameters import ScoreParameters
 from MemorySurvivalPanels.part import Part
 from MemorySurvivalPanels.score_run import ScoreRun
@@ -44,6 +45,7 @@ class ExplainPanel(Part):
         for spin in (ui.patchSpinBox, ui.strideSpinBox):
             spin.minimum, spin.maximum, spin.decimals, spin.singleStep = 0.0, LARGEST_MM, 1, 5.0
             spin.specialValueText = _("As the model says")  # shown for 0
+        self._decimal_keys = [DecimalKeys(spin) for spin in (ui.patchSpinBox, ui.strideSpinBox)]
         ui.patchSpinBox.connect("valueChanged(double)", lambda value: self._set_length("explain_patch_mm", value))
         ui.strideSpinBox.connect("valueChanged(double)", lambda value: self._set_length("explain_stride_mm", value))
         ui.explainButton.clicked.connect(self._on_explain)

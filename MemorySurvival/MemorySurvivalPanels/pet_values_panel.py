@@ -13,7 +13,7 @@ from MemorySurvivalPanels.parameters import ScoreParameters, Sex
 from MemorySurvivalPanels.part import Part
 from MemorySurvivalPanels.pet_values import PET_VALUES, PetValue, read_value, typed
 
-_MISSING = "color: #c0392b; font-weight: 600;"
+_MISSING = "border: 1px solid #c0392b; border-radius: 3px; padding: 1px 4px; font-weight: 600;"
 _WRONG = "border: 1px solid #c0392b;"
 
 
