@@ -46,7 +46,7 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
         """A child is seen when the section is unfolded and nobody has hidden it."""
         child.setVisible(not self._collapsed and child.property(_WANTED) is not False)
 
-    def want_child(self, child: QtWidgets.QWidget, visible: bool) -> None:
+    def _want_child(self, child: QtWidgets.QWidget, visible: bool) -> None:
         """Somebody shows or hides a child: as with ctk, what is shown while the section is folded waits.
 
         The dialect calls this, where ctk watches the events of its children.

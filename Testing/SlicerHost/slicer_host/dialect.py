@@ -94,8 +94,8 @@ def _qt_property(name: str, read: Callable[[Any], Any] | None = None) -> propert
 def _set_qt_property(instance: Any, name: str, value: Any) -> None:
     if isinstance(value, tuple):  # PythonQt takes any sequence for a list
         value = list(value)
-    if name == "visible" and hasattr(instance.parent(), "want_child"):
-        instance.parent().want_child(instance, value)
+    if name == "visible" and hasattr(instance.parent(), "_want_child"):
+        instance.parent()._want_child(instance, value)
     elif not instance.setProperty(name, value):
         raise AttributeError(f"{type(instance).__name__}.{name} cannot be set to {value!r}")
 
