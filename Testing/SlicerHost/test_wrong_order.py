@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from crawl import Crawler, answered_dialogs
 
-FIRST, LAST, STEPS = (int(each) for each in os.environ.get("MEMORYSURVIVAL_CRAWL", "0 3 300").split())
+FIRST, LAST, STEPS = (int(each) for each in os.environ.get("MEMORYSURVIVAL_CRAWL", "0 2 300").split())
 """Seeds and steps; a longer crawl is a matter of this environment variable."""
 
 
@@ -89,7 +89,7 @@ def room(panel: Any, prepared: Path) -> Any:
     """The review list of two cases, read, with the first case open; the worker waits to be told."""
     import random
 
-    from crawl import CrawlWorker
+    from crawl_worker import CrawlWorker
 
     panel.widget.logic.worker.close()
     panel.widget.logic.worker = worker = CrawlWorker(random.Random(0))

@@ -15,7 +15,7 @@ def fill_panel(widget: Any, folder: Path, process_events: Any) -> Any:
     MEMORYSURVIVAL_FAKE_EXPLANATION has to name an explanation of the small case.
     """
     import SimpleITK as sitk
-    from crawl import CrawlWorker, Told
+    from crawl_worker import CrawlWorker, Told
     from measured_result import make_measurements, make_result, write_files
     from scenes import add_small_case
     from test_covariates_panel import CLINICAL
