@@ -339,6 +339,8 @@ def _keep_generated(node: slicer.vtkMRMLSegmentationNode, segment_ids: list[str]
     copy.SetName(_("{name} as generated").format(name=node.GetName()))
     copy.SetHideFromEditors(True)
     copy = slicer.mrmlScene.AddNode(copy)
+    copy.CreateDefaultDisplayNodes()  # else a scene that is read again gives it one, in which it is seen
+    copy.GetDisplayNode().SetVisibility(False)
     for segment_id in segment_ids:
         copy.GetSegmentation().CopySegmentFromSegmentation(node.GetSegmentation(), segment_id)
     node.SetNodeReferenceID(GENERATED_ROLE, copy.GetID())

@@ -303,7 +303,20 @@ def test_the_hidden_copy_is_not_offered(panel: Any, loaded: tuple[Any, Any, Path
     segmentations.fill_segmentation(node, record)
     nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
     assert sorted(bool(each.GetHideFromEditors()) for each in nodes) == [False, True]
-    assert all(each is node or each.GetDisplayNode() is None for each in nodes)
+    assert all(each is node or not each.GetDisplayNode().GetVisibility() for each in nodes)
+
+
+def test_the_hidden_copy_stays_hidden_in_a_saved_scene(
+    panel: Any, loaded: tuple[Any, Any, Path], segmentations: Any, tmp_path: Path
+) -> None:
+    import slicer
+    from mrml_bundles import open_bundle, save_bundle
+
+    save_bundle(tmp_path / "scene.mrb")
+    open_bundle(tmp_path / "scene.mrb")
+    nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    shown = {bool(each.GetHideFromEditors()): bool(each.GetDisplayVisibility()) for each in nodes}
+    assert shown == {False: True, True: False}
 
 
 @pytest.mark.parametrize("stamp", ["", "{", "[1]", json.dumps({"parts": []}), json.dumps({"generated": {}})])
