@@ -32,6 +32,7 @@ from Testing.Benchmarks import (
     roi_phantoms,
     roi_speed,
     score_real,
+    stability,
     suv_objects,
 )
 from Testing.Benchmarks.document import save
@@ -55,6 +56,7 @@ FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
     "roi-phantoms": roi_phantoms.run,
     "roi-speed": roi_speed.run,
     "score-real": score_real.run,
+    "stability": stability.run,
     "suv-objects": suv_objects.run,
 }
 

@@ -89,16 +89,6 @@ def walk(widget: object, panel: object, cases: Path, out: Path, results: Path) -
     person.finish_case()
     person.wait(lambda: widget.parts.reading.mip.node is not None)
     person.photograph("11-next", ui.reviewSection)
-    for name in person.taken:
-        shrink(out / f"{name}.png")
-
-
-def shrink(picture: Path) -> None:
-    """256 colours are enough for a page, and a third of the size."""
-    from PIL import Image
-
-    with Image.open(picture) as image:
-        image.convert("RGB").quantize(256).save(picture, optimize=True)
 
 
 if __name__ == "__main__":
