@@ -1,38 +1,47 @@
-"""Coarse-to-fine: some columns of patches that show most of the region, then the patches beside the strongest of them.
+"""A map for a fifth of its work: what is looked at next follows from what was found so far, and the rest is estimated.
 
-What a map costs is the number of distinct (slice, rows, columns), so whole columns are left out and every slice is
-kept: neighbouring slices differ too much to leave slices out, and wider patches say too little about those inside them.
+Where slices do not look back, single slices of single planes are looked at (interpolation.py). Elsewhere that would
+cost as much as a whole patch; there some columns of patches that show most of the region come first, then the patches
+beside the strongest of them. Every slice is kept, since neighbouring slices differ too much to leave slices out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
 
 from MemorySurvivalLib.explain.fills import Fills
+from MemorySurvivalLib.explain.interpolation import Interpolation, Work
 from MemorySurvivalLib.explain.occlusion import count_encodings, occluded_log_risks, touched_positions
 from MemorySurvivalLib.explain.plan import ExplainConfig, Patch, plan_patches
 from MemorySurvivalLib.explain.subject import Subject
 from MemorySurvivalLib.memory.cache import MemoryCache
-from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
+from MemorySurvivalLib.progress import Meter, ProgressCallback, ProgressEvent, ignore_progress
 from MemorySurvivalLib.roi.roi import Roi
 
 SHARE = 0.2
-"""What columns and patches together may encode of what the whole map would."""
+"""What may be encoded of what the whole map would."""
+
+FIRST_EVERY = 4
+"""One plane of every so many slices is looked at before anything is estimated."""
+
+ROUNDS = 6
+"""How often what comes next is chosen anew."""
 
 COLUMNS_SHARE = 0.75
-"""The part of it that the columns may take."""
+"""Where slices look back: the part of it that the columns may take."""
 
 FloatMatrix = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class CoarseToFine:
-    """Some patches of the whole map and their effects (patches, variants), how many an earlier run had finished, and
-    what the whole map would encode."""
+    """Patches of the whole map and their effects (patches, variants), how many an earlier run had finished, and what
+    the whole map would encode. In `boxed` mode all patches, with estimated effects; else some, with their own."""
 
     patches: tuple[Patch, ...]
     effects: npt.NDArray[np.float64]
@@ -49,6 +58,90 @@ def find_coarse_to_fine(
     batch_size: int = 1,
     cache: MemoryCache | None = None,
     progress: ProgressCallback = ignore_progress,
+) -> CoarseToFine:
+    """The coarse map's patches and effects, for a fifth of the encodings of the whole map (one at least)."""
+    find = _estimate_patches if subject.mode == "boxed" else _pick_patches
+    return find(subject, roi, config, fills, batch_size, cache, progress)
+
+
+def _estimate_patches(
+    subject: Subject,
+    roi: Roi,
+    config: ExplainConfig,
+    fills: Fills,
+    batch_size: int,
+    cache: MemoryCache | None,
+    progress: ProgressCallback,
+) -> CoarseToFine:
+    """Look at single slices where it tells most, and estimate every patch from them."""
+    wanted = plan_patches(roi, config)
+    full = count_encodings(subject, wanted)
+    spacing = roi.mask.spacing_mm
+    touched = [touched_positions(subject, patch) for patch in wanted]
+    count = len(subject.any_pass.boxes)
+    known = Interpolation(wanted, touched, count, len(subject.modalities), config.patch_mm, spacing)
+    left = min(max(round(SHARE * full), 1), full)
+    meter = Meter("occlusion", left, progress)
+    works = known.spread(FIRST_EVERY)[:left]
+    a_round = max(-(-(left - len(works)) // ROUNDS), 1)
+    resumed = 0
+    while works:
+        resumed += _look(subject, known, works, fills, batch_size, cache, meter)
+        left -= len(works)
+        works = known.choose(min(a_round, left)) if left else []
+    effects = known.finish()
+    columns = [effects.sum(axis=0), *effects] if len(effects) > 1 else [effects[0]]
+    return CoarseToFine(wanted, np.stack(columns, axis=1), resumed, full)
+
+
+def _look(
+    subject: Subject,
+    known: Interpolation,
+    works: Sequence[Work],
+    fills: Fills,
+    batch_size: int,
+    cache: MemoryCache | None,
+    meter: Meter,
+) -> int:
+    """Occlude single slices and take in their effects; returns how many an earlier run had finished."""
+    baseline, resumed = subject.baseline(), 0
+    for modality, members in groupby(sorted(works), key=lambda work: work.modality):
+        alone = replace(subject, modalities=(subject.modalities[modality],))
+        group = list(members)
+        slices = [_slice_patch(subject, known, work) for work in group]
+        found = occluded_log_risks(
+            alone, slices, fills, batch_size=batch_size, cache=cache, progress=_Follower(meter).follow
+        )
+        known.tell(group, (baseline - found.risks[:, 0]).tolist())
+        resumed += found.resumed
+    return resumed
+
+
+def _slice_patch(subject: Subject, known: Interpolation, work: Work) -> Patch:
+    z = subject.any_pass.boxes[work.position].z
+    return Patch(z, z + 1, *known.planes[work.plane])
+
+
+class _Follower:
+    """Passes the steps of a part on to the meter of the whole."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter, self._done = meter, 0
+
+    def follow(self, event: ProgressEvent) -> None:
+        while self._done < event.done:
+            self._done += 1
+            self._meter.step()
+
+
+def _pick_patches(
+    subject: Subject,
+    roi: Roi,
+    config: ExplainConfig,
+    fills: Fills,
+    batch_size: int,
+    cache: MemoryCache | None,
+    progress: ProgressCallback,
 ) -> CoarseToFine:
     """Occlude the columns, then the patches that overlap the strongest of theirs, until a fifth of the map is spent."""
     wanted = plan_patches(roi, config)

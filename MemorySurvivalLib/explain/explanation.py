@@ -192,8 +192,8 @@ def summarise(explanation: Explanation) -> tuple[str, ...]:
     sentences.append(explanation.noise.how)
     if heatmap.config.coarse:
         sentences.append(
-            f"This map is coarse: only a fifth of its patches were looked at, holding {heatmap.covered:.0%} of the "
-            "region, so hotspots may be missing."
+            "This map is coarse: a fifth of its work was done and the rest estimated or left out (it holds "
+            f"{heatmap.covered:.0%} of the region), so hotspots may be missing or misplaced."
         )
     if explanation.fill_agreement is not None:
         sentences.append(

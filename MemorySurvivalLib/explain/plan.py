@@ -25,8 +25,8 @@ class ExplainConfig:
 
     `volume_mean` is the paper's fill; `roi_median` is the median inside the ROI, because a mean over the whole volume
     is mostly air and turns an occluded vertebra into a hole; `blur` is the image itself, blurred until nothing of the
-    size of a patch is left. A patch is occluded in all `modalities` at once. `coarse` spends about a fifth: some
-    columns of the same patches, then patches beside the strongest of them.
+    size of a patch is left. A patch is occluded in all `modalities` at once. `coarse` spends about a fifth and
+    estimates the rest.
     """
 
     patch_mm: float

@@ -270,7 +270,7 @@ def test_a_coarse_map_costs_less_and_says_so(patient: Patient, small_bundle: Pat
     assert coarse.coarse
     assert coarse.encoded_slices < 0.8 * fine.encoded_slices
     assert any("This map is coarse" in sentence for sentence in coarse.summary)
-    assert 0.4 < coarse.covered < fine.covered
+    assert coarse.covered == pytest.approx(fine.covered), "what was not looked at is estimated"
 
 
 def test_the_command(patient: Patient, small_bundle: Path, capsys: pytest.CaptureFixture[str], cached: None) -> None:

@@ -362,7 +362,7 @@ def test_a_coarse_map_and_its_fill_are_told(example: Example, tmp_path: Path) ->
     _, page = write(example.with_record(heatmap=record), tmp_path)
     second = " ".join(page.pages[1].split())
     assert "in PET by the image itself, blurred" in second and "fill blur" in second
-    assert "This map is coarse: it looked at 99 % of the region" in second
+    assert "a fifth of its work was done and the rest estimated or left out (it holds 99 % of the region)" in second
 
 
 def test_the_band_of_the_survival_curve_is_told(example: Example, tmp_path: Path) -> None:
