@@ -42,6 +42,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/explain/gradient.py
   MemorySurvivalLib/explain/heatmap.py
   MemorySurvivalLib/explain/hotspots.py
+  MemorySurvivalLib/explain/interpolation.py
   MemorySurvivalLib/explain/noise.py
   MemorySurvivalLib/explain/occlusion.py
   MemorySurvivalLib/explain/outside.py
@@ -151,6 +152,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/report/__init__.py
   MemorySurvivalLib/report/charts.py
   MemorySurvivalLib/report/colours.py
+  MemorySurvivalLib/report/explained.py
   MemorySurvivalLib/report/html.py
   MemorySurvivalLib/report/measured.py
   MemorySurvivalLib/report/pictures.py
