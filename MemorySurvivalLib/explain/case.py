@@ -90,7 +90,7 @@ def patches_to_do(subject: Subject, roi: Roi, config: ExplainConfig, cache: Memo
     config = replace(config, modalities=subject.modalities)
     patches = plan_patches(roi, config)
     scan = len(subject.any_pass.boxes) * len(subject.modalities)
-    if config.coarse:  # which patches follow the tiles is known only when these are finished
+    if config.coarse:  # which slices follow the first ones is known only when these are finished
         encodings = round(SHARE * count_encodings(subject, patches))
         return Work(len(patches), encodings, encodings + scan * EXTRA_SCANS, 0)
     done = 0
