@@ -175,7 +175,7 @@ class ScoreParameters:
     explain_stride_mm: str = ""
     explain_fill: Fill = Fill.BUNDLE
     explain_images: ExplainedImages = ExplainedImages.BOTH
-    explain_quick: bool = True
+    explain_quick: bool = False
     mask_source: MaskSource = MaskSource.BUILT_IN
     mask_file: str = ""
     mask_labels: MaskLabels = MaskLabels.OWN

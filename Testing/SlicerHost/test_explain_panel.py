@@ -252,7 +252,7 @@ def test_the_estimate_follows_the_controls_and_says_what_is_done(case: Any) -> N
     assert case.ui.estimateLabel.text == "About 75 s: 120 patches, 1040 slices to encode."
     assert case.ui.explainButton.text == "Explain"
     change_record(case, resumable=30)
-    case.ui.quickCheckBox.checked = False
+    case.ui.quickCheckBox.checked = True
     assert case.ui.estimateLabel.text == ""  # what stood there was of something else
     case.wait_until(lambda: case.ui.explainButton.text == "Resume (30 of 120 patches done)")
 
@@ -269,7 +269,7 @@ def test_the_job_says_what_the_user_chose(case: Any, monkeypatch: pytest.MonkeyP
     case.ui.strideSpinBox.value = 16
     case.ui.fillCombo.currentIndex = 3
     case.ui.imagesCombo.currentIndex = 1
-    case.ui.quickCheckBox.checked = False
+    case.ui.quickCheckBox.checked = True
     case.ui.explainButton.click()
     kind, job, background = asked[-1]
     assert (kind, background) == ("explain", True)
@@ -278,7 +278,7 @@ def test_the_job_says_what_the_user_chose(case: Any, monkeypatch: pytest.MonkeyP
         "stride_mm": 16.0,
         "fill": "blur",
         "modalities": ["PET"],
-        "coarse": False,
+        "coarse": True,
     }
     assert Path(job["ct"]).is_file() and Path(job["pet"]).is_file() and Path(job["roi"]).is_file()
     assert not Path(job["out"]).exists()
