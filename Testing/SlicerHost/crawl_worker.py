@@ -133,7 +133,7 @@ def answer(job: Job, dice: random.Random) -> Told:
     if job.kind == "batch":
         return Told({"done": 1, "failed": 1, "skipped": 0}, {"table": "cohort.csv"}, [])
     if job.kind == "prior":
-        compared = importlib.import_module("test_prior_study").compared
+        compared = importlib.import_module("made_prior").compared
         return Told(compared(), {}, [])
     if job.kind not in (*fake_worker.QUESTIONS, *FAKED):
         return Told({}, {}, [])

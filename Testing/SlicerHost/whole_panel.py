@@ -16,10 +16,10 @@ def fill_panel(widget: Any, folder: Path, process_events: Any) -> Any:
     """
     import SimpleITK as sitk
     from crawl_worker import CrawlWorker, Told
+    from made_prior import compared
     from measured_result import make_measurements, make_result, write_files
     from scenes import add_small_case
     from test_covariates_panel import CLINICAL
-    from test_prior_study import compared
     from test_result_card import validated_risk
 
     widget.logic.worker.close()
