@@ -43,7 +43,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--stride-mm", type=float, help="distance between cube centres (default: the bundle's)")
     parser.add_argument("--fill", choices=FILLS, help="what occluded voxels become (default: the bundle's)")
     parser.add_argument("--only", choices=("PET", "CT"), help="occlude this image alone (default: both at once)")
-    parser.add_argument("--coarse", action="store_true", help="a fifth of the work, the rest estimated: may miss hotspots")
+    parser.add_argument("--coarse", action="store_true", help="a fifth of the work, the rest estimated; may miss some")
     parser.add_argument("--estimate", action="store_true", help="only say how long it would take")
     parser.add_argument(
         "--no-cache", action="store_false", dest="use_cache", help="keep nothing: a stopped map begins anew"
