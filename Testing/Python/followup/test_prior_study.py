@@ -31,7 +31,8 @@ STAY = SpineMatch(tuple(tuple(float(i == j) for j in range(4)) for i in range(4)
 
 def write_study(folder: Path, volumes: dict[str, Volume], matrix: np.ndarray) -> dict[str, str]:
     for name, volume in volumes.items():
-        write_volume(Volume(volume.voxels, Affine(matrix @ volume.affine.matrix)), folder / f"{name}.nrrd")
+        moved = Volume(volume.voxels, Affine(matrix @ volume.affine.matrix), volume.attributes)
+        write_volume(moved, folder / f"{name}.nrrd")
     return {name: str(folder / f"{name}.nrrd") for name in volumes}
 
 
