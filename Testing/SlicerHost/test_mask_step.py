@@ -112,6 +112,7 @@ def test_acceptance_is_saved_with_the_scene_and_void_after_an_edit(masks: Any, t
     slicer.mrmlScene.SetSaveToXMLString(True)
     slicer.mrmlScene.Commit()
     xml = slicer.mrmlScene.GetSceneXMLString()
+    slicer.mrmlScene.SetSaveToXMLString(False)  # the scene is that of all tests
     node = masks.widget._parameters.roi
     node.SetAttribute(ACCEPTED, None)
     other = slicer.vtkMRMLScene()

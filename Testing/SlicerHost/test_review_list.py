@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,6 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MemorySurvivalLib.errors import MemorySurvivalError
-from MemorySurvivalLib.jobs import find_job
-from MemorySurvivalLib.jobs.context import JobContext, Warm
 from MemorySurvivalLib.worklist.status import read_status
 
 
@@ -26,7 +24,7 @@ class LibraryWorker:
     def __init__(self) -> None:
         self.long: list[tuple[str, dict[str, Any], Any, bool]] = []
         self.cancelled = 0
-        self._warm = Warm()
+        self._warm: Any = None
 
     def submit(self, job: str, parameters: dict[str, Any], listener: Any, *, background: bool = False) -> None:
         from MemorySurvivalPanels.worker_protocol import Failure
@@ -35,9 +33,14 @@ class LibraryWorker:
             self.long.append((job, parameters, listener, background))
         if job not in self.SHORT:
             return  # what other parts of the panel ask for is not of interest here
+        # Asked for each time: a test of reloading may have brought in the library anew.
+        find_job = importlib.import_module("MemorySurvivalLib.jobs").find_job
+        context = importlib.import_module("MemorySurvivalLib.jobs.context")
+        self._warm = self._warm or context.Warm()
+        errors = importlib.import_module("MemorySurvivalLib.errors")
         try:
-            output = find_job(job)(parameters, JobContext(lambda event: None, listener.job_noted, self._warm))
-        except MemorySurvivalError as error:
+            output = find_job(job)(parameters, context.JobContext(lambda event: None, listener.job_noted, self._warm))
+        except errors.MemorySurvivalError as error:
             listener.job_failed(Failure(str(error), type(error).__name__, error.details))
         else:
             listener.job_finished(output.result, output.files)
