@@ -33,6 +33,7 @@ from MemorySurvivalLib.preparing import (
     ScoreRequest,
     covariate_notes,
     embed_case,
+    given_covariates,
     ignore_note,
     read_values,
 )
@@ -175,6 +176,7 @@ def _make_record(run: Run, scored: ScoredCase, explanation: Explanation | None) 
         threads=torch.get_num_threads(),
         seconds=run.seconds,
         seed=manifest.provenance.seed,
+        given=given_covariates(run.request),
         software=software_versions(),
     )
 

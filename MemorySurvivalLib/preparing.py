@@ -26,8 +26,9 @@ from MemorySurvivalLib.memory.propagation import Pass, propagate
 from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 from MemorySurvivalLib.recent import RecentCase, fingerprint
+from MemorySurvivalLib.risk.covariate_fields import is_missing, plain_name
 from MemorySurvivalLib.risk.covariate_sources import GivenCovariate, gather_covariates
-from MemorySurvivalLib.risk.covariates import Covariates, find_patient_id
+from MemorySurvivalLib.risk.covariates import PATIENT_ID_COLUMNS, Covariates, find_patient_id
 from MemorySurvivalLib.roi.boxes import prompt_boxes
 from MemorySurvivalLib.roi.region import BUILT_IN, Region, RegionRequest, prepare_region
 from MemorySurvivalLib.roi.roi import Roi, RoiKind
@@ -272,6 +273,16 @@ class Run:
 def read_values(request: ScoreRequest) -> Covariates | None:
     """The covariates that a request names."""
     return gather_covariates(request.covariates, request.covariate_values)[0]
+
+
+def given_covariates(request: ScoreRequest) -> dict[str, GivenCovariate]:
+    """Every clinical value that counts, with where it is from; whose they are is not among them."""
+    typed = {plain_name(name): one.source for name, one in request.covariate_values.items()}
+    return {
+        name: GivenCovariate(value, typed.get(plain_name(name), "file"))
+        for name, value in (read_values(request) or {}).items()
+        if not is_missing(value) and name.strip().lower() not in PATIENT_ID_COLUMNS
+    }
 
 
 def covariate_notes(request: ScoreRequest) -> tuple[str, ...]:

@@ -20,15 +20,20 @@ from MemorySurvivalLib.imaging.pet_quality import PetLimits
 from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.measure.tables import MeasurementRecord
 from MemorySurvivalLib.memory.propagation import PropagationConfig
+from MemorySurvivalLib.report.stored import read_stored
+from MemorySurvivalLib.risk.covariate_sources import GivenCovariate
 from MemorySurvivalLib.risk.head import HeadSpec
 from MemorySurvivalLib.roi.derive import RoiConfig
 from MemorySurvivalLib.roi.edits import BoxesChanged, EditSummary
 from MemorySurvivalLib.roi.provenance import RoiPart
 from MemorySurvivalLib.roi.stray import StrayPiece
 from MemorySurvivalLib.scoring import RiskResult
+from MemorySurvivalLib.stability.record import StabilityRecord
 
 SCHEMA = "memory-survival-result"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+VERSIONS_READ = (2, 3)
+"""Version 3 added the stability and the covariates as given; both are absent in version 2."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,11 @@ class HeatmapRecord:
 
 @dataclass(frozen=True)
 class CaseRecord:
-    """Everything about one run: inputs with hashes, model, parameters, numbers, notes, versions, times."""
+    """Everything about one run: inputs with hashes, model, parameters, numbers, notes, versions, times.
+
+    `given` are all covariates as given, also those that the model does not know (a staging score may need them); whose
+    they are is not among them.
+    """
 
     created: str
     request: Mapping[str, Any]
@@ -165,6 +174,8 @@ class CaseRecord:
     seconds: Mapping[str, float]
     seed: int
     measurements: MeasurementRecord | None = None
+    stability: StabilityRecord | None = None
+    given: Mapping[str, GivenCovariate] = field(default_factory=dict)
     software: Mapping[str, str] = field(default_factory=dict)
     research_use: str = RESEARCH_USE
     schema: str = SCHEMA
@@ -183,6 +194,14 @@ class CaseRecord:
         """Write result.json whole or not at all."""
         with atomic_file(path) as temporary:
             temporary.write_bytes(self.as_json())
+
+
+def read_record(path: Path) -> CaseRecord:
+    """A result.json. Raises InputError with one sentence for a file that is none, is broken, or of an unknown version.
+
+    A record of an older version is returned as it was written, with what it lacks absent.
+    """
+    return read_stored(path, CaseRecord, SCHEMA, VERSIONS_READ, "a result")
 
 
 def software_versions() -> dict[str, str]:
