@@ -72,6 +72,8 @@ def measure(widget: Any, application: Any) -> Gaps:
     clicked = time.perf_counter()
     widget.ui.scoreButton.click()
     sent = time.perf_counter()
+    if not widget.parts.run_panel.running:
+        raise RuntimeError(f"nothing was scored: {widget.ui.messageLabel.text}")
     while "shown" not in times and time.perf_counter() - sent < LIMIT_S and widget.parts.run_panel.running:
         application.processEvents(qt.QEventLoop.WaitForMoreEvents)
     timer.stop()
@@ -127,14 +129,23 @@ def choose(widget: Any, nodes: tuple[Any, Any, Any], explain: bool) -> None:
     parameters = widget._parameters
     parameters.ct, parameters.pet, parameters.roi = nodes
     parameters.explain, parameters.measure, parameters.allow_other_roi = explain, False, True
+    parameters.score_without_accepting = True
 
 
 def cancel(widget: Any, application: Any) -> float:
-    """Score, wait for the first slice, click Cancel: seconds until the job has ended."""
+    """Score with another fill, so that there is work to do, wait for it to begin, click Cancel: seconds until it ended.
+
+    RuntimeError where the job ends before anything could be cancelled.
+    """
+    from MemorySurvivalPanels.parameters import Fill
+
+    widget._parameters.explain_fill = Fill.VOLUME_MEAN
     widget.ui.scoreButton.click()
     begin = time.perf_counter()
     while widget.ui.progressBar.value < 1 and time.perf_counter() - begin < LIMIT_S:
         application.processEvents()
+        if not widget.parts.run_panel.running:
+            raise RuntimeError(f"the job ended before it could be cancelled: {widget.ui.messageLabel.text}")
     clicked = time.perf_counter()
     widget.ui.cancelButton.click()
     while widget.parts.run_panel.running:
