@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Tone = Literal["text", "key", "number", "quiet", "note", "warning"]
-"""How a paragraph speaks: running text, an answer in bold, the one large number, an aside, a note, a warning."""
+"""How a paragraph speaks: running text, an answer in bold, the one large number ("+0.53 log-risk": the words after it
+are set small), an aside, a note, a warning."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +102,19 @@ Block = Paragraph | Bullets | Facts | Table | Figure | FigureRow | Bar | Ticks
 
 @dataclass(frozen=True)
 class Section:
-    """Blocks under a heading. `columns` are further stacks of blocks set beside `blocks`."""
+    """Blocks under a heading (an empty title: no heading). `columns` are further stacks of blocks set beside `blocks`.
+
+    `shares` are the stacks' widths as shares of their sum (empty: equal). Checked when made: one for each stack.
+    """
 
     title: str
     blocks: tuple[Block, ...]
     columns: tuple[tuple[Block, ...], ...] = ()
+    shares: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.shares and len(self.shares) != 1 + len(self.columns):
+            raise ValueError(f"the section {self.title!r} needs a share of the width for each of its stacks")
 
 
 @dataclass(frozen=True)
