@@ -28,13 +28,13 @@ $(RUNTIME): pyproject.toml constraints.txt
 	@$(PIP) install "torch==2.13.0"
 	@$(PIP) install -c constraints.txt setuptools wheel
 	@$(PIP) install -c constraints.txt --no-build-isolation --no-deps antlr4-python3-runtime iopath
-	@$(PIP) install -c constraints.txt -e .
+	@$(PIP) install -c constraints.txt -e ".[export]"
 	@SAM2_BUILD_CUDA=0 $(PIP) install --no-deps --no-build-isolation "sam2==1.1.0"
 	@$(BIN)/python -c "import sam2, torch, SimpleITK; from MemorySurvivalLib.memory.backbone import COMPACT, build_backbone; build_backbone(COMPACT)"
 	@rm -f $(VENV)/.runtime-* && touch $@
 
 $(COMPLETE): $(RUNTIME)
-	@$(PIP) install -c constraints.txt -e ".[train,test]"
+	@$(PIP) install -c constraints.txt -e ".[export,train,test]"
 	@rm -f $(VENV)/.complete-* && touch $@
 
 setup: $(COMPLETE)
@@ -62,13 +62,13 @@ wheels: $(RUNTIME)
 	@$(PIP) wheel -c constraints.txt --no-build-isolation --no-deps -w wheels antlr4-python3-runtime iopath
 	@SAM2_BUILD_CUDA=0 $(PIP) wheel --no-deps --no-build-isolation -w wheels "sam2==1.1.0"
 	@$(PIP) install -c constraints.txt hatchling
-	@$(PIP) wheel -c constraints.txt --no-build-isolation --find-links wheels -w wheels .
-	@echo "Install without a network: pip install --no-index --find-links wheels memory-survival"
+	@$(PIP) wheel -c constraints.txt --no-build-isolation --find-links wheels -w wheels ".[export]"
+	@echo "Install without a network: pip install --no-index --find-links wheels memory-survival[export]"
 	@echo "                      then pip install --no-index --no-deps --find-links wheels sam2"
 
 check-wheels: wheels
 	@rm -rf wheels/check && $(PYTHON) -m venv wheels/check
-	@wheels/check/bin/python -m pip -q --disable-pip-version-check install --no-index --find-links wheels memory-survival
+	@wheels/check/bin/python -m pip -q --disable-pip-version-check install --no-index --find-links wheels "memory-survival[export]"
 	@wheels/check/bin/python -m pip -q --disable-pip-version-check install --no-index --no-deps --find-links wheels sam2
 	@cd / && $(CURDIR)/wheels/check/bin/memory-survival bundle verify demonstration
 	@rm -rf wheels/check

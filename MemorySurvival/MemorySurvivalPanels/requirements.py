@@ -51,6 +51,8 @@ PACKAGES = (
     Package("fonttools>=4.28.2", "fontTools", 23.5),
     Package("kiwisolver>=1.3.1", "kiwisolver", 5.6),
     Package("platformdirs>=4", "platformdirs", 0.7),
+    Package("reportlab>=4.4", "reportlab.platypus", 9.4),
+    Package("pynetdicom>=3.0", "pynetdicom", 10.1),
 )
 
 SHIPPED = (
@@ -60,6 +62,7 @@ SHIPPED = (
     Package("pillow>=9.4", "PIL", 0),
     Package("pydicom>=3.0", "pydicom", 0),
     Package("highdicom>=0.27", "highdicom", 0),
+    Package("dicomweb-client>=0.59", "dicomweb_client", 0),
 )
 """What Slicer 5.12 ships: checked, never installed or replaced."""
 
@@ -67,6 +70,7 @@ SKIPPED = (
     *(package.name for package in SHIPPED),
     TORCH.name,
     "torchvision",  # sam2's metadata asks for it, and nothing here uses it
+    "charset-normalizer",
     "packaging",
     "pyparsing",
     "python-dateutil",

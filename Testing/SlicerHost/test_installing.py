@@ -163,9 +163,9 @@ def test_the_table_is_what_the_project_needs(modules: types.SimpleNamespace) -> 
     """Every runtime dependency of pyproject.toml is shipped or installed, in the versions that it names."""
     requirements = modules.requirements
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    wanted = dict(
-        re.fullmatch(r"([\w.-]+)(.*)", each).groups() for each in tomllib.loads(text)["project"]["dependencies"]
-    )
+    project = tomllib.loads(text)["project"]
+    needed = (*project["dependencies"], *project["optional-dependencies"]["export"])
+    wanted = dict(re.fullmatch(r"([\w.-]+)(.*)", each).groups() for each in needed)
     table = {each.name: each.versions for each in (requirements.TORCH, *requirements.PACKAGES, *requirements.SHIPPED)}
     for name, versions in wanted.items():
         assert versions in table[name], name
@@ -228,7 +228,7 @@ def test_first_use_asks_once_and_installs_torch_first(modules: types.SimpleNames
     assert len(lines) == 2
     assert "700 MB" in lines[0]
     assert "sam2, hydra-core" in lines[1]
-    assert re.search(r"about 6\d MB", lines[1])
+    assert re.search(r"about 8\d MB", lines[1])
 
 
 def test_declining_installs_nothing(modules: types.SimpleNamespace, tools: FakeTools) -> None:
@@ -257,7 +257,7 @@ def test_an_old_slicer(modules: types.SimpleNamespace, tools: FakeTools) -> None
     installer = modules.installing.Installer(tools)
     assert "5.12" in sentence_of(modules, lambda: installer.ensure(refuse))
     tools.packaging, tools.suitable = True, False
-    assert "highdicom>=0.27" in sentence_of(modules, lambda: installer.ensure(refuse))
+    assert "dicomweb-client>=0.59" in sentence_of(modules, lambda: installer.ensure(refuse))
     assert "5.12" in sentence_of(modules, installer.check)
 
 
