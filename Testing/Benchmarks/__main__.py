@@ -1,16 +1,19 @@
 """`make figure NAME=<name>` runs one figure and prints one JSON object last; without a name it lists them.
 
-`SAVE=1` keeps the object in docs/figures and writes docs/benchmarks.md from all that are kept.
+`SAVE=1` keeps the object in docs/figures, what a figure draws in docs/pictures, and writes docs/benchmarks.md from all
+that are kept.
 """
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import platform
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from Testing.Benchmarks import (
@@ -37,7 +40,9 @@ from Testing.Benchmarks import (
 )
 from Testing.Benchmarks.document import save
 
-FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
+PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
+
+FIGURES: dict[str, Callable[..., dict[str, Any]]] = {
     "coarse-to-fine": coarse_to_fine.run,
     "demo": demo.run,
     "embed-memory": embed_memory.run,
@@ -72,14 +77,16 @@ def main() -> int:
         return 0
     figure = FIGURES[options.name]
     machine = f"{platform.machine()}, {os.cpu_count()} CPU cores, Python {platform.python_version()}"
-    result = {"figure": options.name, **figure(), "machine": machine}
+    draws = options.save and "picture" in inspect.signature(figure).parameters
+    drawn = {"picture": PICTURES / f"{options.name}.png"} if draws else {}
+    result = {"figure": options.name, **figure(**drawn), "machine": machine}
     if options.save:
         save(options.name, summary(figure), result)
     print(json.dumps(result))
     return 0 if result["ok"] else 1
 
 
-def summary(figure: Callable[[], dict[str, Any]]) -> str:
+def summary(figure: Callable[..., dict[str, Any]]) -> str:
     """The first line of the docstring of the figure's file."""
     return (sys.modules[figure.__module__].__doc__ or "").strip().splitlines()[0]
 

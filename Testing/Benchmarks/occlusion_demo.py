@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from MemorySurvivalLib.preparing import embed_case
 from MemorySurvivalLib.roi.automatic import segment_case
 from MemorySurvivalLib.roi.roi import Roi
 from MemorySurvivalLib.simulation.case import simulate_case
+from Testing.Benchmarks.drawings import draw_maps
 
 SEED, SPACING_MM = 2, (2.5, 2.5, 2.5)
 FINE = ExplainConfig(20.0, 10.0)
@@ -34,7 +36,12 @@ GOAL_FINE_S, GOAL_COARSE_S = 300.0, 30.0
 NEAR_MM = 40.0
 
 
-def run(spacing_mm: tuple[float, float, float] = SPACING_MM, fine: ExplainConfig = FINE) -> dict[str, Any]:
+SHOWN = {"bundle's settings": "patches of 40 mm", "the same, coarse": "coarse, a fifth of it", "fine": "20 mm"}
+
+
+def run(
+    spacing_mm: tuple[float, float, float] = SPACING_MM, fine: ExplainConfig = FINE, picture: Path | None = None
+) -> dict[str, Any]:
     simulated = simulate_case(SEED, spacing_mm=spacing_mm)
     case = make_case(simulated.ct, simulated.pet)
     mask = simulated.spine_dilated.reoriented()
@@ -76,6 +83,9 @@ def run(spacing_mm: tuple[float, float, float] = SPACING_MM, fine: ExplainConfig
     whole = explain_subject(subject, roi, usual, defaults.display_limit, lambda: segmentation, thorough=True)
     seconds = {row["map"]: row["seconds"] for row in rows}
     fine_s, coarse_s = seconds["fine"], seconds["the same, coarse"]
+    if picture is not None:
+        shown = {f"{SHOWN[name]} ({seconds[name]:g} s)": maps[name] for name in SHOWN}
+        draw_maps(case.ct, case.pet, roi.mask, simulated.lesions.reoriented(), shown, defaults.display_limit, picture)
     return {
         "case": f"simulated, seed {SEED}, voxels of {spacing_mm} mm, both modalities, demonstration backbone",
         "maps": rows,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -29,6 +30,7 @@ from MemorySurvivalLib.memory.slices import SliceFrame
 from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.roi.boxes import SliceBox, prompt_boxes
 from MemorySurvivalLib.simulation.case import simulate_case
+from Testing.Benchmarks.drawings import draw_readouts
 
 SEED, SPACING_MM = 3, (4.0, 4.0, 8.0)
 RANDOM, RANDOM_SEED = BackboneSpec("sam2.1-hiera-tiny", 128), 1
@@ -74,7 +76,7 @@ def read(engine: MemoryEngine, image: Volume, window: Window, boxes: tuple[Slice
     )
 
 
-def run() -> dict[str, Any]:
+def run(picture: Path | None = None) -> dict[str, Any]:
     simulated = simulate_case(SEED, spacing_mm=SPACING_MM)
     case = make_case(simulated.ct, simulated.pet)
     mask = simulated.spine_dilated.reoriented()
@@ -98,6 +100,8 @@ def run() -> dict[str, Any]:
             same &= equals_propagate(readings, mode, case, windows, boxes)
             rows += measure(name, readings, mode, len(boxes))
             print(*rows[-len(READOUTS) :], sep="\n", flush=True)
+    if picture is not None:
+        draw_readouts(rows, picture)
     exact = all(
         (row[f"tenth_{part + 1}"] == 0) == (row["readout"] in BLIND and part < PARTS - 1)
         for row in rows
