@@ -97,4 +97,4 @@ def _seen(volume: Volume, rows: slice, columns: slice) -> Any:
 
 def _write(canvas: FigureCanvasAgg, path: Path) -> None:
     with atomic_file(path) as temporary:
-        canvas.print_png(temporary)
+        canvas.figure.savefig(temporary, format="png")
