@@ -26,9 +26,12 @@ JOBS = {
     "explain_estimate": "MemorySurvivalLib.jobs.explain:estimate",
     "mip": "MemorySurvivalLib.jobs.mip:rotate",
     "prior": "MemorySurvivalLib.jobs.prior:compare",
+    "reading_prefill": "MemorySurvivalLib.jobs.reading:suggest",
+    "replay": "MemorySurvivalLib.jobs.replay:replay",
     "score": "MemorySurvivalLib.jobs.score:score",
     "segment": "MemorySurvivalLib.jobs.masks:segment",
     "segmenters": "MemorySurvivalLib.jobs.masks:list_segmenters",
+    "staging": "MemorySurvivalLib.jobs.reading:stage",
     "stability": "MemorySurvivalLib.jobs.stability:measure",
     "worklist": "MemorySurvivalLib.jobs.worklist:read",
 }
