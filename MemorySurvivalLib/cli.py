@@ -40,7 +40,20 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"memory-survival {__version__}")
     parser.add_argument("--verbose", action="store_true", help="log what happens, and show tracebacks")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (score, explain, batch, inspect, segment, measure, replay, weights, bundle, cache, simulate):
+    for command in (
+        score,
+        explain,
+        batch,
+        inspect,
+        segment,
+        measure,
+        findings,
+        replay,
+        weights,
+        bundle,
+        cache,
+        simulate,
+    ):
         command.register(subparsers)
     return parser
 

@@ -33,8 +33,9 @@ class ClinicalScore:
 class ReadingItem:
     """One question of the IMPeTUs form.
 
-    `suggested` comes from the measurements and `basis` says from which; `answer` is the physician's and counts only
-    once `confirmed`.
+    `suggested` comes from the measurements and `basis` says from which, or why there is none; `answer` is the
+    physician's and counts only once `confirmed`. Both are one of `choices`, or a tuple of them where `multiple`.
+    Raises ValueError for an answer that is not among them, and for a confirmed item without one.
     """
 
     key: str
@@ -44,6 +45,27 @@ class ReadingItem:
     basis: str
     answer: ReadingValue = None
     confirmed: bool = False
+    multiple: bool = False
+    definition: str = ""
+    """What the choices mean."""
+
+    def __post_init__(self) -> None:
+        for value in (self.suggested, self.answer):
+            if value is not None and not self.allows(value):
+                raise ValueError(f"{value!r} is no answer to {self.key}; use {self.choices_text}")
+        if self.confirmed and self.answer is None:
+            raise ValueError(f"{self.key} is confirmed without an answer")
+
+    @property
+    def choices_text(self) -> str:
+        """The choices in words."""
+        return f"{'some' if self.multiple else 'one'} of {', '.join(self.choices)}"
+
+    def allows(self, value: ReadingValue) -> bool:
+        """Whether this can be the answer; an empty tuple cannot."""
+        if self.multiple:
+            return isinstance(value, tuple) and bool(value) and set(value) <= set(self.choices)
+        return isinstance(value, str) and value in self.choices
 
 
 @dataclass(frozen=True)

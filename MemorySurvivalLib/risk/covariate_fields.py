@@ -43,7 +43,19 @@ class CovariateField:
         return ", ".join(self.levels) if self.levels else f"{self.low:g} to {self.high:g} {self.unit}".rstrip()
 
 
-_TITLES = {"r_iss": "R-ISS stage", "iss": "ISS stage", "ldh": "LDH", "light_chain_ratio": "Free light chain ratio"}
+_TITLES = {
+    "r_iss": "R-ISS stage",
+    "iss": "ISS stage",
+    "light_chain_ratio": "Free light chain ratio",
+    "beta2_microglobulin": "Beta-2 microglobulin",
+    "ldh": "LDH",
+    "ldh_upper_limit": "LDH upper limit of normal",
+    "ldh_level": "LDH as stated",
+    "del_17p": "del(17p)",
+    "t_4_14": "t(4;14)",
+    "t_14_16": "t(14;16)",
+    "gain_1q": "1q gain or amplification",
+}
 
 
 def is_missing(text: str) -> bool:
