@@ -8,7 +8,6 @@ from importlib.util import find_spec
 
 import numpy as np
 
-
 LEAST_CASES = 10
 """A group with fewer cases gets no curve: its steps would be single patients."""
 CONFIDENCE = 0.95
