@@ -1,0 +1,1 @@
+"""Sending results to DICOM nodes: which nodes there are, what may go, and the outbox that loses nothing."""
