@@ -49,7 +49,7 @@ def draw_places(name: str, placed: Sequence[PlacedRisk], labels: tuple[str, ...]
 
 def draw_log_risks(name: str, log_risks: Sequence[float], labels: tuple[str, ...]) -> Picture:
     """Histogram of one cohort's log-risks of one model."""
-    sheet, axes = _start(110.0, 52.0)
+    sheet, axes = _start(104.0, 62.0)
     risks = np.asarray(log_risks, dtype=np.float64)
     axes.hist(risks, bins=_bins(risks), color=COLORS[0], edgecolor="white", linewidth=0.4)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -64,7 +64,7 @@ def draw_log_risks(name: str, log_risks: Sequence[float], labels: tuple[str, ...
 
 def draw_curves(name: str, curves: Sequence[GroupCurve], labels: tuple[str, ...]) -> Picture:
     """Kaplan-Meier curves with their pointwise intervals."""
-    sheet, axes = _start(150.0, 78.0)
+    sheet, axes = _start(152.0, 78.0)
     for number, curve in enumerate(curves):
         color, dash = COLORS[number % len(COLORS)], DASHES[number % len(DASHES)]
         times, label = curve.times_months, f"{curve.name} (n = {curve.cases})"
