@@ -39,7 +39,7 @@ from MemorySurvivalLib.preparing import (
 )
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 from MemorySurvivalLib.recent import RecentCase
-from MemorySurvivalLib.report.html import write_report
+from MemorySurvivalLib.report.model import FILE_NAME
 from MemorySurvivalLib.report.record import (
     BundleRecord,
     CaseRecord,
@@ -47,7 +47,9 @@ from MemorySurvivalLib.report.record import (
     RoiRecord,
     software_versions,
 )
+from MemorySurvivalLib.report.writing import write_report
 from MemorySurvivalLib.roi.region import Region
+from MemorySurvivalLib.stability.request import measure_prepared
 
 __all__ = ["ScoreOutput", "ScoreRequest", "embed_case", "ignore_note", "score_case"]
 
@@ -67,8 +69,8 @@ def score_case(
     tell: NoteCallback = ignore_note,
     recent: RecentCase | None = None,
 ) -> ScoreOutput:
-    """Score one case and write its folder: report.html, result.json, the mask used, and the heatmap and the
-    measurements when asked for.
+    """Score one case and write its folder: report.html with report.json and pictures, result.json, the mask used, and
+    the heatmap and the measurements when asked for.
 
     The folder appears whole or not at all; an exception (bad input, Ctrl-C) leaves nothing behind. `recent` keeps the
     prepared case for the next call. Raises MemorySurvivalError with one sentence for anything the user can put right.
@@ -79,7 +81,8 @@ def score_case(
         run = Run(request, models, bundle, choose_device(request.device), progress, tell, recent or RecentCase())
         run.note(*request.notes, *covariate_notes(request))
         cache = MemoryCache() if request.use_cache else None
-        scored = run.score(read_values(request), cache)
+        values = read_values(request)
+        scored = run.score(values, cache)
         prepared = scored.prepared
         case, region = prepared.case, prepared.region
         explanation = None
@@ -90,18 +93,22 @@ def score_case(
         if request.measure:
             with run.stage("measure"):
                 measurements = _measure(run, prepared)
+        # Its stage is its own: what takes time is kept with the last case.
+        stability = measure_prepared(run, prepared, values) if request.stability else None
         with run.stage("report"):
             files = {"roi": _write_roi(folder, case, region)}
             if explanation is not None:
                 files |= write_heatmaps(folder, case, explanation)
             if measurements is not None:
                 files |= write_measurements(measurements, case, folder)
-        record = _make_record(run, scored, explanation)
-        if measurements is not None:
-            record = replace(record, measurements=measurements.record)
+        record = replace(
+            _make_record(run, scored, explanation),
+            measurements=measurements.record if measurements is not None else None,
+            stability=stability,
+        )
         record.write(folder / "result.json")
         report = write_report(record, case, region.roi, explanation.heatmap if explanation else None, folder)
-    names = {"report": report.name, "result": "result.json", **files}
+    names = {"report": report.name, "report_data": FILE_NAME, "result": "result.json", **files}
     return ScoreOutput(record, {key: request.out / name for key, name in names.items()})
 
 
@@ -167,6 +174,7 @@ def _make_record(run: Run, scored: ScoredCase, explanation: Explanation | None) 
             provenance=manifest.provenance,
             pet_limits=manifest.pet_limits,
             roi_config=manifest.roi_config,
+            metrics=entry.metrics,
         ),
         memory=tuple(_memory_record(one_pass, manifest.propagation.readout) for one_pass in passes.values()),
         risk=risk,

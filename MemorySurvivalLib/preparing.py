@@ -75,6 +75,7 @@ class ScoreRequest:
     bundle: str = "demonstration"
     explain: bool = False
     measure: bool = False
+    stability: bool = False
     device: DeviceName = "auto"
     patch_mm: float | None = None
     stride_mm: float | None = None

@@ -45,6 +45,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--measure", action="store_true", help="measure segments, reference regions and lesions (tables and CSV)"
     )
+    parser.add_argument(
+        "--stability", action="store_true", help="score again under changes that should not matter, for the badge"
+    )
     parser.add_argument("--patch-mm", type=float, help="edge of the occluded cubes (default: the bundle's)")
     parser.add_argument("--stride-mm", type=float, help="distance between cube centres (default: the bundle's)")
     parser.add_argument("--fill", choices=FILLS, help="what occluded voxels become (default: the bundle's)")

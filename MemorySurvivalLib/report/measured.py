@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from MemorySurvivalLib.measure.reference import ReferenceSphere
 from MemorySurvivalLib.measure.tables import LesionRow, MeasurementRecord, SegmentRow
+from MemorySurvivalLib.report.language import later
 
 MOST_LESIONS = 20
 MOST_SEGMENTS = 44
@@ -29,7 +30,7 @@ def choose_rows(record: MeasurementRecord) -> MeasuredRows:
     rows = (record.roi, *record.segments)[:MOST_SEGMENTS]
     half = (len(rows) + 1) // 2
     return MeasuredRows(
-        references=(("Liver", record.references.liver), ("Blood pool", record.references.blood_pool)),
+        references=((later("Liver"), record.references.liver), (later("Blood pool"), record.references.blood_pool)),
         lesions=record.lesions[:MOST_LESIONS],
         left_out=len(record.lesions) > MOST_LESIONS,
         segments=(rows[:half], rows[half:]),

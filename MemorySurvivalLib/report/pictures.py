@@ -25,7 +25,7 @@ from MemorySurvivalLib.report.views import Image, Plane, Triple, View, crop_arou
 from MemorySurvivalLib.report.wording import say_plain, say_signed
 from MemorySurvivalLib.roi.roi import Roi
 
-OVERVIEW_WIDTH_MM = 184.0
+OVERVIEW_WIDTH_MM = 136.0
 OVERVIEW_HEIGHT_MM = 66.0
 OVERVIEW_GAP_MM = 3.0
 OVERVIEW_FOOT_MM = 14.8

@@ -33,7 +33,7 @@ from MemorySurvivalLib.stability.record import StabilityRecord
 SCHEMA = "memory-survival-result"
 SCHEMA_VERSION = 3
 VERSIONS_READ = (2, 3)
-"""Version 3 added the stability and the covariates as given; both are absent in version 2."""
+"""Version 3 added the stability, the covariates as given and the head's metrics; all are absent in version 2."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class RoiRecord:
 
 @dataclass(frozen=True)
 class BundleRecord:
-    """The model bundle that scored the case."""
+    """The model bundle that scored the case; `metrics` are those of the head, as its manifest states them."""
 
     name: str
     title: str
@@ -77,6 +77,7 @@ class BundleRecord:
     provenance: Provenance
     pet_limits: PetLimits = field(default_factory=PetLimits)
     roi_config: RoiConfig = field(default_factory=RoiConfig)
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

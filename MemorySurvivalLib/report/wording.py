@@ -7,47 +7,52 @@ from collections.abc import Mapping
 from typing import Any
 
 from MemorySurvivalLib.imaging.acquisition import AlignmentRecord
+from MemorySurvivalLib.report.language import later, say_local, tr
 from MemorySurvivalLib.report.record import CaseRecord
 from MemorySurvivalLib.roi.provenance import RoiPart
 from MemorySurvivalLib.roi.roi import ROI_TITLES
 
 MINUS = "−"
+COMPLETE_COVERAGE = 0.995
+"""From this share on the PET covers the CT for all practical purposes."""
 
 STATUS_WORDS = {
-    "demonstration": "It learned from simulated patients only and shows how the method works; "
-    "its numbers say nothing about a real patient.",
-    "local-research": "It was trained on a local cohort and has not been validated elsewhere.",
-    "validated": "Its evidence is stated in its manifest; it is still for research use only.",
+    "demonstration": later(
+        "It learned from simulated patients only and shows how the method works; "
+        "its numbers say nothing about a real patient."
+    ),
+    "local-research": later("It was trained on a local cohort and has not been validated elsewhere."),
+    "validated": later("Its evidence is stated in its manifest; it is still for research use only."),
 }
 
 READOUT_WORDS = {
-    "last": "the memory after the last slices of the pass (it hardly depends on the slices before them)",
-    "mean": "the mean of the memories over all slices used",
-    "max": "the maximum of the memories over all slices used",
-    "bank": "the memories of the last slices of the pass, one beside the other",
-    "stations": "the means of the memories over equal parts of the pass, one beside the other",
+    "last": later("the memory after the last slices of the pass (it hardly depends on the slices before them)"),
+    "mean": later("the mean of the memories over all slices used"),
+    "max": later("the maximum of the memories over all slices used"),
+    "bank": later("the memories of the last slices of the pass, one beside the other"),
+    "stations": later("the means of the memories over equal parts of the pass, one beside the other"),
 }
 
 FILL_WORDS = {
-    "roi_median": "the median inside the region of interest",
-    "volume_mean": "the mean of the whole volume",
-    "blur": "the image itself, blurred by a Gaussian of half the cube's edge",
+    "roi_median": later("the median inside the region of interest"),
+    "volume_mean": later("the mean of the whole volume"),
+    "blur": later("the image itself, blurred by a Gaussian of half the cube's edge"),
 }
 
 
 def say_signed(value: float, digits: int = 3) -> str:
     """A number with its sign and so many significant digits: "+0.0123"."""
-    return "0" if value == 0 else f"{value:+.{digits}g}".replace("-", MINUS)
+    return "0" if value == 0 else say_local(f"{value:+.{digits}g}").replace("-", MINUS)
 
 
 def say_fixed(value: float, places: int = 2) -> str:
     """A number with its sign and so many decimals: "+0.53"."""
-    return f"{round(value, places) + 0.0:+.{places}f}".replace("-", MINUS)
+    return say_local(f"{round(value, places) + 0.0:+.{places}f}").replace("-", MINUS)
 
 
 def say_plain(value: float, digits: int = 6) -> str:
     """A number without needless zeros; minus as a real minus sign."""
-    return f"{value:.{digits}g}".replace("-", MINUS)
+    return say_local(f"{value:.{digits}g}").replace("-", MINUS)
 
 
 def say_whole(value: float) -> str:
@@ -55,9 +60,24 @@ def say_whole(value: float) -> str:
     return f"{round(value) + 0:d}".replace("-", MINUS)
 
 
+def say_decimals(value: float | None, places: int) -> str:
+    """A number with so many decimals, without a sign before a positive one; a dash where there is none."""
+    if value is None:
+        return "–"
+    return (
+        say_whole(value) if places == 0 else say_local(f"{round(value, places) + 0.0:.{places}f}").replace("-", MINUS)
+    )
+
+
 def say_side(value: float, positive: str, negative: str) -> str:
     """A coordinate with the side it lies on: "L 12" for 12 mm towards L."""
     return f"{positive if value >= 0 else negative} {abs(value):.0f}"
+
+
+def say_place(position_lps_mm: tuple[float, float, float]) -> str:
+    """A place in LPS millimetres: "L 12 · P 72 · S 320 mm"."""
+    x, y, z = position_lps_mm
+    return f"{say_side(x, 'L', 'R')} · {say_side(y, 'P', 'A')} · {say_side(z, 'S', 'I')} mm"
 
 
 def say_percent(share: float) -> str:
@@ -67,12 +87,12 @@ def say_percent(share: float) -> str:
 
 def say_share(share: float) -> str:
     """A share 0 to 1 in percent, with one decimal where it is small."""
-    return f"{100 * share:.1f} %" if share < 0.095 else say_percent(share)
+    return say_local(f"{100 * share:.1f} %") if share < 0.095 else say_percent(share)
 
 
 def say_millilitres(volume_ml: float) -> str:
     """A volume without more digits than it has."""
-    return f"{volume_ml:.1f}" if volume_ml < 9.95 else f"{volume_ml:.0f}"
+    return say_local(f"{volume_ml:.1f}") if volume_ml < 9.95 else f"{volume_ml:.0f}"
 
 
 def file_name(path: str) -> str:
@@ -112,50 +132,59 @@ def say_position(record: CaseRecord) -> str | None:
     """The place among the reference cases in words, or None when it may not be shown."""
     if record.risk.position is None:
         return None
-    return f"Higher than {say_percent(record.risk.position)} of {len(record.risk.reference_log_risks)} reference cases"
+    share, count = say_percent(record.risk.position), len(record.risk.reference_log_risks)
+    return tr("Higher than {share} of {count} reference cases").format(share=share, count=count)
 
 
 def say_acquisition(record: CaseRecord) -> tuple[tuple[str, str], ...]:
     """How the images came to be what the model saw, as pairs of a heading and a text."""
     way = record.acquisition
-    rows = [(f"{name} read from", origin) for name, origin in sorted(way.origin.items())]
+    rows = [(tr("{name} read from").format(name=name), origin) for name, origin in sorted(way.origin.items())]
     if way.suv is not None:
-        uptake = "" if way.suv.uptake_min is None else f"; {way.suv.uptake_min:.0f} min from injection to scan"
-        rows.append(("SUVbw", f"{way.suv.method}{uptake}"))
+        text = way.suv.method
+        if way.suv.uptake_min is not None:
+            minutes = say_whole(way.suv.uptake_min)
+            text += "; " + tr("{minutes} min from injection to scan").format(minutes=minutes)
+        rows.append(("SUVbw", text))
         if way.suv.supplied:
-            rows.append(("Supplied by the user", say_value(way.suv.supplied)))
-    rows += [("PET flag" if flag.severity == "warning" else "PET note", flag.sentence) for flag in way.flags]
+            rows.append((tr("Supplied by the user"), say_value(way.suv.supplied)))
+    rows += [(tr("PET flag") if flag.severity == "warning" else tr("PET note"), flag.sentence) for flag in way.flags]
     if way.cropped_mm:
-        cut = ", ".join(f"{mm:.0f} mm at the {end}" for end, mm in way.cropped_mm.items())
-        rows.append(("CT without PET", f"left out: {cut}"))
-    if way.pet_coverage < 0.995:
-        rows.append(("PET covers", f"{say_percent(way.pet_coverage)} of the rest"))
+        cut = ", ".join(
+            tr("{mm} mm at the {end}").format(mm=say_whole(mm), end=end) for end, mm in way.cropped_mm.items()
+        )
+        rows.append((tr("CT without PET"), tr("left out: {cut}").format(cut=cut)))
+    if way.pet_coverage < COMPLETE_COVERAGE:
+        rows.append((tr("PET covers"), tr("{share} of the rest").format(share=say_percent(way.pet_coverage))))
     if way.alignment is not None:
-        rows.append(("PET against CT", _say_alignment(way.alignment)))
-    return (*rows, *(("Whose images", sentence) for sentence in way.identity))
+        rows.append((tr("PET against CT"), _say_alignment(way.alignment)))
+    return (*rows, *((tr("Whose images"), sentence) for sentence in way.identity))
 
 
 def _say_alignment(alignment: AlignmentRecord) -> str:
     if alignment.correction is not None:
         return str(alignment.correction["sentence"])
     if alignment.magnitude_mm is None or not alignment.reliable:
-        return f"Not told reliably. {' '.join(alignment.reasons)}"
-    return alignment.warning or f"{alignment.magnitude_mm:.1f} mm apart by an estimate from the images; not corrected."
+        return " ".join((tr("Not told reliably."), *alignment.reasons))
+    if alignment.warning:
+        return alignment.warning
+    apart = say_decimals(alignment.magnitude_mm, 1)
+    return tr("{apart} mm apart by an estimate from the images; not corrected.").format(apart=apart)
 
 
 def say_edited(part: RoiPart) -> str:
     """Whether a person changed a part of the mask, and by how much."""
     if part.edited is None:
-        return "not known whether edited"
+        return tr("not known whether edited")
     if not part.edited:
-        return "not edited"
+        return tr("not edited")
     count = part.voxels_changed
-    return "edited" if count is None else f"edited, {count} voxel{'' if count == 1 else 's'} changed"
+    return tr("edited") if count is None else tr("edited, voxels changed: {count}").format(count=count)
 
 
 def roi_title(record: CaseRecord) -> str:
     """The kind of region in words."""
-    return next((title for kind, title in ROI_TITLES.items() if kind == record.roi.kind), record.roi.kind)
+    return next((tr(title) for kind, title in ROI_TITLES.items() if kind == record.roi.kind), record.roi.kind)
 
 
 def collect_notes(record: CaseRecord) -> tuple[str, ...]:
@@ -174,13 +203,13 @@ def is_given(value: Any) -> bool:
 def say_value(value: Any) -> str:
     """A parameter of any plain type as text."""
     if value is None:
-        return "not given"
+        return tr("not given")
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return tr("yes") if value else tr("no")
     if isinstance(value, float):
         return say_plain(value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {say_value(item)}" for key, item in value.items() if is_given(item)) or "none"
+        return ", ".join(f"{key} {say_value(item)}" for key, item in value.items() if is_given(item)) or tr("none")
     if isinstance(value, list | tuple):
-        return ", ".join(say_value(item) for item in value) or "none"
+        return ", ".join(say_value(item) for item in value) or tr("none")
     return str(value)

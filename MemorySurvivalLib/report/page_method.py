@@ -1,0 +1,257 @@
+"""Page two: the method in plain words, the model, covariates, inputs, versions, hashes, who edited, the limitations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from MemorySurvivalLib.memory.readout import check_readout
+from MemorySurvivalLib.report.document import Bullets, Cell, Facts, Page, Paragraph, Section
+from MemorySurvivalLib.report.language import say_date, say_local, tr
+from MemorySurvivalLib.report.model import Report
+from MemorySurvivalLib.report.page_answer import notes_for_later
+from MemorySurvivalLib.report.record import CaseRecord, HeatmapRecord
+from MemorySurvivalLib.report.wording import (
+    FILL_WORDS,
+    READOUT_WORDS,
+    file_name,
+    hide_folders,
+    is_given,
+    known_paths,
+    say_acquisition,
+    say_edited,
+    say_percent,
+    say_plain,
+    say_value,
+)
+
+Row = tuple[str, tuple[Cell, ...]]
+
+
+def compose_method(report: Report) -> Page:
+    """How the numbers came to be, from the scanner to the score."""
+    record = report.record
+    model = Section(
+        tr("Model"), (Facts(_model(record)),), ((Facts((*_inputs(record), *_memories(record))),),), (1.0, 1.0)
+    )
+    covariates, run = Facts(_covariates(record)), Facts(_run(record))
+    sections = [
+        Section(tr("Method"), _method(record)),
+        model,
+        Section(tr("Clinical covariates"), (covariates if covariates.rows else Paragraph(_no_covariates()),)),
+    ]
+    way = say_acquisition(record)
+    if way:
+        rows = tuple((name, (Cell(text),)) for name, text in way)
+        sections.append(Section(tr("From the scanner to the model"), (Facts(rows),)))
+    sections.append(Section(tr("Run"), (run,)))
+    sections.append(Section(tr("Limitations"), (Bullets(_limits(record)),)))
+    more = notes_for_later(report)
+    if more:
+        sections.append(Section(tr("More notes"), (Bullets(more),)))
+    return Page(tr("How this was made"), tuple(sections))
+
+
+def _method(record: CaseRecord) -> tuple[Paragraph, ...]:
+    scoring = tr(
+        "The PET was brought onto the CT's grid. On {used} of {all} axial slices with the region, a box around the "
+        "region prompted a frozen SAM 2.1 network, from head to feet. What the network kept of the slices ({readout}) "
+        "was reduced to one vector per modality and turned into a log-risk by a survival network (DeepSurv)."
+    ).format(
+        used=record.roi.slices_used,
+        all=record.roi.slices_with_roi,
+        readout=tr(READOUT_WORDS[check_readout(record.bundle.propagation.readout)[0]]),
+    )
+    if record.heatmap is None:
+        return (Paragraph(scoring),)
+    return (Paragraph(scoring), Paragraph(_explain_heatmap(record.heatmap)))
+
+
+def _explain_heatmap(heatmap: HeatmapRecord) -> str:
+    cubes = (
+        tr("For the heatmap, parts of cubes of {edge} mm, {apart} mm apart,")
+        if heatmap.coarse
+        else tr("For the heatmap, cubes of {edge} mm, {apart} mm apart,")
+    ).format(edge=say_plain(heatmap.patch_mm), apart=say_plain(heatmap.stride_mm))
+    replaced = tr("were replaced one at a time in {images} by {fill} and the case was scored again").format(
+        images=f" {tr('and')} ".join(heatmap.modalities), fill=tr(FILL_WORDS.get(heatmap.fill, heatmap.fill))
+    )
+    times = "" if heatmap.coarse else " " + tr("({count} times)").format(count=heatmap.patches)
+    parts = [
+        f"{cubes} {replaced}{times}.",
+        tr("Effect = log-risk of the case − log-risk without that tissue, averaged where cubes overlap."),
+    ]
+    if heatmap.noise_floor:
+        parts.append(
+            tr("The noise floor is how far effects move when the boxes move a little or another fill is taken.")
+        )
+    if heatmap.coarse:
+        parts.append(
+            tr(
+                "This map is coarse: a fifth of its work was done and the rest estimated or left out (it holds {share} "
+                "of the region), so hotspots may be missing or misplaced."
+            ).format(share=say_percent(heatmap.covered))
+        )
+    parts.append(tr("It tells what the model reacts to, not what causes progression."))
+    return " ".join(parts)
+
+
+def _model(record: CaseRecord) -> tuple[Row, ...]:
+    bundle = record.bundle
+    made = bundle.provenance
+    population = f"{made.population} ({tr('simulated')})" if made.simulated else made.population
+    windows = bundle.windows
+    metrics = ", ".join(f"{name.replace('_', ' ')} {say_plain(value, 3)}" for name, value in bundle.metrics.items())
+    rows: list[Row] = [
+        (tr("Bundle"), (Cell(f"{bundle.title} ({bundle.name} {bundle.version}), {bundle.status}"),)),
+        (
+            tr("Trained on"),
+            (
+                Cell(
+                    tr("{population}, {cases} cases, {events} events").format(
+                        population=population, cases=made.cases, events=made.events
+                    )
+                ),
+            ),
+        ),
+        (tr("Evidence"), (Cell(metrics or tr("none stated")),)),
+        (tr("How"), (Cell(f"{made.how}; {say_date(made.created)}; seed {made.seed}"),)),
+        (tr("Licence"), (Cell(bundle.licence),)),
+        (tr("Bundle SHA-256"), (Cell(bundle.sha256, code=True),)),
+        (
+            tr("Backbone"),
+            (
+                Cell(
+                    f"{bundle.backbone.architecture}, {bundle.backbone.image_size} px, {bundle.backbone.release}, "
+                    f"weights {bundle.backbone.weights}"
+                ),
+            ),
+        ),
+        (tr("Backbone SHA-256"), (Cell(bundle.backbone.sha256, code=True),)),
+        (
+            tr("Head"),
+            (Cell(f"{record.risk.head}: {' + '.join(bundle.head_spec.modalities)}, {bundle.head_spec.fusion}"),),
+        ),
+        (
+            tr("Windows of the model"),
+            (
+                Cell(
+                    f"CT {say_plain(windows.CT.low)} {tr('to')} {say_plain(windows.CT.high)} HU; "
+                    f"PET {say_plain(windows.PET.low)} {tr('to')} {say_plain(windows.PET.high)} SUVbw"
+                ),
+            ),
+        ),
+        (
+            tr("Propagation"),
+            (
+                Cell(
+                    f"readout {bundle.propagation.readout}, slice step {bundle.propagation.slice_step}, "
+                    f"{bundle.propagation.mode}, batch {bundle.propagation.batch_size}"
+                ),
+            ),
+        ),
+    ]
+    return tuple(rows)
+
+
+def _inputs(record: CaseRecord) -> tuple[Row, ...]:
+    rows: list[Row] = []
+    for name, source in sorted(record.inputs.items()):
+        z, y, x = source.shape_zyx
+        spacing = " × ".join(say_plain(mm, 4) for mm in source.spacing_mm)
+        size = tr("{size} voxels of {spacing} mm, {axes}").format(
+            size=f"{x} × {y} × {z}", spacing=spacing, axes=source.orientation
+        )
+        rows.append((name, (Cell(file_name(source.path)), Cell(size), Cell(source.sha256, code=True))))
+    roi = record.roi
+    said = [hide_folders(roi.made_by, known_paths(record)), roi.provenance]
+    said += [
+        f"{part.name}: {' '.join(filter(None, (part.maker.method, part.maker.version)))}, {say_edited(part)}"
+        for part in roi.parts
+        if part.edited
+    ]
+    said += [change.sentence for change in (roi.edit, roi.boxes) if change is not None]
+    cells = (*(Cell(text) for text in said if text), Cell(roi.sha256, code=True))
+    rows.append((tr("Region ({kind})").format(kind=roi.kind), cells))
+    return tuple(rows)
+
+
+def _memories(record: CaseRecord) -> tuple[Row, ...]:
+    return tuple(
+        (
+            tr("Memory state {modality}").format(modality=memory.modality),
+            (Cell(f"{memory.readout}, {' × '.join(map(str, memory.shape))}"), Cell(memory.sha256, code=True)),
+        )
+        for memory in record.memory
+    )
+
+
+def _covariates(record: CaseRecord) -> tuple[Row, ...]:
+    encoded = record.risk.covariates
+    rows: list[Row] = []
+    if encoded is not None:
+        rows += [(name, (Cell(say_local(value)),)) for name, value in sorted(encoded.used.items())]
+        rows += [(name, (Cell(tr("missing: the training cohort's average was taken")),)) for name in encoded.missing]
+        rows += [(name, (Cell(tr("ignored: the model does not know it")),)) for name in encoded.ignored]
+    return tuple(rows)
+
+
+def _no_covariates() -> str:
+    return tr("None used: the score comes from the images alone.")
+
+
+def _run(record: CaseRecord) -> tuple[Row, ...]:
+    paths = known_paths(record)
+    device = tr("{device}, {count} threads").format(device=record.device, count=record.threads)
+    rows: list[Row] = [
+        (tr("Made"), (Cell(say_date(record.created)),)),
+        (tr("Device"), (Cell(device),)),
+        (tr("Seconds"), (Cell(say_value(record.seconds)),)),
+    ]
+    if record.heatmap is not None:
+        heatmap = record.heatmap
+        fill = say_value(heatmap.fill_values) if heatmap.fill_values else heatmap.fill
+        text = tr("{file}; {share} of the region covered; {slices} slices encoded; fill {fill}").format(
+            file=heatmap.file, share=say_percent(heatmap.covered), slices=heatmap.encoded_slices, fill=fill
+        )
+        rows.append((tr("Heatmap"), (Cell(text),)))
+    asked = {key: _hide(value, paths) for key, value in sorted(record.request.items()) if is_given(value)}
+    rows += [
+        (tr("Request"), (Cell("; ".join(f"{key}: {say_value(value)}" for key, value in asked.items())),)),
+        (tr("Software"), (Cell("; ".join(f"{name} {text}" for name, text in sorted(record.software.items()))),)),
+        (tr("Record"), (Cell(f"result.json, {record.schema} {record.schema_version}"),)),
+    ]
+    return tuple(rows)
+
+
+def _hide(value: Any, paths: tuple[str, ...]) -> Any:
+    return hide_folders(value, paths) if isinstance(value, str) else value
+
+
+def _limits(record: CaseRecord) -> tuple[str, ...]:
+    found = []
+    if record.bundle.status == "demonstration":
+        found.append(
+            tr(
+                "The model is a demonstration: it learned from simulated images and outcomes, so on a real patient its "
+                "numbers have no clinical meaning."
+            )
+        )
+    if record.roi.kind == "other":
+        found.append(
+            tr("The region is not of the kind the model was trained on; this run shows only that the program works.")
+        )
+    if record.bundle.propagation.readout == "last":
+        found.append(
+            tr(
+                "This readout depends almost only on the last slices of the pass; most of the body hardly enters the "
+                "score."
+            )
+        )
+    found.append(
+        tr(
+            "A log-risk ranks cases scored by the same model; it is not a probability and cannot be compared between "
+            "models."
+        )
+    )
+    found.append(tr("No treatment follows from this report."))
+    return tuple(found)
