@@ -163,7 +163,10 @@ def _list_cautions(cohort: Cohort, names: Mapping[str, str], numbered: bool) -> 
     if len(cohort.duplicates) > NAMES_TOLD:
         found.append(f"{len(cohort.duplicates) - NAMES_TOLD} more sets of results rest on the same images.")
     if cohort.duplicates:
-        found.append("Of results of the same images by the same model the newest counts in histograms and curves.")
+        found.append(
+            "Of results of the same images by the same model the newest counts in histograms and curves; the others are "
+            "superseded."
+        )
     if cohort.outcomes_unknown:
         told = "" if numbered else f": {_join(cohort.outcomes_unknown)}"
         found.append(f"{_count(len(cohort.outcomes_unknown), 'outcome')} could not be matched with one result{told}.")
@@ -234,7 +237,7 @@ def _choose_columns(group: ModelGroup, names: Mapping[str, str], base: str | Non
             "followed (months)", lambda case: _number(case.outcome.months if case.outcome else None, 0), numeric=True
         ),
         _Column("event", lambda case: _Cell(_say_event(case))),
-        _Column("scored", lambda case: _Cell(case.record.created[:10])),
+        _Column("scored", lambda case: _Cell(case.record.created[:10], numeric=True), numeric=True),
         _Column("remark", lambda case: _Cell(_say_remark(case))),
     ]
     always = ("case", "log-risk", "scored")
@@ -263,7 +266,7 @@ def _measured_column(title: str, name: str, places: int) -> _Column:
 def _say_event(case: CohortCase) -> str:
     if case.outcome is None:
         return NOTHING
-    return "progression or death" if case.outcome.event else "none"
+    return "yes" if case.outcome.event else "no"
 
 
 def _say_remark(case: CohortCase) -> str:
@@ -271,7 +274,7 @@ def _say_remark(case: CohortCase) -> str:
     if case.record.simulated_case:
         remarks.append("simulated")
     if case.superseded:
-        remarks.append("a newer result of these images counts")
+        remarks.append("superseded")
     if case.status.reviewer:
         remarks.append("reviewed")
     return ", ".join(remarks)

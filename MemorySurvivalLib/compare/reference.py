@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,8 @@ import msgspec
 
 from MemorySurvivalLib import RESEARCH_USE, __version__
 from MemorySurvivalLib.compare.burden import Burden, burden_of
+from MemorySurvivalLib.compare.cohort import Cohort
+from MemorySurvivalLib.compare.survival import Outcome
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.imaging.case import make_case
@@ -141,6 +144,49 @@ def simulate_reference(
         lesion_config=config,
         cases=tuple(cases),
     )
+
+
+def table_from_cohort(cohort: Cohort, title: str) -> tuple[ReferenceTable, tuple[str, ...]]:
+    """A table of the user's own measured results, numbered instead of named, and sentences on what was left out.
+
+    Of several results of the same images the newest counts. All have to be measured by the same lesion settings: those
+    of most cases; others are left out, and so are simulated patients. Raises InputError where nothing remains.
+    """
+    measured = [
+        (case, case.record.measurements)
+        for case in cohort.cases
+        if case.record.measurements is not None and not case.record.simulated_case
+    ]
+    if not measured:
+        raise InputError("No result of a real patient in this folder was measured; score with --measure first.")
+    configs = Counter(measurements.lesion_config for _, measurements in measured)
+    config = configs.most_common(1)[0][0]
+    alike = [(case, one) for case, one in measured if one.lesion_config == config]
+    burdens: dict[str, dict[str, Burden]] = {}
+    outcomes: dict[str, Outcome] = {}
+    for case, one in sorted(alike, key=lambda pair: pair[0].record.created):
+        burdens.setdefault(case.images, {})[one.roi.name] = burden_of(one)
+        if case.outcome is not None:
+            outcomes[case.images] = case.outcome
+    cases = tuple(
+        ReferenceCase(
+            f"case {number}",
+            by_region,
+            outcomes[images].months if images in outcomes else None,
+            outcomes[images].event if images in outcomes else None,
+            images,
+        )
+        for number, (images, by_region) in enumerate(burdens.items(), start=1)
+    )
+    left_out = []
+    if len(cohort.cases) > len(measured):
+        left_out.append(f"{len(cohort.cases) - len(measured)} results that are simulated or were not measured.")
+    if len(measured) > len(alike):
+        left_out.append(f"{len(measured) - len(alike)} results that were measured with other lesion settings.")
+    if len(alike) > len(cases):
+        left_out.append(f"{len(alike) - len(cases)} results of images that another result stands for.")
+    table = ReferenceTable(title, "cohort", f"{len(cases)} measured cases", config, cases)
+    return table, tuple(left_out)
 
 
 def _rounded(burden: Burden) -> Burden:
