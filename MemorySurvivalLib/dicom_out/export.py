@@ -1,0 +1,359 @@
+"""From a finished result folder to a folder of DICOM objects that refer to the images it was made from."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+from pydicom.dataset import Dataset
+
+from MemorySurvivalLib import __version__
+from MemorySurvivalLib.dicom_out.envelope import Envelope, make_envelope
+from MemorySurvivalLib.dicom_out.manifest import (
+    FILE_NAME,
+    KINDS,
+    RISK_KINDS,
+    ExportedObject,
+    ExportedObjects,
+    Kind,
+    ObjectKind,
+)
+from MemorySurvivalLib.dicom_out.sources import SourcePaths, Sources, find_sources, refuse_unreferable, stand_ins
+from MemorySurvivalLib.dicom_out.uids import Uids
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.files import atomic_folder
+from MemorySurvivalLib.imaging.dicom_header import reading_quietly
+from MemorySurvivalLib.imaging.reading import read_volume
+from MemorySurvivalLib.progress import Meter, ProgressCallback, ignore_progress
+from MemorySurvivalLib.report import model
+from MemorySurvivalLib.report.record import CaseRecord, read_record
+from MemorySurvivalLib.report.subject import Subject
+
+SERIES_NUMBERS: dict[ObjectKind, int] = {
+    "region": 9001,
+    "lesions": 9002,
+    "structures": 9003,
+    "measurements": 9011,
+    "risk": 9012,
+    "heatmap": 9021,
+    "report": 9031,
+    "picture": 9041,
+}
+KEY_ROLES = ("overview", "hotspot")
+INPUT_FILES = ("result.json", "report.json", "roi.nrrd", "lesions.nrrd", "labels.nrrd", "heatmap.nrrd", "report.pdf")
+
+
+@dataclass
+class _Work:
+    """What accumulates while objects are made."""
+
+    folder: Path
+    out: Path
+    record: CaseRecord
+    report: model.Report | None
+    sources: Sources
+    envelope: Envelope
+    stands: tuple[Dataset, ...]
+    evidence: tuple[Dataset, ...]
+    wanted: tuple[Kind, ...]
+    subject: Subject
+    deflate: bool
+    with_covariates: bool
+    written: list[ExportedObject] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    masks: dict[ObjectKind, Dataset] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.record.risk.labels
+
+    def save(self, ds: Dataset, kind: ObjectKind, asked: Kind, name: str) -> None:
+        """Write one object and list it."""
+        path = self.out / f"{name}.dcm"
+        with reading_quietly():
+            ds.save_as(path, enforce_file_format=True)
+        data = path.read_bytes()
+        self.written.append(
+            ExportedObject(
+                kind=kind,
+                asked=asked,
+                file=path.name,
+                carries_risk=kind in RISK_KINDS,
+                sop_class_uid=str(ds.SOPClassUID),
+                sop_instance_uid=str(ds.SOPInstanceUID),
+                series_instance_uid=str(ds.SeriesInstanceUID),
+                transfer_syntax_uid=str(ds.file_meta.TransferSyntaxUID),
+                size_bytes=len(data),
+                sha256=hashlib.sha256(data).hexdigest(),
+            )
+        )
+
+
+def export_dicom(
+    folder: Path,
+    out: Path,
+    subject: Subject,
+    objects: Sequence[Kind] = KINDS,
+    sources: SourcePaths | None = None,
+    progress: ProgressCallback = ignore_progress,
+    *,
+    overwrite: bool = False,
+    deflate: bool = False,
+    with_covariates: bool = False,
+    salt: bytes | None = None,
+) -> ExportedObjects:
+    """Write a result's DICOM objects and dicom.json into `out`; the folder appears whole or not at all.
+
+    `subject` says whom they name: an identified one joins the source's study with the source's patient; a pseudonym or
+    nobody gives a new study with replaced UIDs (the same ones again for the same `salt`, else new every time).
+    `sources` says where the images are now, where the result no longer tells. What was asked for and cannot be written
+    is a sentence in `left_out`; InputError where nothing can, where the images are not those that were scored, or
+    where the subject is another patient.
+    """
+    start = time.monotonic()
+    unknown = [one for one in objects if one not in KINDS]
+    if unknown or not objects:
+        raise InputError(f"DICOM objects are chosen from {', '.join(KINDS)}; got {', '.join(unknown) or 'none'}.")
+    wanted = tuple(kind for kind in KINDS if kind in objects)
+    record = read_record(folder / "result.json")
+    report = model.read_report(folder) if (folder / model.FILE_NAME).is_file() else None
+    with atomic_folder(out, overwrite=overwrite, ours=FILE_NAME) as target:
+        work = _prepare(folder, target, record, report, subject, wanted, sources, progress, salt)
+        work.deflate, work.with_covariates = deflate, with_covariates
+        steps: dict[Kind, Callable[[_Work], None]] = {
+            "seg": _write_masks,
+            "sr": _write_reports,
+            "pm": _write_map,
+            "pdf": _write_pdf,
+            "sc": _write_pictures,
+        }
+        meter = Meter("write DICOM", len(wanted), progress)
+        for kind in wanted:
+            if work.stands or kind in ("pdf", "sc"):
+                steps[kind](work)
+            meter.step()
+        if not work.written:
+            raise InputError(" ".join(dict.fromkeys((*work.sources.notes, *work.left_out))))
+        exported = ExportedObjects(
+            study_instance_uid=work.envelope.study_uid,
+            same_study=work.envelope.same_study,
+            identity=subject.choice,
+            bundle_status=record.bundle.status,
+            labels=record.risk.labels,
+            objects=tuple(work.written),
+            left_out=tuple(dict.fromkeys(work.left_out)),
+            notes=work.sources.notes,
+            seconds=round(time.monotonic() - start, 2),
+        )
+        exported.write(target / FILE_NAME)
+    return exported
+
+
+def _prepare(
+    folder: Path,
+    out: Path,
+    record: CaseRecord,
+    report: model.Report | None,
+    subject: Subject,
+    wanted: tuple[Kind, ...],
+    paths: SourcePaths | None,
+    progress: ProgressCallback,
+    salt: bytes | None,
+) -> _Work:
+    images_needed = subject.choice == "identified" or bool(set(wanted) & {"seg", "sr", "pm"})
+    sources = find_sources(record, paths, progress) if images_needed else Sources(None, None)
+    header = next((series.headers[0] for series in (sources.ct, sources.pet) if series is not None), None)
+    uids = (
+        Uids(_digest(folder, report, subject, wanted, header))
+        if subject.choice == "identified"
+        else Uids.untraceable(salt)
+    )
+    envelope = make_envelope(subject, header, record.created, record.bundle.sha256[:16], uids)
+    work = _Work(folder, out, record, report, sources, envelope, (), (), wanted, subject, False, False)
+    if sources.ct is not None:
+        refused = refuse_unreferable(sources.ct)
+        if refused:
+            work.left_out.append(refused)
+        else:
+            work.stands = stand_ins(sources.ct, envelope)
+            pet = sources.pet if sources.pet is not None and not refuse_unreferable(sources.pet) else None
+            work.evidence = (*work.stands, *(stand_ins(pet, envelope) if pet is not None else ()))
+    return work
+
+
+def _digest(
+    folder: Path,
+    report: model.Report | None,
+    subject: Subject,
+    wanted: tuple[Kind, ...],
+    header: Dataset | None,
+) -> bytes:
+    """A digest of everything that the objects are made from."""
+    digest = hashlib.sha256(msgspec.json.encode([__version__, subject, wanted]))
+    if header is not None:
+        digest.update(str(header.get("SOPInstanceUID", "")).encode())
+    names = [*INPUT_FILES, *(entry.file for entry in report.pictures)] if report else INPUT_FILES
+    for name in names:
+        path = folder / name
+        if path.is_file():
+            digest.update(name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.digest()
+
+
+def _write_masks(work: _Work) -> None:
+    from MemorySurvivalLib.dicom_out import masks
+    from MemorySurvivalLib.dicom_out.placing import place_on
+
+    series, record = work.sources.ct, work.record
+    assert series is not None
+    mask = read_volume(work.folder / "roi.nrrd", "mask")
+    segment = masks.region_segment(record.roi, work.envelope)
+    layers: list[tuple[ObjectKind, str, Dataset]] = []
+    seg = masks.write_masks(
+        place_on(mask, series, "mask"),
+        [segment],
+        series,
+        work.stands,
+        work.envelope,
+        words="Region that prompted the model",
+        series_number=SERIES_NUMBERS["region"],
+    )
+    layers.append(("region", "seg-region", seg))
+    segments = (
+        masks.lesion_segments([row.lesion for row in record.measurements.lesions], work.envelope)
+        if record.measurements is not None
+        else ()
+    )
+    if segments and (work.folder / "lesions.nrrd").is_file():
+        labels = read_volume(work.folder / "lesions.nrrd", "lesion map")
+        seg = masks.write_masks(
+            place_on(labels, series, "lesion map"),
+            segments,
+            series,
+            work.stands,
+            work.envelope,
+            words="Lesions",
+            series_number=SERIES_NUMBERS["lesions"],
+        )
+        layers.append(("lesions", "seg-lesions", seg))
+    for kind, name, ds in layers:
+        work.masks[kind] = ds
+        work.save(ds, kind, "seg", name)
+
+
+def _write_reports(work: _Work) -> None:
+    from highdicom.seg import Segmentation
+
+    from MemorySurvivalLib.dicom_out.measured import write_measured
+    from MemorySurvivalLib.dicom_out.risk import write_risk
+
+    record = work.record
+    region, lesions = (work.masks.get(kind) for kind in ("region", "lesions"))
+    if record.measurements is None:
+        work.left_out.append("The result holds no measurements, so there is no report of them; score with --measure.")
+    else:
+        measured = write_measured(
+            record.measurements,
+            record.simulated_case,
+            region if isinstance(region, Segmentation) else None,
+            lesions if isinstance(lesions, Segmentation) else None,
+            work.evidence,
+            work.envelope,
+            series_number=SERIES_NUMBERS["measurements"],
+        )
+        work.save(measured, "measurements", "sr", "sr-measurements")
+    risk = write_risk(
+        record,
+        work.evidence,
+        work.envelope,
+        series_number=SERIES_NUMBERS["risk"],
+        with_covariates=work.with_covariates,
+    )
+    work.save(risk, "risk", "sr", "sr-risk")
+
+
+def _write_map(work: _Work) -> None:
+    from MemorySurvivalLib.dicom_out.heatmap import write_heatmap
+    from MemorySurvivalLib.dicom_out.placing import place_on
+
+    record, series = work.record.heatmap, work.sources.ct
+    assert series is not None
+    if record is None or not (work.folder / record.file).is_file():
+        work.left_out.append("The result holds no heatmap, so there is no parametric map; score with --explain.")
+        return
+    placed = place_on(read_volume(work.folder / record.file, "heatmap"), series, "heatmap")
+    found = write_heatmap(
+        placed,
+        record,
+        series,
+        work.stands,
+        work.envelope,
+        work.labels,
+        series_number=SERIES_NUMBERS["heatmap"],
+        deflate=work.deflate,
+    )
+    work.save(found, "heatmap", "pm", "pm-heatmap")
+
+
+def _write_pdf(work: _Work) -> None:
+    from MemorySurvivalLib.dicom_out.pages import write_pdf
+
+    path = work.folder / "report.pdf"
+    if not path.is_file():
+        work.left_out.append("There is no report.pdf in the result's folder; make it first, then write it as DICOM.")
+        return
+    refused = _refuse_names(work)
+    if refused:
+        work.left_out.append(refused)
+        return
+    named = work.report is None or work.report.subject.choice != "none"
+    references = work.stands if work.envelope.same_study else ()
+    ds = write_pdf(
+        path.read_bytes(),
+        references,
+        work.envelope,
+        work.labels,
+        named=named,
+        series_number=SERIES_NUMBERS["report"],
+    )
+    work.save(ds, "report", "pdf", "report")
+
+
+def _write_pictures(work: _Work) -> None:
+    from MemorySurvivalLib.dicom_out.pages import write_picture
+
+    entries = [one for one in work.report.pictures if one.role in KEY_ROLES] if work.report else []
+    entries = [one for one in entries if (work.folder / one.file).is_file()]
+    if not entries:
+        work.left_out.append("The result's folder holds no pictures of a report; make the report first.")
+    for number, entry in enumerate(entries, start=1):
+        ds = write_picture(
+            work.folder / entry.file,
+            entry,
+            number,
+            work.envelope,
+            work.labels,
+            series_number=SERIES_NUMBERS["picture"],
+        )
+        work.save(ds, "picture", "sc", f"picture-{number:02d}")
+
+
+def _refuse_names(work: _Work) -> str:
+    """Why the PDF names someone whom the objects must not name, as a sentence; "" where it does not."""
+    if work.report is None:
+        said = "The result's folder holds no report.json, so it is not known whom report.pdf names"
+        return f"{said}; make the report again." if work.subject.choice != "identified" else ""
+    printed = work.report.subject
+    same = (printed.choice, printed.patient_id) == (work.subject.choice, work.subject.patient_id)
+    if printed.choice == "none" or same:
+        return ""
+    if printed.choice == "identified" and work.subject.choice == "identified" and not work.subject.patient_id:
+        return ""
+    return (
+        "The report.pdf names another person or pseudonym than the objects are to name, so it was left out; make the "
+        "report again with the same choice."
+    )
