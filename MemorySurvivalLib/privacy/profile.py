@@ -148,7 +148,7 @@ made from a cleaned record; age and sex stay only in the values that the model u
 
 CLEAN_FACE = ("113102", "Clean Recognizable Visual Features Option")
 
-METHOD_TEXT = "MemorySurvival: PS3.15 Annex E basic profile, for its own objects"
+METHOD_TEXT = "MemorySurvival: PS3.15 Annex E basic profile for own objects"
 
 _STANDARD_ROOT = "1.2.840.10008."
 _NEVER_MAPPED = frozenset(
