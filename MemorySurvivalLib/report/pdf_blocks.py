@@ -36,7 +36,7 @@ from MemorySurvivalLib.report.pdf_tags import Element, Tags, scope
 
 CELL_PADDING = (2.0, 2.4)
 """Above and below a row's text, in points."""
-COLUMN_GAP = 6.0
+COLUMN_GAP = 8.0
 FACTS_ACROSS_AT_MOST = 4
 FACT_HEAD_SHARE = 0.34
 FACT_HEAD_AT_MOST = 48 * mm
@@ -46,12 +46,15 @@ NATURAL_AT_MOST = 90 * mm
 
 @dataclass
 class Writer:
-    """Turns blocks into flowables. `sheet_height` is the room that every sheet has at least, in points."""
+    """Turns blocks into flowables. `width` and `sheet_height` are the room on every sheet, in points; `page` is a name
+    that no other page has."""
 
     fonts: Fonts
     tags: Tags
     pictures: Path
+    width: float
     sheet_height: float
+    page: str
     headings: int = 0
 
     def write_page(self, page: Page, place: Element) -> list[Flowable]:
@@ -62,7 +65,7 @@ class Writer:
         return story
 
     def _write_section(self, section: Section, place: Element) -> list[Flowable]:
-        width = pdf_style.CONTENT_WIDTH
+        width = self.width
         story: list[Flowable] = []
         if section.title:
             story += self._write_heading(section.title, place)
@@ -88,15 +91,20 @@ class Writer:
         plain = " ".join(title.split())
 
         self.headings += 1
-        key = f"heading{self.headings}"
+        key = f"{self.page}-heading{self.headings}"
 
         def remember(canvas: Any) -> None:
             canvas.bookmarkHorizontal(key, 0, pdf_style.HEADING.leading + 8)
             canvas.addOutlineEntry(plain, key, 1)
 
         heading.on_draw = remember
-        rule = Drawn(pdf_style.CONTENT_WIDTH, 0.7, _paint_rule, self.tags, None)
+        rule = Drawn(self.width, 0.7, self._paint_rule, self.tags, None)
         return [Unit([heading, rule], self.sheet_height, space_before=5, space_after=3.4)]
+
+    def _paint_rule(self, canvas: Any) -> None:
+        canvas.setStrokeColor(pdf_style.LINE)
+        canvas.setLineWidth(0.7)
+        canvas.line(0, 0, self.width, 0)
 
     def _write_stack(self, blocks: Sequence[Block], width: float, place: Element) -> list[Flowable]:
         return [item for block in blocks for item in self.write_block(block, width, place)]
@@ -264,8 +272,9 @@ class Writer:
             return [room * share / sum(block.wide) for share in block.wide]
         least, natural = [], []
         for index, title in enumerate(block.columns):
-            texts = [(title, pdf_style.HEAD.fontSize, _face(True, False))]
-            texts += [(row[index].text, pdf_style.CELL.fontSize, _face(False, row[index].code)) for row in block.rows]
+            texts: set[tuple[str, float, Face]] = {(title, pdf_style.HEAD.fontSize, "bold")}
+            for cell in (row[index] for row in block.rows):
+                texts.add((cell.text, pdf_style.CELL.fontSize, "code" if cell.code else "text"))
             lines = [self.fonts.width(line, size, face) for text, size, face in texts for line in text.split("\n")]
             words = [self.fonts.width(word, size, face) for text, size, face in texts for word in text.split()]
             natural.append(min(max(lines, default=0.0), NATURAL_AT_MOST) + 1)
@@ -273,8 +282,7 @@ class Writer:
         if sum(least) > room:
             return [room * part / sum(least) for part in least]
         if sum(natural) <= room:
-            spare = (room - sum(natural)) / count
-            return [part + spare for part in natural]
+            return [room * part / sum(natural) for part in natural]
         spread = sum(natural) - sum(least)
         return [low + (room - sum(least)) * (high - low) / spread for low, high in zip(least, natural, strict=True)]
 
@@ -323,33 +331,25 @@ class Writer:
 
     def _write_ticks(self, block: Ticks, place: Element) -> list[Flowable]:
         items = place.add("L")
-        return [
+        ticks = [
             self._words(f"{'☑' if ticked else '☐'} {text}", pdf_style.TICK, items.add("LI").add("LBody"))
             for text, ticked in block.items
         ]
-
-
-def _face(bold: bool, code: bool) -> Face:
-    return "code" if code else "bold" if bold else "text"
-
-
-def _paint_rule(canvas: Any) -> None:
-    canvas.setStrokeColor(pdf_style.LINE)
-    canvas.setLineWidth(0.7)
-    canvas.line(0, 0, pdf_style.CONTENT_WIDTH, 0)
+        return [Unit(ticks, 0.0, space_after=4)]
 
 
 def _lay_side_by_side(made: Sequence[tuple[float, Flowable]], width: float, sheet_height: float) -> Iterator[Beside]:
-    """Rows of as many pictures as fit; what is left over stands between them."""
+    """Rows of as many pictures as fit."""
     row: list[tuple[float, Flowable]] = []
     for item in [*made, None]:
         if item is not None and sum(w for w, _ in row) + item[0] + 0.5 * GAP * len(row) <= width + 0.5:
             row.append(item)
             continue
         if row:
-            spare = (width - sum(w for w, _ in row)) / max(1, len(row) - 1)
-            gap = max(0.0, spare if spare < 7 * GAP else GAP)
-            yield Beside([(w, [unit]) for w, unit in row], gap, whole_up_to=sheet_height, space_after=2)
+            spare = max(0.0, width - sum(w for w, _ in row) - GAP * (len(row) - 1))
+            more = min(spare / len(row), 4 * GAP)  # captions may be wider than their pictures
+            gap = min(GAP, (width - sum(w for w, _ in row)) / max(1, len(row) - 1))
+            yield Beside([(w + more, [unit]) for w, unit in row], gap, whole_up_to=sheet_height, space_after=2)
         row = [item] if item is not None else []
 
 

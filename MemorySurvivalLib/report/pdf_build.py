@@ -23,11 +23,16 @@ from MemorySurvivalLib.report.document import Paragraph as Said
 from MemorySurvivalLib.report.language import speaking
 from MemorySurvivalLib.report.pdf_blocks import Writer
 from MemorySurvivalLib.report.pdf_fonts import Fonts
+from MemorySurvivalLib.report.pdf_layout import Reduced, stack_height
 from MemorySurvivalLib.report.pdf_marks import Marks, draw_numbers
 from MemorySurvivalLib.report.pdf_tags import Tags
 
 PAPERS: dict[str, tuple[float, float]] = {"a4": A4, "letter": LETTER}
 MAKER = "MemorySurvival"
+
+REDUCED = (0.95, 0.9)
+MOST_TO_REDUCE = 1.2
+"""A page that is at most this much too long for one sheet is drawn smaller, at the first of these scales that fits."""
 
 
 def build_pdf(document: Document, pictures: Path, paper: str, created: datetime | None) -> bytes:
@@ -42,14 +47,13 @@ class _Build:
 
     def __init__(self, document: Document, pictures: Path, paper: tuple[float, float]) -> None:
         self.document, self.paper = document, paper
-        self.fonts, self.tags = Fonts(), Tags()
+        self.fonts, self.tags, self.pictures = Fonts(), Tags(), pictures
         self.places = [self.tags.root.add("Sect") for _ in document.pages]
         self.marks = [
             Marks(document, page, self.fonts, self.tags, place, paper)
             for page, place in zip(document.pages, self.places, strict=True)
         ]
-        lowest = min((self._room(marks) for marks in self.marks), default=0.0)
-        self.writer = Writer(self.fonts, self.tags, pictures, lowest)
+        self._heads = [len(place.children) for place in self.places]
 
     def run(self, created: datetime | None) -> bytes:
         """Lay out, draw, and finish."""
@@ -95,14 +99,33 @@ class _Build:
 
     def _story(self) -> list[Flowable]:
         story: list[Flowable] = []
-        for number, (page, place) in enumerate(zip(self.document.pages, self.places, strict=True)):
+        for number in range(len(self.document.pages)):
             if number:
                 story += [NextPageTemplate(f"page{number}"), PageBreak()]
-            story += self.writer.write_page(page, place) or [Spacer(1, 1)]
-        if self.fonts.missing:
-            note = Said(self.fonts.say_missing(), tone="note")
-            story += self.writer.write_block(note, pdf_style.CONTENT_WIDTH, self.places[-1])
+            story += self._write(number)
         return story
+
+    def _write(self, number: int) -> list[Flowable]:
+        """The story of a page, drawn a little smaller where that saves a sheet."""
+        room = self._room(self.marks[number])
+        for scale in (1.0, *REDUCED):
+            story = self._lay_out(number, scale, room)
+            height = scale * stack_height(story, pdf_style.CONTENT_WIDTH / scale)
+            if height <= room:
+                return story if scale == 1 else [Reduced(story, scale)]
+            if height > room * MOST_TO_REDUCE:
+                break
+        return self._lay_out(number, 1.0, room)
+
+    def _lay_out(self, number: int, scale: float, room: float) -> list[Flowable]:
+        place = self.places[number]
+        del place.children[self._heads[number] :]  # of an earlier try
+        width = pdf_style.CONTENT_WIDTH / scale
+        writer = Writer(self.fonts, self.tags, self.pictures, width, room / scale, f"page{number}")
+        story = writer.write_page(self.document.pages[number], place)
+        if number == len(self.document.pages) - 1 and self.fonts.missing:
+            story += writer.write_block(Said(self.fonts.say_missing(), tone="note"), width, place)
+        return story or [Spacer(1, 1)]
 
 
 class _Finished(Canvas):

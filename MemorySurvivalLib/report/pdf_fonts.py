@@ -103,8 +103,12 @@ class Fonts:
 
     def runs(self, text: str, face: Face = "text") -> Iterator[tuple[str, str]]:
         """Pairs of a font's name and the characters that it draws, in order; characters without a font as codes."""
+        text = _clean(text)
+        if all(self._choose(character, face) == self.names[face] for character in set(text) - {"\n"}):
+            yield self.names[face], text
+            return
         named: list[tuple[str, str]] = []
-        for character in _clean(text):
+        for character in text:
             if character in " \n\xa0" and named:  # stays in the run: fewer changes of font
                 named.append((named[-1][0], character))
                 continue
@@ -155,6 +159,8 @@ class Fonts:
 
 def _clean(text: str) -> str:
     """Composed accents, one kind of line end, nothing invisible that a font would draw as a box."""
+    if text.isascii() and text.isprintable():
+        return text
     text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\t", " "))
     kept = (character for character in text if character == "\n" or unicodedata.category(character) not in ("Cc", "Cf"))
     return "".join(kept)

@@ -326,6 +326,24 @@ class Boxed(Flowable):
         draw_stack(self.stack, self.canv, x, self.height - y, self.width - 2 * x)
 
 
+class Reduced(Flowable):
+    """A stack drawn smaller, so that it fits one sheet; it was laid out for the width and height of a larger one."""
+
+    def __init__(self, stack: Stack, scale: float) -> None:
+        super().__init__()
+        self.stack, self.scale = list(stack), scale
+
+    def wrap(self, availWidth: float, availHeight: float) -> tuple[float, float]:
+        """The width that is there and the reduced height."""
+        self.width, self.height = availWidth, self.scale * stack_height(self.stack, availWidth / self.scale)
+        return self.width, self.height
+
+    def draw(self) -> None:
+        """The stack, downwards."""
+        self.canv.scale(self.scale, self.scale)
+        draw_stack(self.stack, self.canv, 0, self.height / self.scale, self.width / self.scale)
+
+
 def least_height(item: Flowable, width: float) -> float:
     """How much of a flowable has to stand under its heading: the whole of what cannot be split, else some lines."""
     height = float(item.wrap(width, 1e6)[1])

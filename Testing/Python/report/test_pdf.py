@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -256,7 +257,7 @@ def test_written_whole(pictures: Path, tmp_path: Path) -> None:
 
 @needs_poppler
 def test_long_texts_lose_nothing(pictures: Path, read: Callable[[bytes], list[str]]) -> None:
-    words = " ".join(f"w{number}" for number in range(1500))
+    words = " ".join(f"w{number}" for number in range(600))
     name = "Ñéšťör-Ångström" * 4 + "Łódź"
     unbreakable = "".join(f"{number:04d}" for number in range(50))
     tall = Figure("ramp", 400, 900, "Too large for any sheet.", words)
@@ -270,8 +271,8 @@ def test_long_texts_lose_nothing(pictures: Path, read: Callable[[bytes], list[st
     document = replace(document, subject_line=name, labels=("A LABEL THAT IS VERY LONG INDEED",) * 5)
     for paper in ("a4", "letter"):
         text = " ".join(read(make_pdf(document, pictures, paper)))  # type: ignore[arg-type]
-        for number in range(1500):
-            assert len(re.findall(rf"\bw{number}\b", text)) == 5, number
+        found = Counter(re.findall(r"\bw\d+\b", text))
+        assert found == {f"w{number}": 5 for number in range(600)}
         assert text.replace(" ", "").count(unbreakable) >= 2
         assert name in text.replace(" ", "").replace("\u00ad", "")
         assert text.count("end") >= 2
