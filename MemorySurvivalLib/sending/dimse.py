@@ -131,7 +131,6 @@ def _associate(node: DimseNode, contexts: Sequence[tuple[UID, tuple[UID, ...]]])
     """An association with these presentation contexts; released at the end, aborted when the block raises."""
     from pynetdicom import AE, evt
 
-    _reach(node)
     ae = AE(ae_title=node.calling_aet)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = node.timeout_s
     for sop_class, syntaxes in contexts:
@@ -141,13 +140,17 @@ def _associate(node: DimseNode, contexts: Sequence[tuple[UID, tuple[UID, ...]]])
     def note_open(event: Any) -> None:
         opened.append(True)
 
-    association = ae.associate(
-        node.host,
-        node.port,
-        ae_title=node.called_aet,
-        tls_args=None if node.tls is None else (make_tls_context(node.tls, node.name), node.host),
-        evt_handlers=[(evt.EVT_CONN_OPEN, note_open)],
-    )
+    tls_args = None if node.tls is None else (make_tls_context(node.tls, node.name), node.host)
+    try:
+        association = ae.associate(
+            node.host,
+            node.port,
+            ae_title=node.called_aet,
+            tls_args=tls_args,
+            evt_handlers=[(evt.EVT_CONN_OPEN, note_open)],
+        )
+    except OSError as error:
+        raise SendError(_describe_unreachable(node, error)) from error
     if not association.is_established:
         raise SendError(_describe_failure(node, association, connected=bool(opened)))
     try:
@@ -187,19 +190,19 @@ def _describe_failure(node: DimseNode, association: Association, *, connected: b
         return f"{place} takes none of these kinds of object; ask who runs it to allow them."
     if connected:
         return f"{place} did not agree to an association within {node.timeout_s:g} s, or is not a DICOM node."
-    return f"{place} closed the connection; check whether it expects TLS."
-
-
-def _reach(node: DimseNode) -> None:
-    """Connect once and hang up. Raises SendError with the reason, which pynetdicom only logs (and leaks a socket)."""
-    place = f"{node.name} ({node.address})"
-    try:
+    try:  # once more: pynetdicom only logs why there was no connection
         with socket.create_connection((node.host, node.port), timeout=node.timeout_s) as plain:
             if node.tls is not None:
                 make_tls_context(node.tls, node.name).wrap_socket(plain, server_hostname=node.host).close()
-    except ssl.SSLError as error:
-        raise SendError(f"{place} could not agree on TLS ({error.reason or error}); check the certificates.") from error
-    except socket.gaierror as error:
-        raise SendError(f"{place} cannot be found: no machine has that name; check the host.") from error
     except OSError as error:
-        raise SendError(describe_os_error(error, place)) from error
+        return _describe_unreachable(node, error)
+    return f"{place} closed the connection; check whether it expects TLS."
+
+
+def _describe_unreachable(node: DimseNode, error: OSError) -> str:
+    place = f"{node.name} ({node.address})"
+    if isinstance(error, ssl.SSLError):
+        return f"{place} could not agree on TLS ({error.reason or error}); check the certificates."
+    if isinstance(error, socket.gaierror):
+        return f"{place} cannot be found: no machine has that name; check the host."
+    return describe_os_error(error, place)

@@ -1,22 +1,17 @@
-"""What may leave this machine: asked of every file before anything is sent, and again before it is sent again."""
+"""What may leave this machine: asked of every file before it goes into the outbox."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from MemorySurvivalLib.bundle.rights import SIMULATED_MODEL
+from MemorySurvivalLib.dicom_out.manifest import FILE_NAME, read_manifest
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress, track
-from MemorySurvivalLib.sending.outgoing import Outgoing, read_outgoing
+from MemorySurvivalLib.sending.outgoing import DEMONSTRATION, Outgoing, read_outgoing
 
-MANIFEST = "dicom.json"
-"""The file beside exported objects that names their kinds, whether they carry the risk, and the bundle's status."""
-
-DEMONSTRATION = "demonstration"
 _NO_DICOM = (".json", ".txt", ".csv", ".html", ".png", ".md", ".nrrd", ".pdf")
 
 
@@ -25,7 +20,7 @@ class Told:
     """What the manifest beside a file tells of it: the bundle's status, and whether the file carries the risk."""
 
     status: str
-    risk: bool | None
+    risk: bool
 
 
 def find_files(paths: Iterable[Path]) -> tuple[Path, ...]:
@@ -48,17 +43,20 @@ def find_files(paths: Iterable[Path]) -> tuple[Path, ...]:
     return unique
 
 
-def look_at(paths: Sequence[Path], progress: ProgressCallback = ignore_progress) -> tuple[Outgoing, ...]:
+def look_at(
+    paths: Sequence[Path], progress: ProgressCallback = ignore_progress, *, without_risk: bool = False
+) -> tuple[Outgoing, ...]:
     """Read every file, and let none pass that may not be sent to any node.
 
     Raises InputError for a file that is not DICOM or not a result of this software, for two files that are the same
     instance, and for every object that carries the risk of a demonstration bundle: a watermark does not survive in a
     structured report or a parametric map. What counts is what the file says and what the manifest says; an object
-    with a risk whose bundle is unknown does not pass either.
+    with a risk whose bundle is unknown does not pass either. `without_risk` leaves all objects with a risk out.
     """
     files = find_files(paths)
     items = tuple(read_outgoing(path) for path in track(files, "look", len(files), progress))
-    foreign = [item.path.name for item in items if not item.ours and _told(item.path) is None]
+    told = {item.path: _told(item.path) for item in items}
+    foreign = [item.path.name for item in items if not item.ours and told[item.path] is None]
     if foreign:
         raise InputError(
             f"{_some(foreign)} not made by MemorySurvival; only its own results are sent, other images go by the "
@@ -71,25 +69,27 @@ def look_at(paths: Sequence[Path], progress: ProgressCallback = ignore_progress)
             raise InputError(
                 f"{first.path.name} and {item.path.name} differ but say that they are the same instance; export again."
             )
-    kept = tuple(seen.values())
+    kept = tuple(item for item in seen.values() if not (without_risk and _carries_risk(item, told[item.path])))
+    if not kept:
+        raise InputError("Every object there carries a risk, so nothing is left to send without it.")
     for item in kept:
-        check_risk(item, _told(item.path))
+        check_risk(item, told[item.path])
     return kept
 
 
 def check_risk(item: Outgoing, told: Told | None) -> None:
     """Raise InputError where `item` carries the risk of a demonstration bundle, or of one that nobody knows."""
-    risk = item.speaks_of_risk or (told is not None and told.risk is True)
-    if not risk:
+    if not _carries_risk(item, told):
         return
-    if item.simulated_model or (told is not None and told.status == DEMONSTRATION):
+    known = {item.status, "" if told is None else told.status} - {""}
+    if DEMONSTRATION in known:
         raise InputError(
             f"{item.path.name} ({item.title}) carries the risk of a {SIMULATED_MODEL} and is never sent to a node; "
-            "masks and measurements may be sent: export with those alone."
+            "masks and measurements may be (--without-risk)."
         )
-    if told is None or not told.status:
+    if not known:
         raise InputError(
-            f"{item.path.name} ({item.title}) carries a risk, and nothing tells which model made it (no {MANIFEST} "
+            f"{item.path.name} ({item.title}) carries a risk, and nothing tells which model made it (no {FILE_NAME} "
             "beside it); send it from the folder that it was exported to."
         )
 
@@ -104,23 +104,17 @@ def check_identity(items: Sequence[Outgoing], identified: bool, place: str) -> N
         )
 
 
+def _carries_risk(item: Outgoing, told: Told | None) -> bool:
+    return item.speaks_of_risk or (told is not None and told.risk)
+
+
 def _told(path: Path) -> Told | None:
-    """What a manifest beside the file, or one folder up, says of it. Raises InputError where it cannot be read."""
-    for folder in (path.parent, path.parent.parent):
-        manifest = folder / MANIFEST
-        if manifest.is_file():
-            return _entry(manifest, path.relative_to(folder).as_posix())
-    return None
-
-
-def _entry(manifest: Path, name: str) -> Told | None:
-    try:
-        content: Any = json.loads(manifest.read_text(encoding="utf-8"))
-        status = str(content["status"])
-        entries = {str(each["file"]): bool(each["risk"]) for each in content["files"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{manifest} cannot be read as the list of exported objects; export again.") from error
-    return Told(status, entries[name]) if name in entries else None
+    """What the manifest beside a file says of it. Raises InputError where there is one that cannot be read."""
+    if not (path.parent / FILE_NAME).is_file():
+        return None
+    exported = read_manifest(path.parent)
+    named = [each for each in exported.objects if each.file == path.name]
+    return Told(exported.bundle_status, named[0].carries_risk) if named else None
 
 
 def _some(names: Sequence[str], verb: bool = True) -> str:

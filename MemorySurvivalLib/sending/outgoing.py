@@ -20,6 +20,7 @@ PRIVATE_SCHEME = "99MEMSURV"
 """Coding scheme of the concepts that only this software has, such as the log-risk."""
 
 PRODUCT = "MemorySurvival"
+DEMONSTRATION = "demonstration"
 
 Kind = Literal["seg", "sr", "pm", "pdf", "sc", "other"]
 
@@ -39,7 +40,12 @@ _TITLES: dict[Kind, str] = {
     "sc": "secondary capture",
     "other": "object",
 }
-_RISK_WORDS = ("risk", "surviv", "hazard", "percentile", "hotspot", "heatmap")
+HARMLESS_CODES = frozenset({"DIFFUSE_UPTAKE", "SPINE_DILATED", "SKELETON"})
+"""Private concepts of masks and measurements. Every other private concept counts as the model's answer."""
+
+STATUS_CODES = {"STATUS_DEMO": "demonstration", "STATUS_LOCAL": "local-research", "STATUS_VALID": "validated"}
+"""Private concepts that say what evidence is behind a model, and the bundle's status that they stand for."""
+
 _MAKER = ("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "SeriesDescription", "ContentCreatorName")
 
 
@@ -47,9 +53,9 @@ _MAKER = ("Manufacturer", "ManufacturerModelName", "SoftwareVersions", "SeriesDe
 class Outgoing:
     """What a file says of itself.
 
-    `simulated_model` is whether "SIMULATED MODEL" stands anywhere in its values, `speaks_of_risk` whether what it is,
-    or a private concept in it, gives the model's answer away; `names_patient` whether it carries a name or an ID that
-    was not removed.
+    `status` is the bundle's ("demonstration" where "SIMULATED MODEL" stands anywhere in the values; empty where the
+    file does not say), `speaks_of_risk` whether what it is, or a private concept in it, gives the model's answer away;
+    `names_patient` whether it carries a name or an ID that was not removed.
     """
 
     path: Path
@@ -60,7 +66,7 @@ class Outgoing:
     size_bytes: int
     sha256: str
     ours: bool
-    simulated_model: bool
+    status: str
     speaks_of_risk: bool
     names_patient: bool
 
@@ -84,16 +90,16 @@ def read_outgoing(path: Path) -> Outgoing:
     if not all(named) or not all(UID(each).is_valid for each in named):
         raise InputError(f"{path} lacks a valid SOP class, SOP instance or transfer syntax UID and cannot be sent.")
     kind = find_kind(named[0])
-    texts = tuple(_texts(dataset))
+    texts, codes = tuple(_texts(dataset)), frozenset(_private_codes(dataset))
     return Outgoing(
         path,
         kind,
         *named,
         size_bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
-        ours=_is_ours(dataset, texts),
-        simulated_model=any(SIMULATED_MODEL in text.upper() for text in texts),
-        speaks_of_risk=kind not in ("seg", "sr") or (kind == "sr" and _has_risk_concept(dataset)),
+        ours=bool(codes) or _is_ours(dataset),
+        status=_find_status(texts, codes),
+        speaks_of_risk=kind not in ("seg", "sr") or (kind == "sr" and bool(codes - HARMLESS_CODES)),
         names_patient=_names_patient(dataset),
     )
 
@@ -114,23 +120,24 @@ def _texts(dataset: Dataset) -> Iterator[str]:
             yield from (str(value) for value in values if value)
 
 
-def _is_ours(dataset: Dataset, texts: tuple[str, ...]) -> bool:
-    made_by = [dataset, *dataset.get("ContributingEquipmentSequence", [])]
-    said = [str(each.get(name, "")) for each in made_by for name in _MAKER]
-    return any(PRODUCT.casefold() in text.casefold() for text in said) or PRIVATE_SCHEME in texts
-
-
-def _has_risk_concept(dataset: Dataset) -> bool:
-    """A private concept about the model's answer, in the words of its meaning."""
+def _private_codes(dataset: Dataset) -> Iterator[str]:
     for element in dataset.iterall():
-        if element.VR != "SQ":
-            continue
-        for item in element.value:
-            if item.get("CodingSchemeDesignator") == PRIVATE_SCHEME:
-                meaning = str(item.get("CodeMeaning", "")).casefold()
-                if any(word in meaning for word in _RISK_WORDS):
-                    return True
-    return False
+        if element.VR == "SQ":
+            for item in element.value:
+                if item.get("CodingSchemeDesignator") == PRIVATE_SCHEME and item.get("CodeValue"):
+                    yield str(item.CodeValue)
+
+
+def _find_status(texts: tuple[str, ...], codes: frozenset[str]) -> str:
+    if any(SIMULATED_MODEL in text.upper() for text in texts):
+        return DEMONSTRATION
+    said = {STATUS_CODES[code] for code in codes if code in STATUS_CODES}
+    return DEMONSTRATION if DEMONSTRATION in said else min(said, default="")
+
+
+def _is_ours(dataset: Dataset) -> bool:
+    made_by = [dataset, *dataset.get("ContributingEquipmentSequence", [])]
+    return any(PRODUCT.casefold() in str(each.get(name, "")).casefold() for each in made_by for name in _MAKER)
 
 
 def _names_patient(dataset: Dataset) -> bool:

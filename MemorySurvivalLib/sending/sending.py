@@ -22,19 +22,21 @@ def send(
     node: Node,
     *,
     identified: bool = False,
+    without_risk: bool = False,
     token: str | None = None,
     outbox: Outbox | None = None,
     progress: ProgressCallback = ignore_progress,
 ) -> Parcel:
     """Send DICOM objects of results (files, or folders of them) to `node`; the send as it stands in the outbox then.
 
-    `identified` is the user's word that objects which name the patient may go there. What the node refuses, or had no
+    `identified` is the user's word that objects which name the patient may go there; `without_risk` leaves all
+    objects with a risk behind. What the node refuses, or had no
     time to acknowledge, stays in the outbox: look at `left`, and call `resend`. Raises InputError before anything is
     sent where an object may not be sent (see guard.look_at). Trouble with the node raises nothing: the send's
     `problem` says it.
     """
     outbox = outbox or Outbox()
-    items = look_at(paths, progress)
+    items = look_at(paths, progress, without_risk=without_risk)
     check_identity(items, identified, node.name)
     return _deliver(outbox, outbox.add(node, items, identified=identified), token, progress)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
+
+from MemorySurvivalLib.dicom_out.manifest import FILE_NAME, ExportedObject, ExportedObjects
 
 CLASSES = {
     "seg": "1.2.840.10008.5.1.4.1.1.66.4",
@@ -55,7 +56,7 @@ def make_object(
         dataset.EncapsulatedDocument, dataset.MIMETypeOfEncapsulatedDocument = b"%PDF-1.4\n", "application/pdf"
     if private_code is not None:
         concept, item = Dataset(), Dataset()
-        concept.CodeValue, concept.CodingSchemeDesignator, concept.CodeMeaning = "MS01", "99MEMSURV", private_code
+        concept.CodeValue, concept.CodingSchemeDesignator, concept.CodeMeaning = private_code, "99MEMSURV", "of ours"
         item.ValueType, item.ConceptNameCodeSequence = "NUM", [concept]
         dataset.ContentSequence = [item]
     dataset.file_meta = FileMetaDataset()
@@ -81,7 +82,10 @@ def make_results(folder: Path, count: int = 3, **changes: str) -> list[Path]:
     ]
 
 
-def write_manifest(folder: Path, status: str, risk: Mapping[str, bool], identity: str = "none") -> None:
+def write_manifest(folder: Path, status: str, risk: Mapping[str, bool]) -> None:
     """The list of exported objects, as the export writes it."""
-    files = [{"file": name, "kind": "sr", "risk": carries} for name, carries in risk.items()]
-    (folder / "dicom.json").write_text(json.dumps({"status": status, "identity": identity, "files": files}))
+    objects = tuple(
+        ExportedObject("risk" if carries else "region", "sr", name, carries, "1.2", "1.2", "1.2", "1.2", 1, "")
+        for name, carries in risk.items()
+    )
+    ExportedObjects("1.2", True, "none", status, (), objects).write(folder / FILE_NAME)

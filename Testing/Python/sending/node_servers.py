@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -12,9 +14,11 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
@@ -22,14 +26,18 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from MemorySurvivalLib.sending.nodes import DimseNode
 
 ORTHANC = shutil.which("Orthanc")
+REFUSED = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+"""For tests of nodes where nobody listens: pynetdicom does not close a socket that never was connected."""
+CERTIFICATE = Path(__file__).with_name("loopback.pem")
 PLUGINS = Path("/usr/share/orthanc/plugins")
 
 
 @dataclass
 class Server:
-    """A running C-STORE SCP: what it got, and a definition of it as a node."""
+    """A running C-STORE SCP: how it answers, what it got, and a definition of it as a node."""
 
     node: DimseNode
+    answer: Callable[[Server, Any], int]
     stored: dict[str, Any] = field(default_factory=dict)
     associations: int = 0
 
@@ -38,14 +46,21 @@ class Server:
 def serve(
     *,
     answer: Callable[[Server, Any], int] = lambda server, event: 0,
-    title: str = "TEST_SCP",
-    strict: bool = False,
-    storage: bool = True,
-    only_implicit: bool = False,
     timeout_s: float = 5.0,
-    ssl_context: Any = None,
+    **manners: Any,
 ) -> Iterator[Server]:
-    """An SCP that answers each C-STORE with what `answer` returns (and stores what it answers 0)."""
+    """An SCP that answers each C-STORE with what `answer` returns, and keeps what it answers 0."""
+    server = _start(**manners)
+    server.node = DimseNode("test", "127.0.0.1", server.node.port, "TEST_SCP", timeout_s=timeout_s)
+    server.answer, server.stored, server.associations = answer, {}, 0
+    yield server
+
+
+@cache
+def _start(
+    title: str = "TEST_SCP", strict: bool = False, storage: bool = True, only_implicit: bool = False, tls: bool = False
+) -> Server:
+    """One server for each set of manners; it runs until the tests end, because its end takes half a second."""
     ae = AE(ae_title=title)
     ae.require_called_aet = strict
     ae.add_supported_context(Verification)
@@ -53,10 +68,10 @@ def serve(
         for context in AllStoragePresentationContexts:
             syntaxes = [ImplicitVRLittleEndian] if only_implicit else context.transfer_syntax
             ae.add_supported_context(context.abstract_syntax, syntaxes)
-    server = Server(DimseNode("test", "127.0.0.1", 1, "TEST_SCP", timeout_s=timeout_s))
+    server = Server(DimseNode("test", "127.0.0.1", 1, "TEST_SCP"), lambda server, event: 0)
 
     def on_store(event: Any) -> int:
-        status = answer(server, event)
+        status = server.answer(server, event)
         if status == 0:
             dataset = event.dataset
             dataset.file_meta = event.file_meta
@@ -67,13 +82,20 @@ def serve(
         server.associations += 1
 
     handlers = [(evt.EVT_C_STORE, on_store), (evt.EVT_ACCEPTED, on_accepted), (evt.EVT_C_ECHO, lambda event: 0)]
-    listening = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers, ssl_context=ssl_context)  # type: ignore[arg-type]
-    port = listening.socket.getsockname()[1]
-    server.node = DimseNode("test", "127.0.0.1", port, "TEST_SCP", timeout_s=timeout_s)
-    try:
-        yield server
-    finally:
-        listening.shutdown()
+    context = context_of(tls)
+    listening = ae.start_server(("127.0.0.1", 0), block=False, ssl_context=context, evt_handlers=handlers)  # type: ignore[arg-type]
+    atexit.register(listening.shutdown)
+    server.node = DimseNode("test", "127.0.0.1", listening.socket.getsockname()[1], "TEST_SCP")
+    return server
+
+
+def context_of(tls: bool) -> ssl.SSLContext | None:
+    """TLS with the certificate of the loopback, or none."""
+    if not tls:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(CERTIFICATE)
+    return context
 
 
 def free_port() -> int:

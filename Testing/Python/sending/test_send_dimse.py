@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from made_dicom import make_object, make_results, write
-from node_servers import Server, free_port, serve
+from node_servers import CERTIFICATE, REFUSED, Server, free_port, serve
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from MemorySurvivalLib.progress import ProgressEvent
 from MemorySurvivalLib.sending.answers import describe_status
 from MemorySurvivalLib.sending.errors import SendError
-from MemorySurvivalLib.sending.nodes import DimseNode
+from MemorySurvivalLib.sending.nodes import DimseNode, Tls
 from MemorySurvivalLib.sending.outbox import Outbox
 from MemorySurvivalLib.sending.sending import check_node, resend, send
 
@@ -153,6 +154,7 @@ def test_a_node_without_storage_says_so(results: list[Path], outbox: Outbox) -> 
     assert parcel.accepted == 0 and "takes none of these kinds of object" in parcel.problem
 
 
+@REFUSED
 def test_nobody_there_is_told_from_no_dicom_node(results: list[Path], outbox: Outbox) -> None:
     parcel = send(results, node_at(free_port()), outbox=outbox)
     assert len(parcel.left) == 4 and "refused the connection" in parcel.problem
@@ -160,6 +162,7 @@ def test_nobody_there_is_told_from_no_dicom_node(results: list[Path], outbox: Ou
         check_node(DimseNode("test", "nowhere.invalid", 104, "A"))
 
 
+@REFUSED
 def test_a_resend_may_go_elsewhere_but_names_need_a_word(tmp_path: Path, outbox: Outbox) -> None:
     named = make_results(tmp_path / "named", 1, name="Doe^Jane")
     parcel = send(named, node_at(free_port()), identified=True, outbox=outbox)
@@ -169,6 +172,21 @@ def test_a_resend_may_go_elsewhere_but_names_need_a_word(tmp_path: Path, outbox:
         assert not server.stored
         assert not resend(parcel.id, node=server.node, identified=True, outbox=outbox).left
     assert len(server.stored) == 1
+
+
+@REFUSED
+def test_tls_goes_to_a_trusted_node_only(results: list[Path], outbox: Outbox, tmp_path: Path) -> None:
+    with serve(tls=True) as server:
+        trusted = node_at(server.node.port, tls=Tls(ca_file=str(CERTIFICATE)))
+        check_node(trusted)
+        assert not send(results, trusted, outbox=outbox).left and len(server.stored) == 4
+        with pytest.raises(SendError, match="could not agree on TLS"):
+            check_node(node_at(server.node.port, tls=Tls()))
+        with pytest.raises(SendError, match=r"not a DICOM node|closed the connection|dropped"):
+            check_node(node_at(server.node.port))
+        with pytest.raises(SendError, match="TLS files of the node test cannot be used"):
+            check_node(node_at(server.node.port, tls=Tls(ca_file=str(tmp_path / "missing.pem"))))
+    gc.collect()  # sockets that failed are let go while their warning is not an error
 
 
 def test_a_cancelled_send_ends_the_association_and_can_go_on(results: list[Path], outbox: Outbox) -> None:

@@ -8,10 +8,12 @@ import pytest
 from made_dicom import SIMULATED, make_object, make_results, write, write_manifest
 from pydicom import dcmwrite
 
+from MemorySurvivalLib.dicom_out.codes import PRIVATE, STATUS_VALUES
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.sending.guard import check_identity, find_files, look_at
 from MemorySurvivalLib.sending.nodes import DimseNode
 from MemorySurvivalLib.sending.outbox import Outbox
+from MemorySurvivalLib.sending.outgoing import HARMLESS_CODES, STATUS_CODES
 from MemorySurvivalLib.sending.sending import send
 
 
@@ -26,13 +28,24 @@ def test_pictures_and_maps_of_a_simulated_model_never_go(tmp_path: Path, kind: s
     refuse(path, r"a\.dcm .* carries the risk of a SIMULATED MODEL and is never sent")
 
 
-@pytest.mark.parametrize("meaning", ["Log-risk", "Change of log-risk", "Risk percentile", "Survival probability"])
-def test_a_report_with_a_private_risk_concept_of_a_simulated_model_never_goes(tmp_path: Path, meaning: str) -> None:
-    refuse(write(make_object("sr", label=SIMULATED, private_code=meaning), tmp_path / "a.dcm"), "never sent")
+@pytest.mark.parametrize("code", ["LOG_RISK", "STABILITY", "SOMETHING_NEW"])
+def test_a_report_with_a_private_risk_concept_of_a_simulated_model_never_goes(tmp_path: Path, code: str) -> None:
+    refuse(write(make_object("sr", label=SIMULATED, private_code=code), tmp_path / "a.dcm"), "never sent")
+
+
+def test_a_report_says_by_a_code_what_evidence_its_model_has(tmp_path: Path) -> None:
+    refuse(write(make_object("sr", private_code="STATUS_DEMO"), tmp_path / "a.dcm"), "never sent")
+    assert look_at([write(make_object("sr", private_code="STATUS_LOCAL"), tmp_path / "a.dcm")])[0].speaks_of_risk
+
+
+def test_the_private_codes_are_those_of_the_export() -> None:
+    assert set(PRIVATE) >= HARMLESS_CODES and set(STATUS_CODES) <= set(PRIVATE)
+    assert {STATUS_VALUES[status]: status for status in STATUS_VALUES} == STATUS_CODES
+    assert not any("isk" in PRIVATE[code] for code in HARMLESS_CODES)
 
 
 def test_the_label_counts_wherever_it_stands(tmp_path: Path) -> None:
-    dataset = make_object("sr", private_code="Log-risk")
+    dataset = make_object("sr", private_code="LOG_RISK")
     dataset.ContentSequence[0].TextValue = "This is a simulated model."
     refuse(write(dataset, tmp_path / "a.dcm"), "never sent")
 
@@ -40,7 +53,7 @@ def test_the_label_counts_wherever_it_stands(tmp_path: Path) -> None:
 def test_masks_and_measurements_of_a_simulated_model_may_go(tmp_path: Path) -> None:
     paths = [
         write(make_object("seg", label=SIMULATED), tmp_path / "seg.dcm"),
-        write(make_object("sr", label=SIMULATED, private_code="Region mask kind"), tmp_path / "sr.dcm"),
+        write(make_object("sr", label=SIMULATED, private_code="SKELETON"), tmp_path / "sr.dcm"),
     ]
     assert [item.kind for item in look_at(paths)] == ["seg", "sr"]
 
@@ -50,7 +63,7 @@ def test_the_manifest_alone_is_enough_to_refuse(tmp_path: Path) -> None:
     assert look_at([path])
     write_manifest(tmp_path, "demonstration", {"a.dcm": True})
     refuse(path, "never sent")
-    write_manifest(tmp_path, "research", {"a.dcm": False})
+    write_manifest(tmp_path, "local-research", {"a.dcm": False})
     write(make_object("pm", label=SIMULATED), path)  # what the file says outweighs a manifest that says otherwise
     refuse(path, "never sent")
 
@@ -58,10 +71,10 @@ def test_the_manifest_alone_is_enough_to_refuse(tmp_path: Path) -> None:
 def test_a_risk_goes_only_where_its_model_is_known(tmp_path: Path) -> None:
     path = write(make_object("pm"), tmp_path / "a.dcm")
     refuse(path, "nothing tells which model made it")
-    write_manifest(tmp_path, "research", {"a.dcm": True})
+    write_manifest(tmp_path, "local-research", {"a.dcm": True})
     assert look_at([tmp_path])[0].speaks_of_risk
     (tmp_path / "dicom.json").write_text("{}")
-    refuse(path, "cannot be read as the list of exported objects")
+    refuse(path, r"dicom\.json")
 
 
 def test_one_risk_object_stops_the_whole_send(tmp_path: Path) -> None:
@@ -71,6 +84,16 @@ def test_one_risk_object_stops_the_whole_send(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="never sent"):
         send([tmp_path / "results"], DimseNode("a", "127.0.0.1", 1, "A"), outbox=outbox)
     assert not outbox.folder.exists()
+
+
+def test_risk_objects_can_be_left_behind(tmp_path: Path) -> None:
+    make_results(tmp_path, 2)
+    write(make_object("pm", label=SIMULATED), tmp_path / "z.dcm")
+    assert [item.kind for item in look_at([tmp_path], without_risk=True)] == ["seg", "sr"]
+    write_manifest(tmp_path, "demonstration", {"1.dcm": True})
+    assert [item.kind for item in look_at([tmp_path], without_risk=True)] == ["seg"]
+    with pytest.raises(InputError, match="nothing is left to send"):
+        look_at([tmp_path / "z.dcm"], without_risk=True)
 
 
 def test_images_of_others_and_other_files_are_not_sent(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_dicom import make_object, write
+from made_dicom import make_object, write, write_manifest
 from node_servers import ORTHANC, Orthanc, run_orthanc
 from pydicom import Dataset
 from pynetdicom import AE
@@ -36,11 +36,7 @@ def make_all(folder: Path, name: str) -> dict[str, Dataset]:
     objects["sc"].SeriesDescription = "Key images"
     for kind, dataset in objects.items():
         write(dataset, folder / f"{kind}.dcm")
-    (folder / "dicom.json").write_text(
-        '{"status": "research", "identity": "identified", "files": ['
-        + ", ".join(f'{{"file": "{kind}.dcm", "kind": "{kind}", "risk": false}}' for kind in objects)
-        + "]}"
-    )
+    write_manifest(folder, "local-research", {f"{kind}.dcm": False for kind in objects})
     return objects
 
 
