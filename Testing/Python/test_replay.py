@@ -18,11 +18,13 @@ from MemorySurvivalLib.errors import BundleError, InputError
 from MemorySurvivalLib.imaging.reading import write_volume
 from MemorySurvivalLib.jobs import context
 from MemorySurvivalLib.models import Models
-from MemorySurvivalLib.pipeline import ScoreRequest, score_case
+from MemorySurvivalLib.pipeline import ScoreOutput, ScoreRequest, score_case
+from MemorySurvivalLib.replay import replaying
 from MemorySurvivalLib.replay.compare import compare_records, tolerance_of
 from MemorySurvivalLib.replay.rebuild import ReplayRequest
 from MemorySurvivalLib.replay.record import ReplayRecord
 from MemorySurvivalLib.replay.replaying import replay_result
+from MemorySurvivalLib.report.record import read_record
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +48,25 @@ def scored(tmp_path_factory: pytest.TempPathFactory, small_bundle: Path, models:
             out=folder / "result",
             bundle=str(small_bundle),
             device="cpu",
+            alignment="off",
         ),
         models,
     )
     return folder
+
+
+@pytest.fixture
+def quick(scored: Path, monkeypatch: pytest.MonkeyPatch) -> list[ScoreRequest]:
+    """For tests of the record: scoring gives at once what it gave before, and the requests are kept."""
+    asked: list[ScoreRequest] = []
+    before = read_record(scored / "result" / "result.json")
+
+    def score(request: ScoreRequest, *_ignored: object) -> ScoreOutput:
+        asked.append(request)
+        return ScoreOutput(replace(before, threads=torch.get_num_threads()), {})
+
+    monkeypatch.setattr(replaying, "score_case", score)
+    return asked
 
 
 @pytest.fixture
@@ -86,7 +103,7 @@ def test_a_result_comes_out_the_same_bit_for_bit(case: Path, small_bundle: Path,
     request = ScoreRequest(
         case / "mapped", patient.ct_path, patient.pet_path, roi=patient.spine_path, bundle=str(small_bundle)
     )
-    score_case(replace(request, explain=True, patch_mm=60.0, stride_mm=60.0, device="cpu"), models)
+    score_case(replace(request, explain=True, patch_mm=60.0, stride_mm=60.0, device="cpu", alignment="off"), models)
     before = torch.get_num_threads()
     record = replay_result(ReplayRequest(case / "mapped" / "result.json", out=case / "again"), models)
     assert record.verdict == "identical"
@@ -155,15 +172,20 @@ def test_a_bundle_that_is_not_installed_is_named(case: Path, models: Models) -> 
         replay(case, models)
 
 
-def test_other_software_and_threads_are_named_even_where_no_number_moved(case: Path, models: Models) -> None:
+def test_other_software_and_threads_are_named_even_where_no_number_moved(
+    case: Path, models: Models, quick: list[ScoreRequest]
+) -> None:
     change(case, lambda stored: stored["software"].update(torch="1.0", numpy="1.20"))
     change(case, lambda stored: stored.update(device="cuda: a card"))
     record = replay(case, models, threads=torch.get_num_threads() + 1, device="cpu")
     assert causes(record) == ["device", "torch", "numpy", "threads"]
-    assert record.same
+    assert record.verdict == "identical"
+    assert not quick[0].use_cache
 
 
-def test_a_recorded_device_that_is_not_here_is_stood_in_for(case: Path, models: Models) -> None:
+def test_a_recorded_device_that_is_not_here_is_stood_in_for(
+    case: Path, models: Models, quick: list[ScoreRequest]
+) -> None:
     if torch.cuda.is_available():
         pytest.skip("this computer has a CUDA device")
     change(case, lambda stored: stored.update(device="cuda: a card"))
@@ -171,7 +193,9 @@ def test_a_recorded_device_that_is_not_here_is_stood_in_for(case: Path, models: 
     assert causes(record) == ["device"] and "not here" in record.notes[0]
 
 
-def test_a_number_that_was_tampered_with_differs_though_nothing_explains_it(case: Path, models: Models) -> None:
+def test_a_number_that_was_tampered_with_differs_though_nothing_explains_it(
+    case: Path, models: Models, quick: list[ScoreRequest]
+) -> None:
     change(case, lambda stored: stored["risk"].update(log_risk=stored["risk"]["log_risk"] + 0.5))
     record = replay(case, models)
     assert record.verdict == "different"
@@ -179,7 +203,7 @@ def test_a_number_that_was_tampered_with_differs_though_nothing_explains_it(case
     assert "nothing that is recorded explains it" in record.sentence
 
 
-def test_a_record_of_version_2_is_replayed(case: Path, models: Models) -> None:
+def test_a_record_of_version_2_is_replayed(case: Path, models: Models, quick: list[ScoreRequest]) -> None:
     def age(stored: dict[str, Any]) -> None:
         stored["schema_version"] = 2
         for newer in ("given", "stability"):
@@ -191,6 +215,9 @@ def test_a_record_of_version_2_is_replayed(case: Path, models: Models) -> None:
     (case / "covariates.csv").unlink()
     record = replay(case, models)
     assert record.verdict == "identical" and "clinical values" in record.notes[0]
+    first, second = quick
+    assert first.covariates == case / "covariates.csv" and second.covariates is None
+    assert {name: one.value for name, one in second.covariate_values.items()} == {"age_years": "71", "sex": "female"}
 
 
 def test_the_result_itself_is_never_overwritten(case: Path, models: Models) -> None:
@@ -200,7 +227,9 @@ def test_the_result_itself_is_never_overwritten(case: Path, models: Models) -> N
     assert (case / "result" / "result.json").read_bytes() == kept
 
 
-def test_the_command_says_it_with_its_exit_code(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_says_it_with_its_exit_code(
+    case: Path, capsys: pytest.CaptureFixture[str], quick: list[ScoreRequest]
+) -> None:
     assert cli.main(["replay", str(case / "result")]) == 0
     assert "Identical" in capsys.readouterr().out
     change(case, lambda stored: stored["risk"].update(gate_pet=9.0))
@@ -213,7 +242,7 @@ def test_the_command_says_it_with_its_exit_code(case: Path, capsys: pytest.Captu
     assert "--images" in capsys.readouterr().err
 
 
-def test_the_job_hands_on_the_comparison(case: Path, models: Models) -> None:
+def test_the_job_hands_on_the_comparison(case: Path, models: Models, quick: list[ScoreRequest]) -> None:
     from MemorySurvivalLib.jobs.replay import replay as job
 
     warm = context.Warm()
