@@ -19,6 +19,8 @@ COLORS = ("#17456b", "#c77700", "#5b2a86", "#2e7d6b")
 nothing."""
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 _BAR_COLOR = "#c3ccd6"
+NARROW_MM = 43.0
+"""Two charts stand side by side in half a page's width."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,9 @@ class PlacedRisk:
     reference: tuple[float, ...]
 
 
-def draw_places(name: str, placed: Sequence[PlacedRisk], labels: tuple[str, ...]) -> Picture:
+def draw_places(name: str, placed: Sequence[PlacedRisk], labels: tuple[str, ...], width_mm: float = 86.0) -> Picture:
     """Histogram of the reference cases of the first, with a line for each log-risk."""
-    sheet, axes = _start(86.0, 40.0)
+    sheet, axes = _start(width_mm, 40.0)
     risks = np.asarray(placed[0].reference)
     axes.hist(risks, bins=_bins(risks), color=_BAR_COLOR, edgecolor="white", linewidth=0.4)
     axes.set_ylim(0, axes.get_ylim()[1] * 1.35)
@@ -44,7 +46,8 @@ def draw_places(name: str, placed: Sequence[PlacedRisk], labels: tuple[str, ...]
     stamp(axes, labels)
     words = " and ".join(f"{one.name} at {say_fixed(one.log_risk)}" for one in placed)
     alt = f"Histogram of the log-risks of {risks.size} reference cases, with {words} as lines."
-    return Picture(name, sheet.png(), sheet.width_mm, sheet.height_mm, "Among the reference cases", alt)
+    title = "Among the reference cases" + ("" if len(placed) > 1 else f" of its model: {placed[0].name}")
+    return Picture(name, sheet.png(), sheet.width_mm, sheet.height_mm, title, alt)
 
 
 def draw_log_risks(name: str, log_risks: Sequence[float], labels: tuple[str, ...]) -> Picture:
@@ -83,8 +86,9 @@ def draw_curves(name: str, curves: Sequence[GroupCurve], labels: tuple[str, ...]
 
 def _start(width_mm: float, height_mm: float) -> tuple[Sheet, Axes]:
     sheet = Sheet(width_mm, height_mm)
-    axes = sheet.axes(13, 1.5, width_mm - 15, height_mm - 12)
-    sheet.write_research_use(13, height_mm - 2.4, width_mm - 15)
+    low = 12 if width_mm > NARROW_MM else 14  # where the research-use sentence takes two lines
+    axes = sheet.axes(13, 1.5, width_mm - 15, height_mm - low)
+    sheet.write_research_use(13, height_mm - low + 9.6, width_mm - 15)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -98,7 +102,8 @@ def _bins(values: npt.NDArray[np.float64]) -> list[float]:
 
 
 def _legend(axes: Axes) -> None:
-    axes.legend(loc="upper left", frameon=False, prop={"family": FONT, "size": 6}, borderaxespad=0.1)
+    legend = axes.legend(loc="upper left", prop={"family": FONT, "size": 6}, borderaxespad=0.1, borderpad=0.2)
+    legend.get_frame().set(facecolor="white", edgecolor="none", alpha=0.9)
 
 
 def _name_axes(axes: Axes, x: str, y: str) -> None:

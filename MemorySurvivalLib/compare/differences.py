@@ -150,7 +150,10 @@ def _find_kinds(one: CaseRecord, other: CaseRecord, shared: tuple[str, ...], cov
         kinds.append("masks")  # of two studies the masks differ anyway
     if covariates:
         kinds.append("covariates")
-    if differing(text_rows(_settings(one), _settings(other))):
+    both_measured = one.measurements is not None and other.measurements is not None
+    if differing(text_rows(_settings(one), _settings(other))) or (
+        both_measured and _threshold(one) != _threshold(other)
+    ):
         kinds.append("settings")
     return tuple(kinds) or ("repeat",)
 
@@ -191,7 +194,8 @@ def _score_rows(one: CaseRecord, other: CaseRecord, one_scale: bool) -> tuple[Nu
     if a.position is not None or b.position is not None:
         percent = [None if risk.position is None else 100 * risk.position for risk in (a, b)]
         rows.append(NumberRow.of("position among its reference cases", "%", percent[0], percent[1], 0, one_scale))
-        rows.append(TextRow("reference cases", _reference(one), _reference(other)))
+        reference = TextRow("reference cases", _reference(one), _reference(other))
+        rows += [reference] if reference.differs else []
     if a.risk_group is not None or b.risk_group is not None:
         rows.append(TextRow("risk group", a.risk_group or "not shown", b.risk_group or "not shown"))
     if a.gate_pet is not None or b.gate_pet is not None:
@@ -207,7 +211,7 @@ def _score_rows(one: CaseRecord, other: CaseRecord, one_scale: bool) -> tuple[Nu
 def _reference(record: CaseRecord) -> str:
     if record.risk.position is None:
         return "not shown"
-    return f"{len(record.risk.reference_log_risks)}: {record.risk.reference or 'not described'}"
+    return record.risk.reference or f"{len(record.risk.reference_log_risks)} cases"
 
 
 def _stability(record: StabilityRecord | None) -> str:
@@ -277,14 +281,17 @@ def _covariate_rows(one: CaseRecord, other: CaseRecord) -> tuple[TextRow, ...]:
     """What the heads used; what was given and not used does not move the score."""
     used = [dict(record.risk.covariates.used) if record.risk.covariates else {} for record in (one, other)]
     names = dict.fromkeys((*used[0], *used[1]))
-    return tuple(TextRow(name, used[0].get(name, _NO_VALUE), used[1].get(name, _NO_VALUE)) for name in names)
+    return tuple(
+        TextRow(name.replace("_", " "), used[0].get(name, _NO_VALUE), used[1].get(name, _NO_VALUE)) for name in names
+    )
 
 
 def _settings(record: CaseRecord) -> dict[str, str]:
-    found = {name: say_value(record.request[name]) for name in SETTINGS if record.request.get(name) is not None}
-    if record.measurements is not None:
-        found["lesion threshold"] = f"SUV {record.measurements.threshold_suv:.3g}"
-    return found
+    return {name: say_value(record.request[name]) for name in SETTINGS if record.request.get(name) is not None}
+
+
+def _threshold(record: CaseRecord) -> float | None:
+    return None if record.measurements is None else record.measurements.threshold_suv
 
 
 def _versions(record: CaseRecord) -> dict[str, str]:
@@ -299,4 +306,6 @@ def _versions(record: CaseRecord) -> dict[str, str]:
     }
     if record.acquisition.suv is not None:
         rows["SUV"] = record.acquisition.suv.method
+    if record.measurements is not None:
+        rows["lesion threshold"] = f"SUV {record.measurements.threshold_suv:.3g}"
     return rows | _settings(record) | dict(record.software)

@@ -164,8 +164,8 @@ def _list_cautions(cohort: Cohort, names: Mapping[str, str], numbered: bool) -> 
         found.append(f"{len(cohort.duplicates) - NAMES_TOLD} more sets of results rest on the same images.")
     if cohort.duplicates:
         found.append(
-            "Of results of the same images by the same model the newest counts in histograms and curves; the others are "
-            "superseded."
+            "Of results of the same images by the same model the newest counts in histograms and curves; "
+            "the others are superseded."
         )
     if cohort.outcomes_unknown:
         told = "" if numbered else f": {_join(cohort.outcomes_unknown)}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from MemorySurvivalLib import __version__
-from MemorySurvivalLib.compare.charts import PlacedRisk, draw_places
+from MemorySurvivalLib import RESEARCH_USE, __version__
+from MemorySurvivalLib.compare.charts import NARROW_MM, PlacedRisk, draw_places
 from MemorySurvivalLib.compare.differences import KIND_WORDS, Comparison
 from MemorySurvivalLib.compare.lesions import BoneLesions, LesionPair
 from MemorySurvivalLib.compare.reading import Side
@@ -36,16 +36,22 @@ NOTHING = "–"
 def draw_comparison(first: Side, second: Side, comparison: Comparison) -> tuple[Picture, ...]:
     """Where either log-risk stands among its reference cases, where that may be shown: one chart, or one each where the
     two are not on one scale."""
-    placed = [
-        PlacedRisk(side.name, side.record.risk.log_risk, side.record.risk.reference_log_risks)
+    risks = [
+        (
+            PlacedRisk(side.name, side.record.risk.log_risk, side.record.risk.reference_log_risks),
+            side.record.risk.labels,
+        )
         for side in (first, second)
         if side.record.risk.position is not None and side.record.risk.reference_log_risks
     ]
-    if not placed:
+    if not risks:
         return ()
     if comparison.one_scale:
-        return (draw_places("places", placed, comparison.labels),)
-    return tuple(draw_places(f"places-{place}", [one], comparison.labels) for place, one in enumerate(placed, start=1))
+        return (draw_places("places", [placed for placed, _ in risks], comparison.labels),)
+    return tuple(
+        draw_places(f"places-{place}", [placed], labels, NARROW_MM)
+        for place, (placed, labels) in enumerate(risks, start=1)
+    )
 
 
 def compose_comparison(comparison: Comparison, pictures: Sequence[Picture] = ()) -> Document:
@@ -56,7 +62,7 @@ def compose_comparison(comparison: Comparison, pictures: Sequence[Picture] = ())
     sections = [
         Section(f"What differs: {what}", head),
         Section("Score", (_table(comparison, comparison.score),), (charts,) if charts else ()),
-        Section("Region", (_table(comparison, comparison.region),), (_measured(comparison),)),
+        Section("Region and measurements", (_table(comparison, comparison.region),), (_measured(comparison),)),
     ]
     if comparison.lesions is not None:
         sections.append(Section("Lesions", _lesions(comparison)))
@@ -73,12 +79,14 @@ def compose_comparison(comparison: Comparison, pictures: Sequence[Picture] = ())
 
 
 def _cautions(comparison: Comparison) -> tuple[Block, ...]:
-    return tuple(Paragraph(sentence, "warning") for sentence in (*comparison.identity, *comparison.cautions))
+    sentences = (*comparison.identity, *comparison.cautions)
+    return (Bullets(sentences, "warning"),) if sentences else ()
 
 
 def _charts(pictures: Sequence[Picture]) -> tuple[Block, ...]:
     figures = [
-        Figure(picture.name, picture.width_mm, picture.height_mm, picture.alt, picture.title) for picture in pictures
+        Figure(picture.name, picture.width_mm, picture.height_mm, f"{picture.alt} {RESEARCH_USE}.", picture.title)
+        for picture in pictures
     ]
     return (FigureRow(tuple(figures)),) if figures else ()
 
@@ -89,7 +97,7 @@ def _table(comparison: Comparison, rows: Sequence[NumberRow | TextRow], *, chang
     for row in rows:
         cells = _number_cells(row) if isinstance(row, NumberRow) else (*map(Cell, (row.first, row.second)), Cell(""))
         body.append((Cell(row.name), *cells[: len(columns) - 1]))
-    return Table(columns, tuple(body))
+    return Table(columns, tuple(body), wide=(0.31, 0.25, 0.25, 0.19) if change else (0.16, 0.42, 0.42))
 
 
 def _number_cells(row: NumberRow) -> tuple[Cell, Cell, Cell]:
@@ -100,9 +108,13 @@ def _number_cells(row: NumberRow) -> tuple[Cell, Cell, Cell]:
         return Cell(f"{text} {row.unit}".rstrip(), value)
 
     sign = "+" if row.signed else ""
-    if row.change is None and row.first is not None and row.second is not None:
-        return cell(row.first, sign), cell(row.second, sign), Cell("not subtracted")
-    return cell(row.first, sign), cell(row.second, sign), cell(row.change, "+")
+    first, second = cell(row.first, sign), cell(row.second, sign)
+    if row.change == 0:
+        return first, second, Cell("none", 0)
+    if row.change is not None:
+        change = cell(row.change, "+")
+        return first, second, Cell(change.text.replace("%", "points"), row.change)
+    return first, second, Cell("not subtracted" if row.first is not None and row.second is not None else NOTHING)
 
 
 def _measured(comparison: Comparison) -> tuple[Block, ...]:
@@ -117,25 +129,30 @@ def _lesions(comparison: Comparison) -> tuple[Block, ...]:
     rows: Sequence[LesionPair | BoneLesions] = lesions.pairs or lesions.bones
     if not rows:
         return (Paragraph("No lesion was found in either.", "quiet"),)
-    cells = [_pair_cells(row) if isinstance(row, LesionPair) else _bone_cells(row) for row in rows[:MOST_LESIONS]]
-    more = len(rows) - len(cells)
+    names, shown = comparison.names, rows[:MOST_LESIONS]
+    cells = [_pair_cells(row, names) if isinstance(row, LesionPair) else _bone_cells(row) for row in shown]
+    more = len(rows) - len(shown)
     sentence = lesions.sentence + (f" {more} more are in the results' own lists." if more > 0 else "")
-    return (Table(("bone", *comparison.names, ""), tuple(cells)), Paragraph(sentence, "quiet"))
+    paired = bool(lesions.pairs)
+    columns = ("bone", *names, *(("difference of SUVmax",) if paired else ()))
+    table = Table(columns, tuple(cells), wide=(0.16, 0.3, 0.3, 0.24) if paired else (0.16, 0.42, 0.42))
+    return (table, Paragraph(sentence, "quiet"))
 
 
-def _pair_cells(pair: LesionPair) -> tuple[Cell, ...]:
+def _pair_cells(pair: LesionPair, names: tuple[str, str]) -> tuple[Cell, ...]:
     def cell(number: int, suv_max: float) -> Cell:
         return Cell(f"no. {number}, SUVmax {suv_max:.1f}", suv_max)
 
     first = Cell(NOTHING) if pair.first is None else cell(pair.first.number, pair.first.suv_max)
     second = Cell(NOTHING) if pair.second is None else cell(pair.second.number, pair.second.suv_max)
     if pair.first is None:
-        fate = Cell("only in the second")
+        fate = Cell(f"only in {names[1]}")
     elif pair.second is None:
-        fate = Cell("only in the first")
+        fate = Cell(f"only in {names[0]}")
     else:
         change = pair.second.suv_max - pair.first.suv_max
-        fate = Cell(f"{round(change, 1) + 0.0:+.1f}".replace("-", MINUS), change)
+        text = f"{round(change, 1) + 0.0:+.1f}".replace("-", MINUS)
+        fate = Cell(text if change else "none", change)
     return (Cell(_site(pair.site)), first, second, fate)
 
 
@@ -148,7 +165,6 @@ def _bone_cells(bone: BoneLesions) -> tuple[Cell, ...]:
         Cell(_site(bone.site)),
         cell(bone.first, bone.first_suv_max),
         cell(bone.second, bone.second_suv_max),
-        Cell(""),
     )
 
 
@@ -188,7 +204,7 @@ def _versions(comparison: Comparison) -> tuple[Block, ...]:
             (Cell(row.name), *(Cell(shorten(text, 40), code="SHA" in row.name) for text in (row.first, row.second)))
             for row in rows
         )
-        blocks.append(Table(("", *comparison.names), body))
+        blocks.append(Table(("", *comparison.names), body, wide=(0.2, 0.4, 0.4)))
     if len(comparison.versions) > len(rows):
         blocks.append(Paragraph(f"{len(comparison.versions) - len(rows)} more differ.", "quiet"))
     if comparison.versions_alike:
