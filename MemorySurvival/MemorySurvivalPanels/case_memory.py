@@ -19,6 +19,7 @@ OF_A_CASE = (
     "covariates",
     "covariate_values",
     "covariate_values_of",
+    "staging_values",
     "mask_file",
     "score_without_accepting",
     "pet_dose_mbq",

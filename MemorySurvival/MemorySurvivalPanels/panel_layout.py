@@ -15,6 +15,7 @@ PARTS = (
     "Score",
     "Result",
     "Explain",
+    "Findings",
     "Report",
     "ReviewList",
     "Prior",

@@ -9,6 +9,7 @@ from MemorySurvivalPanels.case_panel import CasePanel
 from MemorySurvivalPanels.covariates_panel import CovariatesPanel
 from MemorySurvivalPanels.desk import Desk
 from MemorySurvivalPanels.explain_panel import ExplainPanel
+from MemorySurvivalPanels.findings_panel import FindingsPanel
 from MemorySurvivalPanels.input_watch import InputWatch
 from MemorySurvivalPanels.install_gate import InstallGate
 from MemorySurvivalPanels.install_panel import InstallPanel
@@ -56,6 +57,7 @@ class PanelParts:
         self.result = ResultPanel(desk)
         self.score = ScoreRun(desk, self.banner, self.pet_values, self.result)
         self.explain = ExplainPanel(desk, self.score)
+        self.findings = FindingsPanel(desk, self.result)
         self.report = ReportPanel(desk, self.result)
         self.review = ReviewPanel(desk)
         self.score.watch(self.review.case_scored)
@@ -73,6 +75,7 @@ class PanelParts:
             self.score,
             self.result,
             self.explain,
+            self.findings,
             self.report,
             self.review,
             self.prior,

@@ -149,6 +149,7 @@ class ScoreParameters:
     pet_values_of - the node identifier of the PET that these were typed for, so that they never serve another.
     covariate_values - clinical values that were typed or filled in, with their sources, as JSON in C locale.
     covariate_values_of - the images that these and the file were given for, so that they never serve another patient.
+    staging_values - laboratory and FISH values for the staging scores, as JSON in C locale.
     """
 
     ct: slicer.vtkMRMLScalarVolumeNode
@@ -187,6 +188,7 @@ class ScoreParameters:
     reviewer: str = ""
     covariate_values: str = ""
     covariate_values_of: str = ""
+    staging_values: str = ""
     heatmap: slicer.vtkMRMLScalarVolumeNode
     prior_ct: slicer.vtkMRMLScalarVolumeNode
     prior_pet: slicer.vtkMRMLScalarVolumeNode

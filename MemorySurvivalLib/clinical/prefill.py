@@ -21,7 +21,7 @@ LEAST_VERTEBRAE = 3
 
 _SKULL = ("skull", "mandible")
 _SPINE_BONES = ("coccyx",)
-_LIMITS = f"4 begins above {ABOVE_LIVER:g} times and 5 above {FAR_ABOVE_LIVER:g} times the liver's mean, by our choice"
+_LIMITS = f"4 is from {ABOVE_LIVER:g}, 5 from {FAR_ABOVE_LIVER:g} times the liver, our choice"
 
 
 def prefill(record: MeasurementRecord | None) -> VisualReading:

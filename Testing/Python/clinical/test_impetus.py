@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from MemorySurvivalLib.clinical.impetus import (
     finish,
     withdraw,
 )
+from MemorySurvivalLib.clinical.plain_reading import carry_answers, from_plain, to_plain
 from MemorySurvivalLib.clinical.prefill import prefill
 from MemorySurvivalLib.clinical.reading_file import decode_reading, encode_reading, read_reading, write_reading
 from MemorySurvivalLib.clinical.record import ReadingItem, ReadingValue, VisualReading
@@ -250,3 +252,33 @@ def test_findings_come_back_from_plain_values() -> None:
         convert_findings(plain)
     with pytest.raises(InputError, match="not valid"):
         convert_findings({"reviewed_lesions": ["one"]})
+
+
+def test_plain_values_hold_the_whole_form() -> None:
+    for form in (prefill(make_record(make_lesion(1))), finish(confirm_all(blank_form()), "A", NOW)):
+        plain = to_plain(form)
+        assert from_plain(json.loads(json.dumps(plain))) == form
+        assert json.loads(encode_reading(form)) == plain
+    good = to_plain(finish(confirm_all(blank_form()), "A", NOW))
+    first = good["items"][0]
+    for odd in (
+        {},
+        {**good, "schema_version": 2},
+        {**good, "items": good["items"][1:]},
+        {**good, "items": [{**first, "answer": "9"}, *good["items"][1:]]},
+        {**good, "items": [{**first, "answer": None}, *good["items"][1:]]},
+        {**good, "items": None},
+        {**good, "items": [good["items"][0], {**good["items"][1], "answer": "0"}, *good["items"][2:]]},
+    ):
+        with pytest.raises(InputError, match="fill in the form again"):
+            from_plain(odd)
+
+
+def test_answers_of_an_earlier_reading_are_to_be_confirmed_again() -> None:
+    earlier = confirm(withdraw(confirm_all(blank_form()), "fractures", ("spine",)), "lytic_group", "4-10")
+    carried = carry_answers(prefill(make_record(make_lesion(1))), replace(earlier, reader="A"))
+    assert find_item(carried, "lytic_group").answer == "4-10"
+    assert find_item(carried, "fractures").answer is None
+    assert find_item(carried, "focal_group").suggested == "1-3"
+    assert len(find_unconfirmed(carried)) == len(KEYS)
+    assert carried.reader == ""
