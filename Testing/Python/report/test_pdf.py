@@ -34,6 +34,7 @@ from MemorySurvivalLib.report.document import (
 
 pytest.importorskip("reportlab", reason="the extra `export` is not installed")
 
+from MemorySurvivalLib.report import pdf_build
 from MemorySurvivalLib.report.pdf import make_pdf, write_pdf
 
 NAMES = "Müller-Łukasiewicz Иванова^Мария"
@@ -306,3 +307,28 @@ def test_a_document_without_labels_has_no_watermark(pictures: Path) -> None:
     without = make_pdf(replace(document_of(), labels=()), pictures)
     assert b"/ca .12" in with_labels
     assert b"/ca .12" not in without
+
+
+@needs_poppler
+def test_characters_that_no_font_has_are_said_at_the_end(pictures: Path, read: Callable[[bytes], list[str]]) -> None:
+    document = document_of(Paragraph("Named שלום."))
+    document = replace(document, pages=(*document.pages, Page("Last", ())))
+    first, last = read(make_pdf(document, pictures))
+    assert "Named [U+05E9][U+05DC][U+05D5][U+05DD]." in first
+    assert "U+05D5, U+05DC, U+05DD, U+05E9" in last
+    assert "Unicode codes" not in first
+
+
+@needs_poppler
+def test_a_page_a_little_too_long_is_drawn_on_one_sheet(
+    pictures: Path, read: Callable[[bytes], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sheets_of(lines: int) -> list[str]:
+        section = Section("Lines", tuple(Paragraph(f"line {number}.") for number in range(lines)))
+        return read(make_pdf(replace(document_of(), pages=(Page("P", (section,)),)), pictures))
+
+    (sheet,) = sheets_of(60)
+    assert all(f"line {number}." in sheet for number in range(60))
+    assert len(sheets_of(80)) == 2
+    monkeypatch.setattr(pdf_build, "REDUCED", ())
+    assert len(sheets_of(60)) == 2
