@@ -56,16 +56,13 @@ def explain_scored(
             run.bundle.manifest.explain.display_limit,
             lambda: run.structures_or_none(scored.prepared),
             thorough=thorough,
-            batch_size=GPU_BATCH if engine.device.type == "cuda" else 1,
+            batch_size=engine.batch_size(1),
             cache=cache,
             progress=run.progress,
         )
 
     return run.on_device(explain)
 
-
-GPU_BATCH = 8
-"""Occluded slices that a GPU encodes together; on the CPU, where that gains nothing, one keeps the map exact."""
 
 FOLLOWED_SLICE = 0.7
 """What a slice that is only followed through memory costs, as a share of one that is encoded (hiera-tiny, 512 px)."""

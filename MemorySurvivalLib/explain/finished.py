@@ -102,7 +102,10 @@ def key_of(subject: Subject, occlusions: Sequence[Occlusion], fills: Fills) -> s
         "what": "occluded log-risks 1",
         "library": __version__,
         "code": [code_sha256(), _own_code()],
-        "arithmetic": describe_arithmetic(subject.engine.device),
+        "arithmetic": {
+            **describe_arithmetic(subject.engine.device),
+            "how": asdict(subject.engine.acceleration),
+        },
         "model": fingerprint_model(subject.engine.model),
         "head": [_digest(tensor.numpy()) for _, tensor in sorted(subject.head.state_dict().items())],
         "spec": msgspec.to_builtins(subject.head.spec),

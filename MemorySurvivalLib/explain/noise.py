@@ -126,7 +126,7 @@ def _jitter_boxed(subject: Subject, spans: list[list[int]], progress: ProgressCa
             prompts = [_jittered(subject, modality, k, seed) for seed in JITTER_SEEDS]
             pixels = voxels[one.boxes[k].z].astype(np.float32)
             if all(prompt is not None for prompt in prompts):
-                features = subject.engine.encode(one.frame.picture(pixels[None], one.window))
+                features = subject.engine.encode(one.frame.picture(pixels[None], one.window, subject.engine.device))
                 moved[modality][k] = [
                     subject.engine.condition(features, prompt).memory[0].cpu() for prompt in prompts if prompt
                 ]

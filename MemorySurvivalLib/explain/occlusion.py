@@ -126,5 +126,5 @@ def _encode(
     zs = [one.boxes[k].z for k in positions]
     pixels = np.stack([fills[modality].occlude(voxels[z], z, occlusion) for z in zs])
     prompt = one.prompter.prompt([one.boxes[k] for k in positions])
-    memories = subject.engine.memories(one.frame.picture(pixels, one.window), prompt)
+    memories = subject.engine.memories(one.frame.picture(pixels, one.window, subject.engine.device), prompt)
     return dict(zip(positions, memories, strict=True))

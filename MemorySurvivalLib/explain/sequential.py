@@ -157,7 +157,9 @@ def open_tracks(subject: Subject, stage: str, progress: ProgressCallback) -> Ite
             one, voxels = subject.passes[modality], subject.case.image(modality).voxels
             for box in one.boxes:
                 pixels = take_slices(voxels, [box.z]).astype(np.float32)
-                files[modality].append(subject.engine.encode(one.frame.picture(pixels, one.window)))
+                files[modality].append(
+                    subject.engine.encode(one.frame.picture(pixels, one.window, subject.engine.device))
+                )
                 meter.step()
             for track in ways:
                 for _ in track.start():
@@ -231,7 +233,7 @@ def _encode(subject: Subject, occlusion: Occlusion, modality: Modality, position
     one = subject.passes[modality]
     z = one.boxes[position].z
     pixels = fills[modality].occlude(subject.case.image(modality).voxels[z], z, occlusion)
-    return subject.engine.encode(one.frame.picture(pixels[None], one.window))
+    return subject.engine.encode(one.frame.picture(pixels[None], one.window, subject.engine.device))
 
 
 def _stack(parts: list[Features]) -> Features:

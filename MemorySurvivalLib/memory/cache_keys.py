@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 CACHE_VERSION = 1
 """Raise it when the meaning of a cached file changes; changes of the code below are noticed without it."""
 
-_CODE = ("backbone", "bank", "engine", "features", "mapped", "prompts", "propagation", "slices")
+_CODE = ("acceleration", "backbone", "bank", "engine", "features", "mapped", "prompts", "propagation", "slices")
 """The files of this package that turn voxels into memories."""
 
 _Stamp = tuple[tuple[int, int], ...]
@@ -53,7 +53,7 @@ class MemoryKeys:
             "cache": CACHE_VERSION,
             "library": __version__,
             "code": code_sha256(),
-            "arithmetic": describe_arithmetic(engine.device),
+            "arithmetic": {**describe_arithmetic(engine.device), "how": asdict(engine.acceleration)},
             "model": fingerprint_model(engine.model),
             "affine": (np.round(affine.matrix, 6) + 0.0).tolist(),
             "frame": asdict(frame),

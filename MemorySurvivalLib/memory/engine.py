@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import interpolate
 
+from MemorySurvivalLib.devices import describe_device, is_out_of_memory
+from MemorySurvivalLib.memory.acceleration import Acceleration
 from MemorySurvivalLib.memory.features import Features
-from MemorySurvivalLib.memory.prompts import MaskPrompt, PointPrompt, Prompt, box_prompt
+from MemorySurvivalLib.memory.prompts import MaskPrompt, PointPrompt, Prompt, box_prompt, split_prompt
 
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
@@ -44,14 +47,27 @@ _NO_HISTORY = History(0, 1, {}, {})
 class MemoryEngine:
     """Encodes slices, each once, and turns them with their prompts into memories.
 
-    At batch size 1 every memory is bit-identical to that of the official predictor, which encodes slices with a
-    prompt twice. docs/method.md says for every mode what a memory depends on.
+    At batch size 1 and without acceleration every memory is bit-identical to that of the official predictor, which
+    encodes slices with a prompt twice. docs/method.md says for every mode what a memory depends on.
     """
 
-    def __init__(self, model: SAM2Base, device: torch.device) -> None:
+    def __init__(self, model: SAM2Base, device: torch.device, acceleration: Acceleration | None = None) -> None:
         self.model = model.to(device)
         self.device = device
+        self.acceleration = acceleration or Acceleration.of(device, int(model.image_size))
         self.encoded_slices = 0
+        self._most = self.acceleration.together
+        mode = self.acceleration.compiled
+        self._encode = torch.compile(model.forward_image, mode=mode) if mode else model.forward_image
+
+    def batch_size(self, wanted: int) -> int:
+        """How many slices to hand over together where `wanted` were asked for: more on a GPU, as its memory allows."""
+        return max(wanted, self._most)
+
+    def describe(self) -> str:
+        """The device and how it computes, for results and reports."""
+        how = self.acceleration.describe()
+        return f"{describe_device(self.device)}, {how}" if how else describe_device(self.device)
 
     @property
     def image_size(self) -> int:
@@ -62,17 +78,44 @@ class MemoryEngine:
         """Memories (n, channels, h, w), bfloat16 on the CPU, of pictures (n, 3, size, size) that are each prompted.
 
         `prompt` is a `Prompt` or boxes (n, 4) in picture pixels. This is mode `boxed`: every slice is an initial
-        conditioning frame, so its memory depends on that slice and its prompt alone.
+        conditioning frame, so its memory depends on that slice and its prompt alone. What a GPU has no room for
+        together is done in halves, down to single slices.
         """
         given = box_prompt(prompt) if isinstance(prompt, torch.Tensor) else prompt
-        return self.condition(self.encode(pictures), given).memory.cpu()
+        try:
+            return self.condition(self.encode(pictures), given).memory.cpu()
+        except RuntimeError as error:
+            self._check_room(error, len(pictures))
+        return torch.cat([self.memories(pictures[half], split_prompt(given, half)) for half in _halves(pictures)])
 
     @torch.inference_mode()
     def encode(self, pictures: torch.Tensor) -> Features:
         """Feature maps of pictures (n, 3, size, size). This is what costs; `encoded_slices` counts it."""
-        output = self.model.forward_image(pictures.to(self.device))
+        with self.acceleration.arithmetic(self.device):
+            output = self._encode(pictures.to(self.device, non_blocking=True))
         self.encoded_slices += pictures.shape[0]
         return Features(tuple(output["backbone_fpn"]), tuple(output["vision_pos_enc"]))
+
+    def encode_each(self, pictures: torch.Tensor) -> Iterator[Features]:
+        """The same slice by slice; what a GPU has no room for together is encoded in halves."""
+        try:
+            features = self.encode(pictures)
+        except RuntimeError as error:
+            self._check_room(error, len(pictures))
+        else:
+            yield from features.split()
+            return
+        for half in _halves(pictures):
+            yield from self.encode_each(pictures[half])
+
+    def _check_room(self, error: RuntimeError, tried: int) -> None:
+        """Make room and remember to take at most half of what was `tried` together; raise `error` where that is no
+        help."""
+        if tried == 1 or not is_out_of_memory(error):
+            raise error
+        self._most = max(1, min(self._most, tried // 2))
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     @torch.inference_mode()
     def condition(self, features: Features, prompt: Prompt) -> Trace:
@@ -84,13 +127,14 @@ class MemoryEngine:
         output, vision, sizes = self._track(features, prompt, _NO_HISTORY, initial=True)
         side = (self.image_size, self.image_size)
         masks = interpolate(output["pred_masks"], size=side, mode="bilinear", align_corners=False)
-        memory, places = self.model._encode_new_memory(
-            current_vision_feats=vision,
-            feat_sizes=sizes,
-            pred_masks_high_res=masks,
-            object_score_logits=output["object_score_logits"],
-            is_mask_from_pts=True,
-        )
+        with self.acceleration.arithmetic(self.device):
+            memory, places = self.model._encode_new_memory(
+                current_vision_feats=vision,
+                feat_sizes=sizes,
+                pred_masks_high_res=masks,
+                object_score_logits=output["object_score_logits"],
+                is_mask_from_pts=True,
+            )
         return Trace(memory.to(torch.bfloat16), tuple(places), output["obj_ptr"])
 
     @torch.inference_mode()
@@ -116,22 +160,28 @@ class MemoryEngine:
             }
         elif isinstance(prompt, MaskPrompt):
             masks = prompt.masks.to(self.device)
-        output: dict[str, Any] = self.model.track_step(
-            frame_idx=history.position,
-            is_init_cond_frame=initial,
-            current_vision_feats=vision,
-            current_vision_pos_embeds=positions,
-            feat_sizes=sizes,
-            point_inputs=points,
-            mask_inputs=masks,
-            output_dict={
-                "cond_frame_outputs": _as_outputs(history.conditioning),
-                "non_cond_frame_outputs": _as_outputs(history.others),
-            },
-            num_frames=history.count,
-            run_mem_encoder=not initial,
-        )
+        with self.acceleration.arithmetic(self.device):
+            output: dict[str, Any] = self.model.track_step(
+                frame_idx=history.position,
+                is_init_cond_frame=initial,
+                current_vision_feats=vision,
+                current_vision_pos_embeds=positions,
+                feat_sizes=sizes,
+                point_inputs=points,
+                mask_inputs=masks,
+                output_dict={
+                    "cond_frame_outputs": _as_outputs(history.conditioning),
+                    "non_cond_frame_outputs": _as_outputs(history.others),
+                },
+                num_frames=history.count,
+                run_mem_encoder=not initial,
+            )
         return output, vision, sizes
+
+
+def _halves(pictures: torch.Tensor) -> tuple[slice, slice]:
+    half = len(pictures) // 2
+    return slice(0, half), slice(half, len(pictures))
 
 
 def _as_outputs(traces: dict[int, Trace]) -> dict[int, dict[str, Any]]:

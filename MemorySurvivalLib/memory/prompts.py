@@ -86,6 +86,13 @@ def box_prompt(boxes: torch.Tensor) -> PointPrompt:
     return PointPrompt(boxes.reshape(count, 2, 2), labels)
 
 
+def split_prompt(prompt: Prompt, part: slice) -> Prompt:
+    """The prompt of some of its slices."""
+    if isinstance(prompt, PointPrompt):
+        return PointPrompt(prompt.points[part], prompt.labels[part])
+    return MaskPrompt(prompt.masks[part])
+
+
 @dataclass(frozen=True, eq=False)
 class Prompter:
     """Makes the prompts of one pass. `mask` (bool, z, y, x, axes running to LPS) is needed for masks and points."""

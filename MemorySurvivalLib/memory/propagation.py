@@ -20,6 +20,7 @@ from MemorySurvivalLib.memory.cache_keys import MemoryKeys
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.features import FeatureFile, Features
 from MemorySurvivalLib.memory.mapped import take_slices
+from MemorySurvivalLib.memory.prefetch import read_ahead
 from MemorySurvivalLib.memory.prompts import Prompt, PromptBox, PromptConfig, Prompter
 from MemorySurvivalLib.memory.readout import Readout, ReadoutName, read_out
 from MemorySurvivalLib.memory.slices import SliceFrame
@@ -83,8 +84,9 @@ def propagate(
     """Run the engine over the boxed slices of `image` (axes running to LPS, HU or SUVbw).
 
     `boxes` run from head to feet, `mask` is the ROI they were made of (bool, on the image's grid), needed for mask
-    and point prompts. Slices are read, windowed and encoded a batch at a time and each once, so memory does not grow
-    with the volume beyond the kept memories. What `cache` holds is not encoded again; it never changes a number: in
+    and point prompts. Slices are read, windowed and encoded a batch at a time and each once, the next batch read
+    meanwhile, so memory does not grow with the volume beyond the kept memories. A GPU takes larger batches than
+    `config` asks for. What `cache` holds is not encoded again; it never changes a number: in
     `boxed` mode it keeps each batch of slices, in the other modes, where slices depend on others, the whole pass.
     Raises InputError for prompts that cannot be made.
     """
@@ -100,23 +102,25 @@ def propagate(
     def slices(batch: tuple[PromptBox, ...]) -> npt.NDArray[Any]:
         return take_slices(image.voxels, [box.z for box in batch])
 
+    batches = _batches(used, engine.batch_size(config.batch_size))
+
     def features() -> Iterator[Features]:
-        for batch in _batches(used, config.batch_size):
-            yield from engine.encode(frame.picture(slices(batch), window)).split()
+        for pixels in read_ahead(batches, slices):
+            yield from engine.encode_each(frame.picture(pixels, window, engine.device))
 
     keys = MemoryKeys(engine, image.affine, frame, window) if cache is not None else None
     if config.mode == "boxed":  # the order changes nothing, so both directions are one
 
-        def alone(batch: tuple[PromptBox, ...]) -> torch.Tensor:
-            pixels, prompt = slices(batch), prompter.prompt(batch)
+        def alone(batch: tuple[PromptBox, ...], pixels: npt.NDArray[Any]) -> torch.Tensor:
+            prompt = prompter.prompt(batch)
 
             def make() -> torch.Tensor:
-                return engine.memories(frame.picture(pixels, window), prompt)
+                return engine.memories(frame.picture(pixels, window, engine.device), prompt)
 
             return cache.remember(keys.of_slices(pixels, prompt), make) if cache and keys else make()
 
-        batches = _batches(used, config.batch_size)
-        memories = _join((alone(batch) for batch in track(batches, stage, len(batches), progress)), len(used))
+        read = zip(batches, read_ahead(batches, slices), strict=True)
+        memories = _join((alone(*both) for both in track(read, stage, len(batches), progress)), len(used))
     else:
         prompts = _Prompts(prompter, used, every=config.mode == "streamed")
         passes = 2 if config.direction == "both" else 1

@@ -59,14 +59,19 @@ class SliceFrame:
         width = min(image_size, max(2, round(image_size * columns * spacing_x / side_mm)))
         return cls(image_size, rows, columns, height, width, (image_size - height) // 2, (image_size - width) // 2)
 
-    def picture(self, pixels: npt.NDArray[np.float32], window: Window) -> torch.Tensor:
-        """Turn slices (n, rows, columns) in HU or SUVbw into normalised pictures (n, 3, size, size), float32."""
-        values = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))[:, None]
+    def picture(
+        self, pixels: npt.NDArray[np.float32], window: Window, device: torch.device | None = None
+    ) -> torch.Tensor:
+        """Turn slices (n, rows, columns) in HU or SUVbw into normalised pictures (n, 3, size, size), float32.
+
+        Made on `device`: a GPU would otherwise wait for the processor to resize its slices.
+        """
+        values = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32)).to(device)[:, None]
         unit = ((values - window.low) / (window.high - window.low)).clamp(0, 1)
         if (self.height, self.width) != (self.rows, self.columns):
             unit = interpolate(unit, (self.height, self.width), mode="bilinear", antialias=True, align_corners=False)
         square = pad(unit, self._margins)
-        return (square.expand(-1, 3, -1, -1) - _MEAN) / _STD
+        return (square.expand(-1, 3, -1, -1) - _MEAN.to(device)) / _STD.to(device)
 
     def box(self, box: Edges) -> torch.Tensor:
         """A prompt box in picture pixels: (x0, y0, x1, y1), float32."""

@@ -106,7 +106,7 @@ def _read_boxed(
             wanted[box.z].append((number, position, prompter, box))
     for z, asked in wanted.items():
         pixels: npt.NDArray[Any] = take_slices(image.voxels, [z])
-        features = engine.encode(frame.picture(pixels, window))
+        features = engine.encode(frame.picture(pixels, window, engine.device))
         found = _follow(engine, features, [prompter.prompt([box]) for _, _, prompter, box in asked])
         for (number, position, _, _), memory in zip(asked, found, strict=True):
             memories[number][position] = memory

@@ -21,6 +21,7 @@ from Testing.Benchmarks import (
     demo,
     embed_memory,
     embed_vs_official,
+    gpu,
     gui_gaps,
     host_tests,
     measurements,
@@ -47,6 +48,7 @@ FIGURES: dict[str, Callable[..., dict[str, Any]]] = {
     "demo": demo.run,
     "embed-memory": embed_memory.run,
     "embed-vs-official": embed_vs_official.run,
+    "gpu": gpu.run,
     "gui-gaps": gui_gaps.run,
     "host-tests": host_tests.run,
     "measurements": measurements.run,
@@ -83,7 +85,7 @@ def main() -> int:
     if options.save:
         save(options.name, summary(figure), result)
     print(json.dumps(result))
-    return 0 if result["ok"] else 1
+    return 1 if result["ok"] is False else 0
 
 
 def summary(figure: Callable[..., dict[str, Any]]) -> str:

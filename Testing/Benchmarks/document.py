@@ -28,7 +28,7 @@ def _section(figure: dict[str, Any]) -> str:
     name, title = figure.pop("figure"), figure.pop("title")
     goal, ok = figure.pop("goal"), figure.pop("ok")
     lines = [f"## {name}", "", title, "", f"`make figure NAME={name}`", ""]
-    lines += [f"Goal: {goal}. **{'Met' if ok else 'Missed'}.**", ""]
+    lines += [f"Goal: {goal}. **{'Not measured' if ok is None else 'Met' if ok else 'Missed'}.**", ""]
     tables = {key: value for key, value in figure.items() if _is_table(value)}
     lines += ["| | |", "| --- | --- |"]
     lines += [f"| {key} | {_cell(value)} |" for key, value in figure.items() if key not in tables]
