@@ -113,7 +113,7 @@ def send_objects(parameters: Mapping[str, Any], context: JobContext) -> JobOutpu
         token=request.token,
         progress=context.progress,
     )
-    return JobOutput(_plain(parcel))
+    return JobOutput(tell_parcel(parcel))
 
 
 def resend_objects(parameters: Mapping[str, Any], context: JobContext) -> JobOutput:
@@ -126,13 +126,13 @@ def resend_objects(parameters: Mapping[str, Any], context: JobContext) -> JobOut
         token=request.token,
         progress=context.progress,
     )
-    return JobOutput(_plain(parcel))
+    return JobOutput(tell_parcel(parcel))
 
 
 def outbox(parameters: Mapping[str, Any], context: JobContext) -> JobOutput:
     """The sends of which something is left, and a sentence for each that cannot be read."""
     parcels, problems = Outbox().parcels()
-    return JobOutput({"waiting": [_plain(each) for each in parcels if each.left], "problems": list(problems)})
+    return JobOutput({"waiting": [tell_parcel(each) for each in parcels if each.left], "problems": list(problems)})
 
 
 def discard(parameters: Mapping[str, Any], context: JobContext) -> JobOutput:
@@ -141,7 +141,8 @@ def discard(parameters: Mapping[str, Any], context: JobContext) -> JobOutput:
     return outbox({}, context)
 
 
-def _plain(parcel: Parcel) -> dict[str, Any]:
+def tell_parcel(parcel: Parcel) -> dict[str, Any]:
+    """A send as a panel shows it."""
     return {
         "id": parcel.id,
         "created": parcel.created,

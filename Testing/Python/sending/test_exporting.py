@@ -1,0 +1,163 @@
+"""One export: files and DICOM objects that name whom the user chose, to a folder and to a node."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from dicom_made_up import write_series
+from made_up import make_patient
+from node_servers import serve
+from pydicom import dcmread
+
+from MemorySurvivalLib.errors import InputError, OutputError
+from MemorySurvivalLib.exporting import ExportRequest, export_result
+from MemorySurvivalLib.imaging.reading import read_volume
+from MemorySurvivalLib.jobs import find_job
+from MemorySurvivalLib.jobs.context import JobContext
+from MemorySurvivalLib.pipeline import ScoreRequest, score_case
+from MemorySurvivalLib.privacy.head import find_head
+from MemorySurvivalLib.progress import ignore_progress
+from MemorySurvivalLib.sending.nodes import NodeBook
+from MemorySurvivalLib.sending.outbox import Outbox
+
+PER_BQML = 70_000 / (370e6 * math.exp(-math.log(2) * 3600 / 6586.2))
+TAGS = {"PatientName": "Quastenflosser^Jane", "PatientID": "QX-4711", "AccessionNumber": "A-77"}
+SECRETS = (b"Quastenflosser", b"QX-4711", b"A-77")
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory, small_bundle: Path) -> Path:
+    """A scored and explained case from DICOM in a folder that names the patient."""
+    folder = tmp_path_factory.mktemp("Quastenflosser")
+    patient = make_patient(folder).written()
+    write_series(folder / "study" / "ct", patient.ct, "CT", tags=TAGS)
+    bqml = patient.pet.with_voxels(patient.pet.voxels.astype(np.float64) / PER_BQML)
+    write_series(folder / "study" / "pet", bqml, "PT", tags=TAGS)
+    score_case(
+        ScoreRequest(
+            out=folder / "result",
+            study=folder / "study",
+            roi=patient.spine_path,
+            bundle=str(small_bundle),
+            device="cpu",
+            explain=True,
+            patch_mm=80,
+            stride_mm=80,
+        )
+    )
+    return folder / "result"
+
+
+def all_bytes(folder: Path) -> bytes:
+    return b"\n".join(path.name.encode() + path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("identity", ["none", "pseudonym", "identified"])
+def test_an_export_names_whom_the_user_chose(result: Path, tmp_path: Path, identity: Any) -> None:
+    before = all_bytes(result)
+    made = export_result(
+        ExportRequest(
+            result,
+            tmp_path / "out",
+            formats=("html", "json", "csv"),
+            objects=("seg", "sr", "pm", "sc"),
+            identity=identity,
+            pseudonym="CASE-9" if identity == "pseudonym" else None,
+            volumes=True,
+        )
+    )
+    written = all_bytes(tmp_path / "out")
+    assert {"report.html", "report.json", "report.csv", "roi.nrrd", "heatmap.nrrd", "dicom/dicom.json"} <= set(
+        made.files
+    )
+    assert any(name.startswith("dicom/seg") for name in made.files) and "dicom/pm-heatmap.dcm" in made.files
+    assert all((secret in written) == (identity == "identified") for secret in SECRETS)
+    assert (b"CASE-9" in written) == (identity == "pseudonym")
+    listed = json.loads((tmp_path / "out" / "export.json").read_text())
+    assert listed["identity"] == identity and set(listed["files"]) == set(made.files)
+    assert all_bytes(result) == before
+
+
+def test_an_export_is_replaced_only_when_asked_and_only_if_it_is_one(result: Path, tmp_path: Path) -> None:
+    request = ExportRequest(result, tmp_path / "out", formats=("csv",))
+    export_result(request)
+    with pytest.raises(OutputError, match="already holds something"):
+        export_result(request)
+    export_result(ExportRequest(result, tmp_path / "out", formats=("json",), overwrite=True))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["export.json", "report.json"]
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "dear.txt").write_text("x")
+    with pytest.raises(OutputError, match="something other than an earlier"):
+        export_result(ExportRequest(result, tmp_path / "letters", formats=("csv",), overwrite=True))
+
+
+def test_objects_go_to_a_node_without_the_risk_of_a_demonstration(result: Path, tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox")
+    request = ExportRequest(result, objects=("seg", "sr", "pm", "sc"), formats=(), identity="identified")
+    with serve() as server:
+        made = export_result(request, node=server.node, outbox=outbox)
+        assert made.parcel is not None and not made.parcel.left, made.parcel
+        sent = list(server.stored.values())
+    assert made.folder is None and made.files == ()
+    assert {each.Modality for each in sent} == {"SEG"}  # the risk stays here, and there are no measurements
+    assert all(each.PatientID == "QX-4711" for each in sent)
+    assert any("not sent" in note for note in made.notes)
+
+
+def test_the_head_can_be_left_out(result: Path, tmp_path: Path) -> None:
+    ct = result.parent / "study" / "ct"
+    with_head = export_result(ExportRequest(result, tmp_path / "a", volumes=True))
+    without = export_result(ExportRequest(result, tmp_path / "b", volumes=True, leave_head_out=True, ct=ct))
+    assert any("may be recognised" in note or "cannot be told" in note for note in with_head.notes)
+    assert any("left out" in note for note in without.notes)
+    from MemorySurvivalLib.exporting import _read_ct
+
+    head = find_head(_read_ct(ct))
+    masks = [read_volume(tmp_path / name / "roi.nrrd", "mask") for name in ("a", "b")]
+    assert head.from_z_mm is not None
+    upper = np.argwhere(masks[0].voxels != masks[1].voxels)
+    kept = np.argwhere(masks[1].voxels)
+    assert len(upper) + len(kept) == np.count_nonzero(masks[0].voxels)
+    page = (tmp_path / "b" / "report.html").read_text()
+    assert page.count("data:image/png") < (tmp_path / "a" / "report.html").read_text().count("data:image/png")
+
+
+def test_what_cannot_be_exported_is_told(result: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a folder or a node"):
+        export_result(ExportRequest(result))
+    with serve() as server, pytest.raises(InputError, match="Only DICOM objects can be sent"):
+        export_result(ExportRequest(result), node=server.node)
+    with pytest.raises(InputError, match=r"no result\.json"):
+        export_result(ExportRequest(tmp_path, tmp_path / "out"))
+    with pytest.raises(InputError, match="findings for the report are not valid"):
+        export_result(ExportRequest(result, tmp_path / "out", findings={"scores": [{"name": 1}]}))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_panel_exports_with_findings(result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMORYSURVIVAL_DATA", str(tmp_path / "data"))
+    copy = Path(shutil.copytree(result, tmp_path / "result"))
+    score = {"name": "ISS", "value": "II", "sentence": "ISS II", "inputs": {}, "missing": [], "citation": "x"}
+    with serve() as server:
+        NodeBook().save(server.node)
+        told = find_job("export")(
+            {
+                "folder": str(copy),
+                "out": str(tmp_path / "out"),
+                "formats": ["html"],
+                "objects": ["seg"],
+                "findings": {"scores": [score], "reading": None, "reviewed_lesions": [1]},
+                "node": "test",
+            },
+            JobContext(ignore_progress, lambda text: None),
+        ).result
+    assert told["sent"]["left"] == 0 and told["files"] and told["folder"] == str(tmp_path / "out")
+    assert "ISS" in (tmp_path / "out" / "report.html").read_text()
+    (seg,) = (tmp_path / "out" / "dicom").glob("seg*.dcm")
+    assert dcmread(seg).PatientName == ""
