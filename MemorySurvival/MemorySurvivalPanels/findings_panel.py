@@ -139,20 +139,28 @@ class FindingsPanel(Part):
 
             def done(result: Mapping[str, Any]) -> None:
                 from MemorySurvivalLib.clinical.plain_reading import from_plain
+                from MemorySurvivalLib.errors import InputError
 
-                if self._shown == shown and self._found is None:
-                    self._begin(case, from_plain(result["reading"]))
-                    self._desk.changed()
+                try:
+                    form = from_plain(result.get("reading") or {})
+                except InputError as error:
+                    failed(str(error))
+                else:
+                    self._take_form(case, shown, form)
 
             def failed(sentence: str) -> None:
                 from MemorySurvivalLib.clinical.impetus import blank_form
 
-                if self._shown == shown and self._found is None:
-                    self._begin(case, blank_form(sentence))
-                    self._desk.changed()
+                self._take_form(case, shown, blank_form(sentence))
 
             listener = BackgroundAsk(done, failed)
             self._desk.worker().submit("reading_prefill", {"measurements": measurements}, listener, background=True)
+
+    def _take_form(self, case: ScoredCase, shown: str, form: "VisualReading") -> None:
+        """The worker's answer, unless another result is shown by now."""
+        if self._shown == shown and self._found is None:
+            self._begin(case, form)
+            self._desk.changed()
 
     def _begin(self, case: ScoredCase, form: "VisualReading") -> None:
         """A new form; what was confirmed in an earlier result of the same images stands in it, to be ticked again."""

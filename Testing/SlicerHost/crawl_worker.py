@@ -126,9 +126,9 @@ class Told:
 
 
 def answer(job: Job, dice: random.Random) -> Told:
-    """A good answer, made by the fake worker or, for what concerns a list alone, by the library itself."""
+    """A good answer, made by the fake worker or, for what concerns a list or a form alone, by the library itself."""
     fake_worker = importlib.import_module("fake_worker")
-    if job.kind in ("worklist", "mark_case", "choose_series"):
+    if job.kind in ("worklist", "mark_case", "choose_series", "reading_prefill", "staging"):
         return _ask_library(job)
     if job.kind == "batch":
         return Told({"done": 1, "failed": 1, "skipped": 0}, {"table": "cohort.csv"}, [])

@@ -342,6 +342,16 @@ def test_an_answer_that_comes_late_changes_nothing(scored: Any) -> None:
     assert scored.widget.parts.findings.findings() is None
 
 
+@pytest.mark.parametrize("odd", [{}, {"reading": None}, {"reading": {"items": []}}])
+def test_an_odd_answer_leaves_a_blank_form(scored: Any, odd: dict[str, Any]) -> None:
+    scored.finish(answer=False)
+    (ask,) = [each for each in scored.widget.logic.worker.asked if each[0] == "reading_prefill"]
+    ask[2].job_finished(odd, {})
+    assert "cannot be read" in row(scored, "focal_group").basis.text
+    choose(scored, "lytic_group", "0")
+    assert findings(scored).reading.items[4].answer == "0"
+
+
 def test_a_worker_that_fails_leaves_a_blank_form(scored: Any) -> None:
     from MemorySurvivalPanels.worker_protocol import Failure
 
