@@ -11,20 +11,17 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from pydicom import config
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
 
 from MemorySurvivalLib import RESEARCH_USE, __version__
 from MemorySurvivalLib.dicom_out.uids import Uids
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.dicom_header import BROKEN_VALUE, items, reading_quietly, text
+from MemorySurvivalLib.privacy.profile import DUMMIES, METHOD_TEXT, METHODS
 from MemorySurvivalLib.report.subject import Subject
 
 MANUFACTURER = "MemorySurvival project"
 MODEL_NAME = "MemorySurvival"
 UTF_8 = "ISO_IR 192"
-
-NO_DATE, NO_TIME = "19000101", "000000"
-"""What stands where the standard wants a date and none may be told."""
 
 PATIENT = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")
 STUDY = (
@@ -53,6 +50,15 @@ REMOVED = ("PatientIdentityRemoved", "DeidentificationMethod", "LongitudinalTemp
 EMPTY = (*PATIENT[:2], *PATIENT[3:], "StudyDate", "StudyTime", "AccessionNumber", "StudyID", "ReferringPhysicianName")
 """Attributes that must be there, if only without a value (type 2)."""
 
+UNTOLD = (
+    "InstanceCreationDate",
+    "InstanceCreationTime",
+    "SeriesDate",
+    "SeriesTime",
+    "ContributingEquipmentSequence",
+)
+"""What goes where nobody may be named."""
+
 
 @dataclass(frozen=True, eq=False)
 class Envelope:
@@ -78,7 +84,7 @@ class Envelope:
     def moment(self) -> tuple[str, str]:
         """Date and time of the result as DICOM has them, in the time zone of the study."""
         if self.anonymous:
-            return NO_DATE, NO_TIME
+            return DUMMIES["DA"], DUMMIES["TM"]
         zone = _zone(self.timezone_offset)
         local = self.created.astimezone(zone)
         return local.strftime("%Y%m%d"), local.strftime("%H%M%S")
@@ -96,9 +102,13 @@ class Envelope:
             ds.add(element)
         ds.InstanceCreationDate = ds.SeriesDate = ds.ContentDate = date
         ds.InstanceCreationTime = ds.SeriesTime = ds.ContentTime = time
+        for equipment in ds.get("ContributingEquipmentSequence", ()):
+            if "ContributionDateTime" in equipment:
+                equipment.ContributionDateTime = date + time
         if self.anonymous:
-            for key in ("InstanceCreationDate", "InstanceCreationTime", "SeriesDate", "SeriesTime"):
-                delattr(ds, key)
+            for key in UNTOLD:
+                if key in ds:
+                    delattr(ds, key)
         elif self.timezone_offset:
             ds.TimezoneOffsetFromUTC = self.timezone_offset
         ds.SeriesNumber = series_number
@@ -107,6 +117,9 @@ class Envelope:
         ds.ManufacturerModelName = MODEL_NAME
         ds.SoftwareVersions = __version__
         ds.DeviceSerialNumber = self.serial
+        organization = self.uids.make(words, "dimensions")  # highdicom makes one by chance
+        for item in (*ds.get("DimensionOrganizationSequence", ()), *ds.get("DimensionIndexSequence", ())):
+            item.DimensionOrganizationUID = organization
 
 
 def describe(words: str, labels: Iterable[str] = ()) -> str:
@@ -138,13 +151,7 @@ def make_envelope(subject: Subject, source: Dataset | None, created: str, serial
         else:
             _fill(subject, module, uids)
     else:
-        module.PatientID = subject.patient_id
-        # The caret says that a name of one component is meant (PS3.5 section 6.2.1.2).
-        module.PatientName = f"{subject.patient_id}^" if subject.patient_id else ""
-        module.StudyInstanceUID = uids.make("study")
-        module.PatientIdentityRemoved = "YES"
-        module.DeidentificationMethod = "MemorySurvival: written without identifiers, basic profile"
-        module.DeidentificationMethodCodeSequence = [_code(codes.DCM.BasicApplicationConfidentialityProfile)]
+        _hide(subject, source, module, uids)
     for key in EMPTY:
         if key not in module:
             setattr(module, key, "")
@@ -158,6 +165,20 @@ def make_envelope(subject: Subject, source: Dataset | None, created: str, serial
         serial=serial,
         same_study=same_study,
     )
+
+
+def _hide(subject: Subject, source: Dataset | None, module: Dataset, uids: Uids) -> None:
+    """A pseudonym or nobody, in a study that cannot be traced back."""
+    module.PatientName = module.PatientID = subject.patient_id
+    module.PatientSex = subject.sex if subject.sex in ("F", "M", "O") else ""
+    if subject.age_years is not None:
+        module.PatientAge = f"{subject.age_years:03}Y"
+    study = text(source, "StudyInstanceUID") if source is not None else ""
+    module.StudyInstanceUID = uids.of_source(study) or uids.make("study")
+    module.PatientIdentityRemoved = "YES"
+    module.LongitudinalTemporalInformationModified = "REMOVED"
+    module.DeidentificationMethod = METHOD_TEXT
+    module.DeidentificationMethodCodeSequence = [_code(value, meaning) for value, meaning in METHODS]
 
 
 def _fill(subject: Subject, module: Dataset, uids: Uids) -> None:
@@ -215,11 +236,9 @@ def _plain_code(item: Dataset) -> Dataset:
     return code
 
 
-def _code(found: object) -> Dataset:
+def _code(value: str, meaning: str) -> Dataset:
     item = Dataset()
-    item.CodeValue = found.value  # type: ignore[attr-defined]
-    item.CodingSchemeDesignator = found.scheme_designator  # type: ignore[attr-defined]
-    item.CodeMeaning = found.meaning  # type: ignore[attr-defined]
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
     return item
 
 

@@ -22,12 +22,21 @@ from MemorySurvivalLib.dicom_out.manifest import (
     Kind,
     ObjectKind,
 )
-from MemorySurvivalLib.dicom_out.sources import SourcePaths, Sources, find_sources, refuse_unreferable, stand_ins
+from MemorySurvivalLib.dicom_out.sources import (
+    SourcePaths,
+    Sources,
+    find_sources,
+    recorded_paths,
+    refuse_unreferable,
+    stand_ins,
+)
 from MemorySurvivalLib.dicom_out.uids import Uids
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.files import atomic_folder
 from MemorySurvivalLib.imaging.dicom_header import reading_quietly
 from MemorySurvivalLib.imaging.reading import read_volume
+from MemorySurvivalLib.privacy.clean import clean_record
+from MemorySurvivalLib.privacy.identifiers import Identifier, identifiers_in_path, identifiers_of
 from MemorySurvivalLib.progress import Meter, ProgressCallback, ignore_progress
 from MemorySurvivalLib.report import model
 from MemorySurvivalLib.report.record import CaseRecord, read_record
@@ -167,13 +176,11 @@ def _prepare(
     images_needed = subject.choice == "identified" or bool(set(wanted) & {"seg", "sr", "pm"})
     sources = find_sources(record, paths, progress) if images_needed else Sources(None, None)
     header = next((series.headers[0] for series in (sources.ct, sources.pet) if series is not None), None)
-    uids = (
-        Uids(_digest(folder, report, subject, wanted, header))
-        if subject.choice == "identified"
-        else Uids.untraceable(salt)
-    )
+    content = _digest(folder, report, subject, wanted, header)
+    uids = Uids(content) if subject.choice == "identified" else Uids.untraceable(content, salt)
     envelope = make_envelope(subject, header, record.created, record.bundle.sha256[:16], uids)
-    work = _Work(folder, out, record, report, sources, envelope, (), (), wanted, subject, False, False)
+    shown = clean_record(record, subject, _identifiers(record, paths, sources))
+    work = _Work(folder, out, shown, report, sources, envelope, (), (), wanted, subject, False, False)
     if sources.ct is not None:
         refused = refuse_unreferable(sources.ct)
         if refused:
@@ -183,6 +190,17 @@ def _prepare(
             pet = sources.pet if sources.pet is not None and not refuse_unreferable(sources.pet) else None
             work.evidence = (*work.stands, *(stand_ins(pet, envelope) if pet is not None else ()))
     return work
+
+
+def _identifiers(record: CaseRecord, paths: SourcePaths | None, sources: Sources) -> tuple[Identifier, ...]:
+    """What the images and their paths tell of the patient, to be kept out of texts where nobody may be named."""
+    found: list[Identifier] = []
+    for series in (sources.ct, sources.pet):
+        found += identifiers_of(series.headers[0]) if series is not None else ()
+    for places in (paths, recorded_paths(record)):
+        given = (places.ct, places.pet, places.study) if places is not None else ()
+        found += [one for path in given if path is not None for one in identifiers_in_path(path)]
+    return tuple(dict.fromkeys(found))
 
 
 def _digest(

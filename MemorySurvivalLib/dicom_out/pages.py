@@ -78,8 +78,9 @@ def write_picture(
     ds.BurnedInAnnotation = "NO"
     # A picture of the whole body may show a face; single slices and charts do not.
     ds.RecognizableVisualFeatures = "YES" if entry.role == "overview" else "NO"
-    ds.DerivationDescription = entry.title
-    ds.ImageComments = entry.alt
+    if not envelope.anonymous:  # free text has no place where nobody may be named
+        ds.DerivationDescription = entry.title
+        ds.ImageComments = entry.alt
     ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 3, "RGB", 0
     ds.Rows, ds.Columns = pixels.shape[:2]
     ds.BitsAllocated = ds.BitsStored = 8

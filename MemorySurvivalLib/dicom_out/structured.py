@@ -65,7 +65,10 @@ def write_structured(
         title=codes.DCM.ImagingMeasurementReport,
     )
     notices = [" / ".join((*labels, RESEARCH_USE)), *comments]
-    report[0].ContentSequence.extend(_text(words_) for words_ in notices)
+    # Before the measurements, so that nobody reads a number first.
+    tree = report[0].ContentSequence
+    for notice in notices:
+        tree.insert(len(tree) - 1, _text(notice))
     document = Comprehensive3DSR(
         evidence=list(evidence),
         content=report[0],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
 import uuid
 from dataclasses import dataclass, field
@@ -21,10 +22,13 @@ class Uids:
     salt: bytes = field(default=b"", repr=False)
 
     @classmethod
-    def untraceable(cls, salt: bytes | None = None) -> Uids:
-        """UIDs that nothing of the source can be told from. A `salt` that is kept makes later exports match."""
+    def untraceable(cls, content: bytes, salt: bytes | None = None) -> Uids:
+        """UIDs that nothing of the source or of the `content` can be told from.
+
+        A `salt` that is kept gives the same stand-ins for the same source in later exports.
+        """
         secret = salt or secrets.token_bytes(32)
-        return cls(secret, secret)
+        return cls(hmac.digest(secret, content, "sha256"), secret)
 
     def make(self, *words: object) -> str:
         """The UID for these words."""

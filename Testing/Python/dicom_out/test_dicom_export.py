@@ -1,0 +1,335 @@
+"""Export of a whole result: what is written, that it reads back and is valid, and where it is refused."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pydicom
+import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from MemorySurvivalLib import RESEARCH_USE
+from MemorySurvivalLib.bundle.rights import SIMULATED_MODEL
+from MemorySurvivalLib.dicom_out.export import export_dicom
+from MemorySurvivalLib.dicom_out.manifest import ExportedObjects, read_manifest
+from MemorySurvivalLib.dicom_out.sources import SourcePaths
+from MemorySurvivalLib.errors import InputError, OutputError
+from MemorySurvivalLib.imaging.reading import read_volume
+from MemorySurvivalLib.report.model import read_report
+from MemorySurvivalLib.report.record import read_record
+from MemorySurvivalLib.report.subject import Subject
+
+NAME = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+IDENTIFIED = Subject("identified")
+VALIDATOR = shutil.which("dciodvfy")
+
+
+@pytest.fixture(scope="module")
+def exported(finished, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ExportedObjects]:
+    out = tmp_path_factory.mktemp("exported") / "dicom"
+    return out, export_dicom(finished.result, out, IDENTIFIED)
+
+
+def read(exported: tuple[Path, ExportedObjects], kind: str) -> pydicom.Dataset:
+    out, objects = exported
+    return pydicom.dcmread(out / next(one.file for one in objects.objects if one.kind == kind))
+
+
+def numbers_of(group: pydicom.Dataset) -> dict[tuple[str, str], tuple[float, str]]:
+    """(concept, derivation) -> value and unit of the measurements in a group."""
+    found = {}
+    for item in group.ContentSequence:
+        if item.ValueType == "NUM":
+            value = item.MeasuredValueSequence[0]
+            unit = value.MeasurementUnitsCodeSequence[0].CodeValue
+            derived = [
+                each.ConceptCodeSequence[0].CodeMeaning
+                for each in item.get("ContentSequence", [])
+                if each.ValueType == "CODE" and each.ConceptNameCodeSequence[0].CodeMeaning == "Derivation"
+            ]
+            name = item.ConceptNameCodeSequence[0].CodeValue
+            found[name, derived[0] if derived else ""] = (float(value.NumericValue), unit)
+    return found
+
+
+def texts_of(ds: pydicom.Dataset) -> list[str]:
+    return [
+        item.TextValue
+        for item in ds.ContentSequence
+        if item.ValueType == "TEXT" and item.ConceptNameCodeSequence[0].CodeMeaning == "Comment"
+    ]
+
+
+def groups_of(ds: pydicom.Dataset) -> list[pydicom.Dataset]:
+    (container,) = [
+        item
+        for item in ds.ContentSequence
+        if item.ValueType == "CONTAINER" and item.ConceptNameCodeSequence[0].CodeMeaning == "Imaging Measurements"
+    ]
+    return list(container.ContentSequence)
+
+
+def test_everything_is_written_and_listed_with_what_carries_the_risk(exported) -> None:
+    out, objects = exported
+    kinds = [one.kind for one in objects.objects]
+    assert kinds[:6] == ["region", "lesions", "measurements", "risk", "heatmap", "report"] and "picture" in kinds
+    assert objects.left_out == () and objects.same_study
+    safe = {one.kind for one in objects.objects if not one.carries_risk}
+    assert safe == {"region", "lesions", "measurements"} == {one.kind for one in objects.sendable}
+    assert len(replace(objects, bundle_status="validated").sendable) == len(objects.objects)
+    assert read_manifest(out) == objects
+    assert {path.name for path in out.iterdir()} == {"dicom.json", *(one.file for one in objects.objects)}
+
+
+def test_objects_join_the_study_of_the_source_in_series_of_their_own(exported, finished) -> None:
+    out, objects = exported
+    source = pydicom.dcmread(next((finished.study / "ct").iterdir()))
+    series = set()
+    for one in objects.objects:
+        ds = pydicom.dcmread(out / one.file)
+        assert (ds.PatientID, str(ds.PatientName), ds.PatientSex) == ("P1", NAME, "F")
+        assert ds.PatientName.ideographic == "山田^太郎" and ds.PatientName.phonetic == "やまだ^たろう"
+        assert ds.SpecificCharacterSet == "ISO_IR 192"
+        assert ds.StudyInstanceUID == source.StudyInstanceUID == objects.study_instance_uid
+        assert (ds.AccessionNumber, ds.StudyDate) == ("A-77", "20200131")
+        assert ds.TimezoneOffsetFromUTC == "+0900"
+        assert "esearch use only" in ds.SeriesDescription and len(ds.SeriesDescription) <= 64
+        assert ds.SeriesDescription.startswith(SIMULATED_MODEL) == one.carries_risk
+        assert ds.SOPInstanceUID == one.sop_instance_uid and len(ds.SOPInstanceUID) <= 64
+        if one.kind != "picture":
+            assert (ds.SeriesInstanceUID, ds.SeriesNumber) not in series
+            series.add((ds.SeriesInstanceUID, ds.SeriesNumber))
+    created = read_record(finished.result / "result.json").created
+    moment = np.datetime64(created[:19]) + np.timedelta64(9, "h")
+    ds = read(exported, "region")
+    assert str(moment).replace("-", "").replace(":", "").replace("T", "") == ds.ContentDate + ds.ContentTime
+
+
+def test_masks_refer_to_the_ct_and_read_back_as_they_were(exported, finished) -> None:
+    out, _ = exported
+    seg = hd.seg.segread(out / "seg-region.dcm")
+    sources = {pydicom.dcmread(path).SOPInstanceUID for path in (finished.study / "ct").iterdir()}
+    referenced = {item.ReferencedSOPInstanceUID for item in seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence}
+    assert referenced < sources
+    mask = read_volume(finished.result / "roi.nrrd", "mask")
+    found = seg.get_volume(segment_numbers=[1], combine_segments=False)
+    inside = np.argwhere(found.array[..., 0])
+    points = found.map_indices_to_reference(inside)
+    index = np.rint(mask.affine.indices(points)).astype(int)
+    assert len(inside) == int(mask.voxels.sum()) and mask.voxels[index[:, 2], index[:, 1], index[:, 0]].all()
+    lesions = hd.seg.segread(out / "seg-lesions.dcm")
+    assert [segment.SegmentLabel for segment in lesions.SegmentSequence] == ["focal 1 T7", "diffuse 2 rib_left_7"]
+    assert lesions.SegmentSequence[0].AnatomicRegionSequence[0].CodeValue == "62487009"
+
+
+def test_measurements_are_coded_with_units_and_segments(exported) -> None:
+    out, _ = exported
+    document = hd.sr.srread(out / "sr-measurements.dcm")
+    assert isinstance(document, hd.sr.Comprehensive3DSR)
+    region, focal, diffuse = groups_of(document)
+    assert numbers_of(region)["118565006", ""] == (100.0, "ml")
+    found = numbers_of(focal)
+    assert found["126400", "Maximum"] == (9.75, "g/ml{SUVbw}")
+    assert found["126400", "Peak Value Within ROI"] == (8.5, "g/ml{SUVbw}")
+    assert found["126032", ""] == (12.5, "ml") and found["126033", ""] == (75.0, "g")
+    assert ("126033", "") not in numbers_of(diffuse)
+    lesions = pydicom.dcmread(out / "seg-lesions.dcm")
+    tracked = {each.TrackingUID: each.SegmentNumber for each in lesions.SegmentSequence}
+    for group, label in ((focal, "lesion 1"), (diffuse, "lesion 2")):
+        values = {item.ConceptNameCodeSequence[0].CodeMeaning: item for item in group.ContentSequence}
+        assert values["Tracking Identifier"].TextValue == label
+        (reference,) = values["Referenced Segment"].ReferencedSOPSequence
+        assert reference.ReferencedSOPInstanceUID == lesions.SOPInstanceUID
+        assert reference.ReferencedSegmentNumber == tracked[values["Tracking Unique Identifier"].UID]
+    sites = {item.ConceptNameCodeSequence[0].CodeMeaning: item for item in diffuse.ContentSequence}
+    assert sites["Finding Site"].ContentSequence[0].ConceptCodeSequence[0].CodeMeaning == "Left"
+    assert texts_of(document)[0] == RESEARCH_USE
+    assert "risk" not in " ".join(texts_of(document)).lower()
+
+
+def test_the_risk_says_which_model_it_is_of_and_what_it_may(exported, finished) -> None:
+    out, _ = exported
+    record = read_record(finished.result / "result.json")
+    document = hd.sr.srread(out / "sr-risk.dcm")
+    assert texts_of(document)[0] == " / ".join((*record.risk.labels, RESEARCH_USE))
+    group, *hotspots = groups_of(document)
+    found = numbers_of(group)
+    assert found["LOG_RISK", ""] == (pytest.approx(record.risk.log_risk, rel=1e-5), "1")
+    assert found["RISK_POSITION", ""] == (pytest.approx(record.risk.position, rel=1e-5), "1")
+    assert ("PFS_AT_HORIZON", "") not in found, "a demonstration bundle may not say it of a case that is not simulated"
+    said = (out / "sr-risk.dcm").read_bytes()
+    assert record.bundle.sha256.encode() in said and b"99MEMSURV" in said and b"STATUS_DEMO" in said
+    assert record.heatmap is not None and len(hotspots) == len(record.heatmap.hotspots)
+    scheme = {each.CodingSchemeDesignator for each in document.CodingSchemeIdentificationSequence}
+    assert scheme == {"99MEMSURV"}
+
+
+def test_the_map_holds_the_heatmap_where_it_lies(exported, finished, tmp_path: Path) -> None:
+    out, objects = exported
+    found = hd.pm.sop.pmread(out / "pm-heatmap.dcm")
+    heatmap = read_volume(finished.result / "heatmap.nrrd", "heatmap")
+    volume = found.get_volume()
+    index = np.argwhere(np.ones(volume.spatial_shape, dtype=bool))
+    at = np.rint(heatmap.affine.indices(volume.map_indices_to_reference(index))).astype(int)
+    values = heatmap.voxels[at[:, 2], at[:, 1], at[:, 0]]
+    assert np.array_equal(volume.array.ravel(), values) and values.size == heatmap.voxels.size
+    (mapping,) = found.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence
+    assert mapping.MeasurementUnitsCodeSequence[0].CodeValue == "1"
+    assert mapping.QuantityDefinitionSequence[0].ConceptCodeSequence[0].CodeValue == "LOG_RISK_CHANGE"
+    places = {}
+    for path in (finished.study / "ct").iterdir():
+        ds = pydicom.dcmread(path, stop_before_pixels=True)
+        places[ds.SOPInstanceUID] = float(ds.ImagePositionPatient[2])
+    for frame in found.PerFrameFunctionalGroupsSequence:
+        (source,) = frame.DerivationImageSequence[0].SourceImageSequence
+        lies = float(frame.PlanePositionSequence[0].ImagePositionPatient[2])
+        assert places[source.ReferencedSOPInstanceUID] == pytest.approx(lies)
+    packed = export_dicom(finished.result, tmp_path / "packed", IDENTIFIED, ("pm",), deflate=True)
+    (one,) = packed.objects
+    again = pydicom.dcmread(tmp_path / "packed" / one.file)
+    assert one.transfer_syntax_uid == DeflatedExplicitVRLittleEndian
+    assert one.size_bytes < objects.objects[4].size_bytes
+    assert again.FloatPixelData == found.FloatPixelData
+
+
+def test_report_and_pictures_are_carried_with_their_labels(exported, finished) -> None:
+    pdf, picture = read(exported, "report"), read(exported, "picture")
+    assert pdf.EncapsulatedDocument.rstrip(b"\0") == (finished.result / "report.pdf").read_bytes().rstrip(b"\0")
+    assert (pdf.BurnedInAnnotation, pdf.Modality) == ("NO", "DOC")
+    assert picture.pixel_array.shape == (picture.Rows, picture.Columns, 3)
+    drawn = read_report(finished.result).pictures_as("overview")[0]
+    from PIL import Image
+
+    with Image.open(finished.result / drawn.file) as opened:
+        rows = opened.height
+        white = Image.new("RGB", opened.size, "white")
+        white.paste(opened.convert("RGBA"), (0, 0), opened.convert("RGBA"))
+        assert np.array_equal(picture.pixel_array[:rows], np.asarray(white))
+    assert picture.pixel_array[rows:].min() < 100, "the strip says what it is"
+    assert (picture.PhotometricInterpretation, picture.ConversionType) == ("RGB", "WSD")
+
+
+@pytest.mark.system_package
+@pytest.mark.skipif(VALIDATOR is None, reason="dciodvfy (dicom3tools) is not installed")
+@pytest.mark.parametrize(
+    "subject", [IDENTIFIED, Subject(), Subject("pseudonym", patient_id="MM-1", sex="F", age_years=60)]
+)
+def test_every_object_is_valid(finished, tmp_path: Path, subject: Subject) -> None:
+    exported = export_dicom(finished.result, tmp_path / "out", subject)
+    assert VALIDATOR is not None
+    for one in exported.objects:
+        done = subprocess.run([VALIDATOR, str(tmp_path / "out" / one.file)], capture_output=True, text=True)
+        said = [line for line in (done.stdout + done.stderr).splitlines() if "Error" in line]
+        assert not said and done.returncode == 0, f"{one.file}: {said}"
+
+
+def test_the_same_result_gives_the_same_bytes(exported, finished, tmp_path: Path) -> None:
+    _, first = exported
+    again = export_dicom(finished.result, tmp_path / "again", IDENTIFIED)
+    assert [one.sha256 for one in again.objects] == [one.sha256 for one in first.objects]
+    other = finished.copied(tmp_path)
+    (other.result / "report.pdf").write_bytes(b"%PDF-1.7 another\n")
+    changed = export_dicom(other.result, tmp_path / "changed", IDENTIFIED)
+    assert not {one.sop_instance_uid for one in changed.objects} & {one.sop_instance_uid for one in first.objects}
+
+
+def test_covariates_are_told_only_when_asked(finished, tmp_path: Path) -> None:
+    other = finished.copied(tmp_path)
+    record = read_record(other.result / "result.json")
+    from MemorySurvivalLib.risk.covariates import EncodedCovariates
+
+    covariates = EncodedCovariates((0.0,), {"age_years": "61"}, ("sex",), ())
+    replace(record, risk=replace(record.risk, covariates=covariates)).write(other.result / "result.json")
+    for asked in (False, True):
+        out = tmp_path / f"asked {asked}"
+        export_dicom(other.result, out, IDENTIFIED, ("sr",), with_covariates=asked)
+        assert (b"Covariate age_years: 61" in (out / "sr-risk.dcm").read_bytes()) is asked
+
+
+def test_other_images_are_refused(finished, tmp_path: Path) -> None:
+    study = Path(shutil.copytree(finished.study, tmp_path / "study"))
+    path = sorted((study / "ct").iterdir())[7]
+    ds = pydicom.dcmread(path)
+    pixels = bytearray(ds.PixelData)
+    pixels[100] ^= 1
+    ds.PixelData = bytes(pixels)
+    ds.save_as(path)
+    with pytest.raises(InputError, match="not the CT that was scored"):
+        export_dicom(finished.result, tmp_path / "out", IDENTIFIED, sources=SourcePaths(study=study))
+    with pytest.raises(InputError, match="is gone"):
+        export_dicom(finished.result, tmp_path / "out", IDENTIFIED, sources=SourcePaths(study=tmp_path / "none"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_that_moved_are_found_where_they_are_said_to_be(finished, tmp_path: Path) -> None:
+    study = Path(shutil.copytree(finished.study, tmp_path / "moved"))
+    paths = SourcePaths(ct=study / "ct", pet=study / "pet")
+    exported = export_dicom(finished.result, tmp_path / "out", IDENTIFIED, ("seg",), sources=paths)
+    assert [one.kind for one in exported.objects] == ["region", "lesions"]
+
+
+def test_another_patient_is_refused(finished, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="another patient or study") as caught:
+        export_dicom(finished.result, tmp_path / "out", Subject("identified", patient_id="P2"))
+    assert "P2" not in str(caught.value) and "P1" not in str(caught.value)
+
+
+def test_an_existing_folder_is_not_overwritten(finished, tmp_path: Path) -> None:
+    (tmp_path / "kept.txt").write_text("mine")
+    with pytest.raises(OutputError, match="already holds something"):
+        export_dicom(finished.result, tmp_path, IDENTIFIED)
+    with pytest.raises(OutputError, match="other than an earlier result"):
+        export_dicom(finished.result, tmp_path, IDENTIFIED, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
+
+
+def test_image_files_leave_the_report_and_its_pictures(finished, tmp_path: Path) -> None:
+    other = finished.copied(tmp_path)
+    record = read_record(other.result / "result.json")
+    files = {
+        **record.request,
+        "study": None,
+        "ct": str(finished.patient.ct_path),
+        "pet": str(finished.patient.pet_path),
+    }
+    replace(record, request=files).write(other.result / "result.json")
+    with pytest.raises(InputError, match="name the patient"):
+        export_dicom(other.result, tmp_path / "out", IDENTIFIED)
+    who = Subject("identified", name="Müller, Anna", patient_id="X-1", birth_date="1960-02-03", sex="F")
+    exported = export_dicom(other.result, tmp_path / "out", who)
+    assert {one.kind for one in exported.objects} == {"report", "picture"} and not exported.same_study
+    assert any("cannot be written as DICOM" in note for note in exported.notes)
+    ds = pydicom.dcmread(tmp_path / "out" / "report.dcm")
+    assert (str(ds.PatientName), ds.PatientBirthDate) == ("Müller^Anna", "19600203")
+    with pytest.raises(InputError, match="cannot be written as DICOM"):
+        export_dicom(other.result, tmp_path / "masks", who, ("seg",))
+
+
+def test_a_report_that_names_another_is_left_out(finished, tmp_path: Path) -> None:
+    other = finished.copied(tmp_path)
+    report = read_report(other.result)
+    named = Subject("identified", name="Someone", patient_id="P1")
+    replace(report, subject=named).write(other.result / "report.json")
+    exported = export_dicom(other.result, tmp_path / "none", Subject(), ("pdf", "sc"))
+    assert "report" not in {one.kind for one in exported.objects}
+    assert any("names another person" in words for words in exported.left_out)
+    exported = export_dicom(other.result, tmp_path / "same", IDENTIFIED, ("pdf",))
+    assert pydicom.dcmread(tmp_path / "same" / "report.dcm").BurnedInAnnotation == "YES"
+
+
+def test_what_a_result_lacks_is_said(finished, tmp_path: Path) -> None:
+    other = finished.copied(tmp_path)
+    record = read_record(other.result / "result.json")
+    replace(record, measurements=None, heatmap=None).write(other.result / "result.json")
+    for name in ("report.pdf", "heatmap.nrrd", "lesions.nrrd", "report.json"):
+        (other.result / name).unlink()
+    exported = export_dicom(other.result, tmp_path / "out", IDENTIFIED)
+    assert {one.kind for one in exported.objects} == {"region", "risk"}
+    assert len(exported.left_out) == 4
+    with pytest.raises(InputError, match="chosen from"):
+        export_dicom(other.result, tmp_path / "other", IDENTIFIED, ("png",))  # type: ignore[arg-type]
