@@ -23,6 +23,7 @@ from MemorySurvivalLib.commands import (
     overview,
     readers,
     replay,
+    report,
     score,
     segment,
     send,
@@ -47,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--verbose", action="store_true", help="log what happens, and show tracebacks")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (
+        report,
         score,
         explain,
         batch,

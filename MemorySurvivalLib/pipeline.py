@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from MemorySurvivalLib import RESEARCH_USE
+from MemorySurvivalLib.clinical.findings import make_findings
 from MemorySurvivalLib.devices import choose_device, describe_device
 from MemorySurvivalLib.explain.case import explain_scored
 from MemorySurvivalLib.explain.explanation import Explanation
@@ -80,6 +81,9 @@ def score_case(
         bundle = models.bundle(request.bundle)
         run = Run(request, models, bundle, choose_device(request.device), progress, tell, recent or RecentCase())
         run.note(*request.notes, *covariate_notes(request))
+        given = given_covariates(request)
+        # First of all, so that a value that cannot be true is told before an hour of work.
+        findings = make_findings({name: one.value for name, one in given.items()} if given else None)
         cache = MemoryCache() if request.use_cache else None
         values = read_values(request)
         scored = run.score(values, cache)
@@ -107,7 +111,8 @@ def score_case(
             stability=stability,
         )
         record.write(folder / "result.json")
-        report = write_report(record, case, region.roi, explanation.heatmap if explanation else None, folder)
+        heatmap = explanation.heatmap if explanation else None
+        report = write_report(record, case, region.roi, heatmap, folder, findings=findings)
     names = {"report": report.name, "report_data": FILE_NAME, "result": "result.json", **files}
     return ScoreOutput(record, {key: request.out / name for key, name in names.items()})
 

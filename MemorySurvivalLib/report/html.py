@@ -75,4 +75,4 @@ def _margins(document: Document) -> str:
 
 def _css_string(text: str) -> str:
     """A CSS string that neither ends early nor closes the style element: all but plain characters by their code."""
-    return '"' + re.sub(r"[^\w ,.:-]", lambda found: f"\\{ord(found[0]):06x}", text) + '"'
+    return '"' + re.sub(r"[^\w ,.:-]", lambda found: f"\\{ord(found[0]):06x} ", text) + '"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,3 +110,7 @@ def report_schema() -> Mapping[str, Any]:
     """The JSON Schema of report.json, and with it of result.json."""
     schema: dict[str, Any] = msgspec.json.schema(Report)
     return schema
+
+
+if __name__ == "__main__":
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(report_schema()), indent=1).decode() + "\n")

@@ -42,6 +42,8 @@ from MemorySurvivalLib.report.wording import (
 )
 from MemorySurvivalLib.scoring import SurvivalCurve
 
+SAID_ELSEWHERE = ("simulated-model", "simulated-case", "sensitive")
+"""Flags that the banner and the stability's own line say."""
 LINES_OF_FLAGS = 5
 CHARACTERS_IN_A_LINE = 125
 CLOSE_UPS_ON_PAGE_ONE = 2
@@ -90,7 +92,10 @@ def say_subject(subject: Subject) -> tuple[str, ...]:
 def _about(report: Report) -> Section:
     record = report.record
     paths = known_paths(record)
-    scored = [Cell(f"{name}: {shorten(file_name(source.path), 48)}") for name, source in sorted(record.inputs.items())]
+    scored = [
+        Cell(name if source.path == name else f"{name}: {shorten(file_name(source.path), 48)}")
+        for name, source in sorted(record.inputs.items())
+    ]
     if record.simulated_case:
         scored.append(Cell(tr("simulated case")))
     region = [
@@ -181,7 +186,7 @@ def say_stability(report: Report) -> Paragraph:
     text = tr("log-risk {low} to {high} under {count} changes that should not matter").format(
         low=say_fixed(badge.lowest), high=say_fixed(badge.highest), count=len(badge.trials)
     )
-    if badge.positions:
+    if badge.positions and report.record.risk.position is not None:
         low, high = say_percent(badge.positions[0]), say_percent(badge.positions[-1])
         text += "; " + tr("higher than {low} to {high} of the reference cases").format(low=low, high=high)
     lead = tr("Stability: {verdict}.").format(verdict=verdict)
@@ -189,8 +194,8 @@ def say_stability(report: Report) -> Paragraph:
 
 
 def _flag_texts(report: Report) -> tuple[str, ...]:
-    """Flags, then the notes that none of them repeats. What the banner says already is left out."""
-    flags = [flag.sentence for flag in report.flags if flag.key not in ("simulated-model", "simulated-case")]
+    """Flags, then the notes that none of them repeats."""
+    flags = [flag.sentence for flag in report.flags if flag.key not in SAID_ELSEWHERE]
     return tuple(dict.fromkeys((*flags, *collect_notes(report.record))))
 
 
@@ -214,9 +219,10 @@ def _measured(report: Report) -> tuple[Block, ...]:
         return (Paragraph(tr("nothing was measured"), "quiet", lead=tr("Lesions:")),)
     totals, liver = measured.totals, measured.references.liver
     hottest = say_decimals(totals.suv_max, 1)
+    without = (Cell(tr("{count} without a volume").format(count=totals.without_volume)),) * (totals.without_volume > 0)
     rows: list[tuple[str, tuple[Cell, ...]]] = [
         (tr("Focal lesions"), (Cell(str(totals.focal), totals.focal),)),
-        (tr("MTV"), (Cell(tr("{volume} ml").format(volume=say_decimals(totals.mtv_ml, 1)), totals.mtv_ml),)),
+        (tr("MTV"), (Cell(tr("{volume} ml").format(volume=say_decimals(totals.mtv_ml, 1)), totals.mtv_ml), *without)),
         (tr("TLG"), (Cell(tr("{mass} g").format(mass=say_decimals(totals.tlg_g, 1)), totals.tlg_g),)),
         (tr("Hottest"), (Cell(f"SUVmax {hottest}", totals.suv_max),)),
         (tr("Liver"), (Cell(f"SUVmean {say_decimals(liver.suv_mean, 1)}", liver.suv_mean) if liver else Cell("–"),)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from MemorySurvivalLib.memory.readout import check_readout
-from MemorySurvivalLib.report.document import Bullets, Cell, Facts, Page, Paragraph, Section
+from MemorySurvivalLib.report.document import Block, Bullets, Cell, Facts, Page, Paragraph, Section
 from MemorySurvivalLib.report.language import say_date, say_local, tr
 from MemorySurvivalLib.report.model import Report
 from MemorySurvivalLib.report.page_answer import notes_for_later
@@ -30,21 +30,20 @@ Row = tuple[str, tuple[Cell, ...]]
 def compose_method(report: Report) -> Page:
     """How the numbers came to be, from the scanner to the score."""
     record = report.record
-    model = Section(
-        tr("Model"), (Facts(_model(record)),), ((Facts((*_inputs(record), *_memories(record))),),), (1.0, 1.0)
+    inputs = Facts((*_inputs(record), *_memories(record)))
+    values, way = _covariates(record), tuple((name, (Cell(text),)) for name, text in say_acquisition(record))
+    clinical: tuple[Block, ...] = (
+        Paragraph(tr("Clinical covariates"), "key"),
+        Facts(values) if values else Paragraph(tr("None used: the score comes from the images alone.")),
     )
-    covariates, run = Facts(_covariates(record)), Facts(_run(record))
+    scanner: tuple[Block, ...] = (Paragraph(tr("From the scanner to the model"), "key"), Facts(way))
     sections = [
         Section(tr("Method"), _method(record)),
-        model,
-        Section(tr("Clinical covariates"), (covariates if covariates.rows else Paragraph(_no_covariates()),)),
+        Section(tr("Model and inputs"), (Facts(_model(record)),), ((inputs,),)),
+        Section(tr("What went in"), clinical, (scanner,) if way else ()),
+        Section(tr("Run"), (Facts(_run(record)),)),
+        Section(tr("Limitations"), (Bullets(_limits(record)),)),
     ]
-    way = say_acquisition(record)
-    if way:
-        rows = tuple((name, (Cell(text),)) for name, text in way)
-        sections.append(Section(tr("From the scanner to the model"), (Facts(rows),)))
-    sections.append(Section(tr("Run"), (run,)))
-    sections.append(Section(tr("Limitations"), (Bullets(_limits(record)),)))
     more = notes_for_later(report)
     if more:
         sections.append(Section(tr("More notes"), (Bullets(more),)))
@@ -193,10 +192,6 @@ def _covariates(record: CaseRecord) -> tuple[Row, ...]:
         rows += [(name, (Cell(tr("missing: the training cohort's average was taken")),)) for name in encoded.missing]
         rows += [(name, (Cell(tr("ignored: the model does not know it")),)) for name in encoded.ignored]
     return tuple(rows)
-
-
-def _no_covariates() -> str:
-    return tr("None used: the score comes from the images alone.")
 
 
 def _run(record: CaseRecord) -> tuple[Row, ...]:

@@ -10,6 +10,7 @@ from MemorySurvivalLib.clinical.record import ClinicalFindings
 from MemorySurvivalLib.errors import OutputError
 from MemorySurvivalLib.explain.heatmap import Heatmap
 from MemorySurvivalLib.imaging.case import Case
+from MemorySurvivalLib.privacy.clean import case_identifiers, clean_findings, clean_record
 from MemorySurvivalLib.report.compose import compose_document
 from MemorySurvivalLib.report.csv_row import write_csv_row
 from MemorySurvivalLib.report.drawing import FOLDER, draw_pictures, write_pictures
@@ -35,14 +36,17 @@ def make_report(
     subject: Subject | None = None,
     findings: ClinicalFindings | None = None,
 ) -> Report:
-    """The report about a record, with its flags and literature; it names nobody unless `subject` does."""
+    """The report about a record and findings, both cleaned as `subject` asks; by default nobody is named."""
+    subject = subject or Subject()
+    identifiers = () if subject.choice == "identified" else case_identifiers(record)
+    cleaned = clean_record(record, subject, identifiers)
     return Report(
-        subject=subject or Subject(),
-        record=record,
-        findings=findings or ClinicalFindings(),
+        subject=subject,
+        record=cleaned,
+        findings=clean_findings(findings or ClinicalFindings(), subject, identifiers),
         pictures=pictures,
         where=where,
-        flags=find_flags(record),
+        flags=find_flags(cleaned),
         literature=NOTES,
         citations=CITATIONS,
     )
@@ -54,15 +58,17 @@ def write_report(
     roi: Roi,
     heatmap: Heatmap | None,
     folder: Path,
+    subject: Subject | None = None,
     findings: ClinicalFindings | None = None,
 ) -> Path:
     """Write `folder`/report.html, report.json and the pictures as PNG files; return the page's path.
 
-    Every number comes from `record`; the volumes only give the pictures. Equal input gives equal bytes. Raises
-    OutputError when the folder cannot be written and ValueError when record and heatmap do not belong together.
+    Every number comes from `record`, which is cleaned as `subject` asks (default: nobody is named); the volumes only
+    give the pictures. Equal input gives equal bytes. Raises OutputError when the folder cannot be written and
+    ValueError when record and heatmap do not belong together.
     """
     pictures = draw_pictures(record, case, roi, heatmap)
-    report = make_report(record, write_pictures(pictures, folder), pictures.where, findings=findings)
+    report = make_report(record, write_pictures(pictures, folder), pictures.where, subject, findings)
     report.write(folder / FILE_NAME)
     target = folder / "report.html"
     write_html(compose_document(report), folder / FOLDER, target)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.bundle.manifest import BackboneEntry, Provenance, Windows
 from MemorySurvivalLib.explain.heatmap import MEANING, UNIT, Heatmap, Hotspot
 from MemorySurvivalLib.explain.plan import ExplainConfig
@@ -17,7 +18,14 @@ from MemorySurvivalLib.imaging.case import Case, make_case
 from MemorySurvivalLib.imaging.quality_flag import QualityFlag
 from MemorySurvivalLib.imaging.volume import Affine, Volume
 from MemorySurvivalLib.imaging.window import Window
+from MemorySurvivalLib.measure.lesion import Lesion, LesionConfig, LesionTotals
+from MemorySurvivalLib.measure.reference import References, ReferenceSphere
+from MemorySurvivalLib.measure.segments import SegmentMeasure
+from MemorySurvivalLib.measure.tables import MeasurementRecord, lesion_row, segment_row
+from MemorySurvivalLib.measure.uptake import RegionMeasure
 from MemorySurvivalLib.memory.propagation import PropagationConfig
+from MemorySurvivalLib.report.document import Figure, Paragraph
+from MemorySurvivalLib.report.model import PictureEntry, PictureRole, Report
 from MemorySurvivalLib.report.record import (
     BundleRecord,
     CaseRecord,
@@ -26,6 +34,9 @@ from MemorySurvivalLib.report.record import (
     MemoryRecord,
     RoiRecord,
 )
+from MemorySurvivalLib.report.subject import Subject
+from MemorySurvivalLib.report.writing import make_report
+from MemorySurvivalLib.risk.covariate_sources import GivenCovariate
 from MemorySurvivalLib.risk.covariates import EncodedCovariates
 from MemorySurvivalLib.risk.head import HeadSpec
 from MemorySurvivalLib.roi.edits import BoxesChanged
@@ -33,6 +44,7 @@ from MemorySurvivalLib.roi.provenance import RoiPart
 from MemorySurvivalLib.roi.roi import Roi
 from MemorySurvivalLib.roi.segments import Maker
 from MemorySurvivalLib.scoring import RiskResult, SurvivalCurve
+from MemorySurvivalLib.stability.record import StabilityRecord, TrialRecord
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +186,7 @@ def make_record(case: Case, roi: Roi, heatmap: Heatmap) -> CaseRecord:
             provenance=Provenance(
                 "2026-04-01", "simulated myeloma patients", True, 407, 291, 1234, {"torch": "2.13.0"}, "training script"
             ),
+            metrics={"held_out_c_index": 0.5905},
         ),
         memory=(
             MemoryRecord("PET", "max", (1, 64, 32, 32), "c3" * 32),
@@ -218,7 +231,72 @@ def make_record(case: Case, roi: Roi, heatmap: Heatmap) -> CaseRecord:
         threads=2,
         seconds={"prepare": 1.25, "embed": 17.5},
         seed=1234,
+        measurements=make_measurements(),
+        stability=make_stability(),
+        given={"LDH": GivenCovariate("212", "typed")},
         software={"memory-survival": "0.1.0", "python": "3.11.9"},
+    )
+
+
+def make_measurements() -> MeasurementRecord:
+    """Invented measurements: a liver, no blood pool, three lesions, two segments."""
+    liver = ReferenceSphere(
+        "liver", (40.0, -20.0, 10.0), 30.0, 2.13, 0.31, 2.9, 61.0, 12.5, made_by="found automatically"
+    )
+    references = References(liver, None, ())
+    measure = RegionMeasure(812, 104.5, 211.0, 88.0, 190.0, 1.42, 1.31, 6.37, 5.55, (1.0, 2.0, 3.0), (1.0, 2.0, 3.0))
+    rows = tuple(segment_row(SegmentMeasure(name, n, "vertebrae", measure), references) for n, name in enumerate("AB"))
+    lesions = tuple(
+        lesion_row(
+            Lesion(
+                n, kind, None, site, 0.0, hot, hot - 1.5, hot - 2.5, mtv, mtv * 4, 17.0, 8.8, (0.0, 0.0, 0.0),
+                (0.0, 0.0, 0.0), 143.0, 139.0, False, 0.97,
+            ),
+            references,
+        )
+        for n, kind, site, hot, mtv in (
+            (1, "focal", "left_hip_bone", 14.6, 7.7), (2, "focal", "T4", 9.9, 3.3), (3, "diffuse", "L2", 5.1, 0.0),
+        )
+    )  # fmt: skip
+    totals = LesionTotals(2, 0, 1, 0, 11.0, 44.0, 14.6)
+    return MeasurementRecord(
+        roi=segment_row(SegmentMeasure("region", 0, "region", measure), references),
+        segments=rows,
+        references=references,
+        lesion_config=LesionConfig(),
+        threshold_suv=4.0,
+        marrow_suv=1.6,
+        lesions=lesions,
+        totals=totals,
+        roi_made_by="built-in",
+        segmentation_made_by="built-in CT segmenter 0.1.0",
+        notes=("The arms are not in the images.",),
+        seconds={},
+        simulated=True,
+    )
+
+
+def make_stability() -> StabilityRecord:
+    """An invented badge of two changes."""
+    trials = (
+        TrialRecord("every box edge 5 mm outwards", 0.4412, -0.0225, -0.0412, -0.7, "high"),
+        TrialRecord("PET 4 mm to the left", 0.5178, 0.0541, 0.0991, 2.1, "high"),
+    )
+    return StabilityRecord(
+        verdict="stable",
+        sentence="2 changes were tried; the largest effect on the log-risk was +0.054.",
+        log_risk=0.4637,
+        lowest=0.4412,
+        highest=0.5178,
+        positions=(0.8601, 0.8881),
+        risk_groups=("high",),
+        reference_sd=0.546,
+        largest=trials[1],
+        trials=trials,
+        left_out=("The mask is one voxel thick, so it was not eroded.",),
+        labels=("SIMULATED MODEL", "SIMULATED CASE"),
+        encoded_slices=358,
+        seconds=20.25,
     )
 
 
@@ -238,3 +316,52 @@ def build_example() -> Callable[..., Example]:
 def build_example_of() -> Callable[[Case, Roi], Example]:
     """The builder, for tests that bring their own case."""
     return example_of
+
+
+def list_pictures(record: CaseRecord) -> tuple[PictureEntry, ...]:
+    """The entries of the pictures that a record may show, without drawing them."""
+    names: list[tuple[PictureRole, str, float, float]] = []
+    if record.risk.position is not None and record.risk.reference_log_risks:
+        names.append(("reference", "reference", 54.0, 36.0))
+    if record.risk.survival is not None:
+        names.append(("survival", "survival", 54.0, 36.0))
+    spots = record.heatmap.hotspots[:10] if record.heatmap else ()
+    overview = ("pet-projection", "fused-coronal", "fused-sagittal", *(("heatmap-coronal",) if spots else ()))
+    names += [("overview", name, 25.0, 60.0) for name in overview]
+    names += [("hotspot", f"hotspot-{n}", 90.0, 34.0) for n in range(1, len(spots) + 1)]
+    return tuple(
+        PictureEntry(name, f"pictures/{name}.png", wide, high, name, f"What {name} shows. {RESEARCH_USE}.", role)
+        for role, name, wide, high in names
+    )
+
+
+@pytest.fixture(scope="session")
+def report_of() -> Callable[..., Report]:
+    """A report about a record, with pictures that need not exist."""
+
+    def make(record: CaseRecord, subject: Subject | None = None, **more: Any) -> Report:
+        where = "through hotspot 1"
+        return make_report(record, list_pictures(record), where, subject or Subject("identified"), **more)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def words_of() -> Callable[[Any], str]:
+    """Everything that a document, page or block says, in order, with single blanks."""
+
+    def texts(value: Any) -> Iterator[str]:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, tuple):
+            for item in value:
+                yield from texts(item)
+        elif isinstance(value, Paragraph):
+            yield from (value.lead, value.text)
+        elif isinstance(value, Figure):
+            yield from (value.lead, value.caption)
+        elif is_dataclass(value):
+            for entry in fields(value):
+                yield from texts(getattr(value, entry.name))
+
+    return lambda value: " ".join(" ".join(texts(value)).split())

@@ -1,0 +1,162 @@
+"""The pages say what the model holds, in the order in which a reader needs it, and never more than they may."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import pytest
+
+from MemorySurvivalLib import RESEARCH_USE
+from MemorySurvivalLib.clinical.record import ClinicalFindings, ClinicalScore, ReadingItem, VisualReading
+from MemorySurvivalLib.report.compose import compose_document
+from MemorySurvivalLib.report.document import Figure, Table, Ticks
+from MemorySurvivalLib.report.subject import Subject
+
+LONG = "Müller-Łukasiewicz-" * 3 + "Straßenöl"
+
+
+def find(value: Any, kind: type) -> Iterator[Any]:
+    """Every block of a kind, in order."""
+    if isinstance(value, kind):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from find(item, kind)
+    elif is_dataclass(value):
+        for entry in fields(value):
+            yield from find(getattr(value, entry.name), kind)
+
+
+def test_page_one_answers_in_the_order_of_the_questions(example: Any, report_of: Any, words_of: Any) -> None:
+    first = words_of(compose_document(report_of(example.record, Subject())).pages[0])
+    order = (
+        "not named in this report",
+        "Scored CT PET simulated case",
+        "edited by a person",
+        "Demonstration model 0.3.1",
+        "status: demonstration",
+        "+0.46 log-risk",
+        "Higher than 87 % of 143 reference cases",
+        "Risk group: high",
+        "Weight in this score: PET 64 %",
+        "Stability: stable. log-risk +0.44 to +0.52 under 2 changes that should not matter; higher than 86 % to 89 %",
+        "The blood glucose was 12.3 mmol/L",
+        "pet-projection",
+        "Focal lesions 2",
+        "MTV 11.0 ml",
+        "Lesions reviewed: 0 of 2",
+        "1 left hip bone, SUVmax 14.6",
+        "Covariates: age 63, sex female",
+        "Missing: calcium",
+        "Hotspot 1: +0.0412 log-risk",
+    )
+    places = [first.find(text) for text in order]
+    assert -1 not in places, order[places.index(-1)]
+    assert places == sorted(places)
+
+
+def test_each_flag_and_note_is_said_once(example: Any, report_of: Any, words_of: Any) -> None:
+    report = report_of(example.record)
+    text = words_of(compose_document(report).pages[:2])
+    for flag in report.flags:
+        told = text.count(flag.sentence)
+        known = flag.key in ("simulated-model", "simulated-case")
+        # The page about the way from the scanner names the images' flags again, in their place.
+        assert told == 0 if known else 1 <= told <= 2, flag
+
+
+def test_the_lesions_that_were_looked_at_are_ticked(example: Any, report_of: Any) -> None:
+    document = compose_document(report_of(example.record, findings=ClinicalFindings(reviewed_lesions=(2,))))
+    ticks = next(find(document.pages[0], Ticks))
+    assert [ticked for _, ticked in ticks.items] == [False, True]
+    table = next(table for table in find(document.pages, Table) if "reviewed" in table.columns)
+    assert [row[-1].text for row in table.rows] == ["☐ no", "☑ yes", "☐ no"]
+
+
+@pytest.mark.parametrize(
+    ("subject", "said"),
+    [
+        (Subject(age_years=63, sex="F"), "not named in this report female, 63 years"),
+        (Subject("pseudonym", patient_id="MM-17"), "pseudonym MM-17"),
+        (
+            Subject("identified", LONG, "4711", "1962-12-01", "M", 63, "2026-03-31", "PET/CT", "A-9"),
+            f"{LONG} ID 4711 born 1962-12-01 male, 63 years study 2026-03-31, PET/CT accession A-9",
+        ),
+    ],
+)
+def test_whom_the_report_names(subject: Subject, said: str, example: Any, report_of: Any, words_of: Any) -> None:
+    document = compose_document(report_of(example.record, subject=subject))
+    assert said in words_of(document.pages[0])
+    assert document.subject_line
+
+
+def test_scores_that_cannot_be_computed_say_what_is_missing(example: Any, report_of: Any, words_of: Any) -> None:
+    scores = (
+        ClinicalScore("ISS", "II", "ISS II", {"beta-2 microglobulin": "4.1 mg/L"}, (), "Greipp 2005"),
+        ClinicalScore("R-ISS", None, "not computable: FISH missing", {}, ("FISH",), "Palumbo 2015"),
+        ClinicalScore("R2-ISS", "high", "R2-ISS high", {}, (), "D'Agostino 2022", points=3.5),
+    )
+    page = words_of(compose_document(report_of(example.record, findings=ClinicalFindings(scores))).pages[2])
+    for said in ("ISS II beta-2 microglobulin 4.1 mg/L", "not computable: FISH missing", "high (3.5 points)"):
+        assert said in page
+    for cited in ("ISS: Greipp 2005", "R-ISS: Palumbo 2015", "R2-ISS: D'Agostino 2022"):
+        assert cited in page
+
+
+def test_a_reading_is_final_only_when_every_item_is_confirmed(example: Any, report_of: Any, words_of: Any) -> None:
+    items = (
+        ReadingItem("marrow", "Marrow uptake", ("1", "2", "3"), "3", "segment means", answer="2", confirmed=True),
+        ReadingItem("fractures", "Fractures", ("yes", "no"), None, "", answer="yes"),
+    )
+    reading = VisualReading(items, reader="Dr. Ōe", confirmed_at="2026-04-01T10:00:00+00:00")
+    page = words_of(compose_document(report_of(example.record, findings=ClinicalFindings(reading=reading))).pages[2])
+    assert "Not final: 1 of 2 items confirmed; suggestions are no findings." in page
+    assert "Marrow uptake 2 3 (segment means) confirmed" in page
+    assert "Fractures – – not confirmed" in page, "an answer counts once it is confirmed"
+    final = replace(reading, items=(items[0], replace(items[1], confirmed=True)))
+    page = words_of(compose_document(report_of(example.record, findings=ClinicalFindings(reading=final))).pages[2])
+    assert "Final: confirmed by Dr. Ōe, 2026-04-01 10:00 UTC" in page and "Fractures yes – confirmed" in page
+
+
+def test_every_citation_is_used_and_listed(example: Any, report_of: Any, words_of: Any) -> None:
+    report = report_of(example.record)
+    page = words_of(compose_document(report).pages[2])
+    for number, citation in enumerate(report.citations, start=1):
+        assert page.count(f"[{number}]") == 2 and citation.doi in page
+
+
+def test_nothing_measured_asked_or_given_still_gives_pages(example: Any, report_of: Any, words_of: Any) -> None:
+    bare = example.without_heatmap().with_record(measurements=None, stability=None, notes=())
+    bare = bare.with_risk(covariates=None, notes=(), gate_pet=None, survival=None, position=None, risk_group=None)
+    document = compose_document(report_of(bare.record))
+    text = words_of(document.pages)
+    assert len(document.pages) == 3
+    for said in (
+        "Stability: not measured for this case",
+        "Lesions: nothing was measured",
+        "Covariates: none used; the score comes from the images alone",
+        "None was computed: no clinical values were given for them.",
+        "Visual reading (IMPeTUs) Not filled in.",
+    ):
+        assert said in text
+    assert not [word for word in ("Risk group", "Progression-free at", "Higher than", "Hotspot") if word in text]
+
+
+def test_three_hundred_hotspots_are_a_table_with_an_end(example: Any, report_of: Any, words_of: Any) -> None:
+    heatmap = example.record.heatmap
+    many = tuple(replace(heatmap.hotspots[0], effect=0.04 - n * 1e-4, number=n + 1) for n in range(300))
+    document = compose_document(report_of(replace(example.record, heatmap=replace(heatmap, hotspots=many))))
+    page = next(page for page in document.pages if "in numbers" in page.title)
+    assert len(next(find(page, Table)).rows) == 40
+    assert "Hotspots (the 40 strongest of 300; all are in result.json)" in words_of(page)
+    assert len(list(find(document, Figure))) <= 6 + 10
+
+
+def test_labels_research_use_and_subject_belong_to_the_document(example: Any, report_of: Any) -> None:
+    document = compose_document(report_of(example.record))
+    assert document.labels == ("SIMULATED MODEL", "SIMULATED CASE")
+    assert document.research_use == RESEARCH_USE and "demonstration 0.3.1" in document.foot
+    assert "+0.46" in document.title and "SIMULATED MODEL" in document.title
+    assert all(RESEARCH_USE in figure.alt for figure in find(document, Figure))
