@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from MemorySurvivalLib.clinical.record import ClinicalFindings, ReadingItem, VisualReading
+from MemorySurvivalLib.clinical.record import ClinicalFindings, VisualReading
 from MemorySurvivalLib.clinical.staging_fields import STAGING_FIELDS
 from MemorySurvivalLib.privacy.identifiers import Identifier, identifiers_in_path, identifiers_of
 from MemorySurvivalLib.privacy.subject import read_headers
@@ -59,7 +59,7 @@ def case_identifiers(record: CaseRecord) -> tuple[Identifier, ...]:
     for path in _paths(record):
         found += identifiers_in_path(path)
     for source in record.inputs.values():
-        for header in read_headers(Path(source.path)):
+        for header in read_headers(Path(source.path), few=True):
             found += identifiers_of(header)
     return tuple(dict.fromkeys(found))
 
@@ -74,20 +74,23 @@ def clean_record(record: CaseRecord, subject: Subject, identifiers: Iterable[Ide
     numbers, hashes and the time when the record was made (`created`) stay.
     """
     identified = subject.choice == "identified"
-    known = {str(path): path.name if identified else neutral for path, neutral in _named_paths(record)}
     plain = record.as_builtins()
     plain["request"] = _request(record, identified)
     for modality, source in plain["inputs"].items():
         source["path"] = _file_name(source["path"]) if identified else modality
     if identified:
-        cleaned = _walk(plain, _PathsOnly(known))
+        cleaned = _walk(plain, _PathsOnly({str(path): path.name for path, _neutral in _named_paths(record)}))
     else:
-        known |= _typed_names(record)
-        wording = Wording(known, tuple(identifiers))
         plain = _without_details(plain, record)
-        cleaned = _walk(plain, wording)
+        cleaned = _walk(plain, wording_of(record, identifiers))
     made: CaseRecord = msgspec.convert(cleaned, CaseRecord)
     return made
+
+
+def wording_of(record: CaseRecord, identifiers: Iterable[Identifier] = ()) -> Wording:
+    """How texts that belong to a record are cleaned for an export that names nobody, or only a pseudonym."""
+    known = {str(path): neutral for path, neutral in _named_paths(record)}
+    return Wording(known | _typed_names(record), tuple(identifiers))
 
 
 def clean_findings(
@@ -95,7 +98,7 @@ def clean_findings(
 ) -> ClinicalFindings:
     """Scores and form as an export may show them: unless identified, without the reader's name, remarks and the day.
 
-    Answers that a form offers stay; words that a person typed are cleaned like the record's.
+    Answers stay: a form offers them, nobody types them.
     """
     if subject.choice == "identified" or findings.reading is None:
         return findings
@@ -104,18 +107,9 @@ def clean_findings(
 
 
 def _clean_reading(reading: VisualReading, wording: Wording) -> VisualReading:
-    items = tuple(_clean_item(item, wording) for item in reading.items)
+    items = tuple(replace(item, basis=wording.clean(item.basis)) for item in reading.items)
     reader = READER if reading.reader else ""
     return replace(reading, items=items, reader=reader, confirmed_at="", notes=())
-
-
-def _clean_item(item: ReadingItem, wording: Wording) -> ReadingItem:
-    def clean(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return tuple(clean(one) for one in value)
-        return wording.clean(value) if isinstance(value, str) and value not in item.choices else value
-
-    return replace(item, answer=clean(item.answer), suggested=clean(item.suggested), basis=wording.clean(item.basis))
 
 
 class _PathsOnly:
@@ -181,8 +175,9 @@ def _without_details(plain: dict[str, Any], record: CaseRecord) -> dict[str, Any
     covariates = plain["risk"]["covariates"]
     if covariates is not None:
         covariates["ignored"] = []
-    if "given" in plain:
-        plain["given"] = _known_covariates(plain["given"], record)
+    plain["given"] = _known_covariates(plain["given"], record)
+    typed = set(record.request.get("notes") or ())
+    plain["notes"] = [note for note in plain["notes"] if note not in typed]
     return plain
 
 

@@ -83,6 +83,7 @@ _COMMON_WORDS = (
 
 _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d", "ı": "i"})
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
+_COMBINING = re.compile("[\u0300-\u036f]")
 _PLACES = re.compile(r"[^\W_]+")
 
 
@@ -162,9 +163,9 @@ def _telling(word: str, common: set[str]) -> bool:
 
 def normalise(text: str) -> str:
     """Lower case without accents and with ligatures spelt out, so that José and JOSE are one word."""
-    decomposed = unicodedata.normalize("NFKD", text)
-    plain = "".join(character for character in decomposed if not unicodedata.combining(character))
-    return plain.casefold().translate(_LETTERS)
+    if text.isascii():
+        return text.lower()
+    return _COMBINING.sub("", unicodedata.normalize("NFKD", text)).casefold().translate(_LETTERS)
 
 
 def needles(identifiers: Iterable[Identifier]) -> tuple[Needle, ...]:

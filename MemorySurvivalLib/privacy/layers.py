@@ -109,12 +109,12 @@ def _as_text(data: bytes) -> str | None:
 
 
 def _text_layers(text: str, data: bytes, place: str, depth: int) -> Iterator[Layer]:
-    if "&" in text:
-        yield Layer(f"{place} with HTML's escapes read", html.unescape(text))
-    if "%" in text:
-        yield Layer(f"{place} with a URL's escapes read", urllib.parse.unquote_plus(text, errors="replace"))
-    if "\\u" in text:
-        yield Layer(f"{place} with JSON's escapes read", _JSON_ESCAPE.sub(lambda hit: chr(int(hit[1], 16)), text))
+    readings = {
+        "HTML's": html.unescape(text) if "&" in text else text,
+        "a URL's": urllib.parse.unquote_plus(text, errors="replace") if "%" in text else text,
+        "JSON's": _JSON_ESCAPE.sub(lambda hit: chr(int(hit[1], 16)), text) if "\\u" in text else text,
+    }
+    yield from (Layer(f"{place} with {whose} escapes read", read) for whose, read in readings.items() if read != text)
     for number, hit in enumerate(_BASE64.finditer(data), start=1):
         try:
             yield from layers_of(base64.b64decode(hit[1]), f"embedded file {number} of {place}", depth + 1)

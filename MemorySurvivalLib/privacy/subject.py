@@ -62,10 +62,11 @@ def read_subject(
     )
 
 
-def read_headers(source: Path | Dataset) -> tuple[Dataset, ...]:
+def read_headers(source: Path | Dataset, *, few: bool = False) -> tuple[Dataset, ...]:
     """The headers (no pixels) of the CT and PET images of a source, one for each study and patient in it.
 
-    A path may be a DICOM file or a folder, searched at any depth; anything else gives no headers.
+    A path may be a DICOM file or a folder, searched at any depth; anything else gives no headers. With `few` only the
+    first and last file of each folder are read, which is enough where a folder is known to hold one series.
     """
     from pydicom.dataset import Dataset
 
@@ -74,10 +75,14 @@ def read_headers(source: Path | Dataset) -> tuple[Dataset, ...]:
     if isinstance(source, Dataset):
         return (source,)
     files = sorted(source.rglob("*")) if source.is_dir() else [source] if source.is_file() else []
+    files = [file for file in files if file.is_file()]
+    if few:
+        folders: dict[Path, list[Path]] = {}
+        for file in files:
+            folders.setdefault(file.parent, []).append(file)
+        files = [file for inside in folders.values() for file in dict.fromkeys((inside[0], inside[-1]))]
     found: dict[tuple[str, ...], Dataset] = {}
     for file in files:
-        if not file.is_file():
-            continue
         try:
             header = read_file_header(file)
         except (InputError, OSError):  # a damaged file names nobody; reading the images has told the user about it
