@@ -41,7 +41,8 @@ class CohortData:
             "events": len(self.events),
             **({"covariates": len(self.covariates)} if self.covariates else {}),
             **({"sites": len(self.sites)} if self.sites else {}),
-            **{name: len(values) for name, values in {**self.statistics, **self.states}.items()},
+            **{name: len(values) for name, values in self.statistics.items()},
+            **{name: len(states) for name, states in self.states.items()},
         }
         wrong = {name: length for name, length in lengths.items() if length != n}
         if wrong:
