@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -24,7 +24,7 @@ from MemorySurvivalLib.resources import locate_resource
 from MemorySurvivalLib.roi.derive import derive_roi
 from MemorySurvivalLib.roi.roi import RoiKind
 from MemorySurvivalLib.simulation.anatomy import PHANTOM_VERSION
-from MemorySurvivalLib.simulation.case import simulate_case
+from MemorySurvivalLib.simulation.case import SimulatedCase, simulate_case
 
 SCHEMA = "memory-survival-reference"
 SCHEMA_VERSION = 1
@@ -96,7 +96,7 @@ def read_reference(path: Path) -> ReferenceTable:
     """Read a table. Raises InputError with one sentence for a file that is none."""
     try:
         table = msgspec.json.decode(path.read_bytes(), type=ReferenceTable)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, InputError) as error:
         raise InputError(
             f"{path} is no table of reference cases ({error}); make one with `memory-survival twins build`."
         ) from error
@@ -113,35 +113,35 @@ def read_shipped() -> ReferenceTable:
     return read_reference(locate_resource(SHIPPED))
 
 
-def simulate_reference(
-    seeds: Iterable[int] = SIMULATED_SEEDS,
-    spacing_mm: tuple[float, float, float] = SIMULATED_SPACING_MM,
-    progress: ProgressCallback = ignore_progress,
-) -> ReferenceTable:
-    """Simulate, segment and measure the patients of these seeds, as a real case would be: the truth gives nothing but
-    the outcome. Equal seeds give equal tables."""
+def measure_simulated(simulated: SimulatedCase) -> dict[str, Burden]:
+    """Segment and measure a simulated patient as a real one would be, in every kind of region."""
     # The segmenter's morphology packages load only when it runs.
     from MemorySurvivalLib.roi.automatic import segment_case
 
-    config = LesionConfig()
-    wanted = tuple(seeds)
+    case = make_case(simulated.ct, simulated.pet, "CT", "PET")
+    structures = segment_case(case.ct)
+    regions = {kind: derive_roi(structures, kind, grid=case.ct) for kind in REGIONS}
+    return {kind: _rounded(burden_of(measure_case(case, structures, roi).record)) for kind, roi in regions.items()}
+
+
+def simulate_reference(
+    seeds: Sequence[int] = SIMULATED_SEEDS,
+    spacing_mm: tuple[float, float, float] = SIMULATED_SPACING_MM,
+    progress: ProgressCallback = ignore_progress,
+    measure: Callable[[SimulatedCase], dict[str, Burden]] = measure_simulated,
+) -> ReferenceTable:
+    """Simulate and measure the patients of these seeds; equal seeds give equal tables."""
     cases = []
-    for seed in track(wanted, "simulate", len(wanted), progress):
+    for seed in track(seeds, "simulate", len(seeds), progress):
         simulated = simulate_case(seed, spacing_mm=spacing_mm)
-        case = make_case(simulated.ct, simulated.pet, "CT", "PET")
-        structures = segment_case(case.ct)
-        burdens: dict[str, Burden] = {
-            kind: _rounded(burden_of(measure_case(case, structures, derive_roi(structures, kind, grid=case.ct)).record))
-            for kind in REGIONS
-        }
         truth = simulated.truth
-        cases.append(ReferenceCase(f"simulated {seed}", burdens, truth.time_months, truth.event))
+        cases.append(ReferenceCase(f"simulated {seed}", measure(simulated), truth.time_months, truth.event))
     size = " x ".join(f"{mm:g}" for mm in spacing_mm)
     return ReferenceTable(
         title="simulated patients",
         origin="simulated",
         how=f"{len(cases)} phantoms of version {PHANTOM_VERSION}, CT voxels {size} mm, built-in segmenter",
-        lesion_config=config,
+        lesion_config=LesionConfig(),
         cases=tuple(cases),
     )
 

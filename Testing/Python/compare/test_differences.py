@@ -131,9 +131,7 @@ def test_scores_within_what_the_stability_showed_are_said_to_be() -> None:
 def test_percist_asks_for_like_uptake_times_and_livers() -> None:
     def scanned(minutes: float, liver: float, images: str) -> CaseRecord:
         suv = SuvRecord("BQML", minutes, {}, {})
-        return make_result(
-            images=images, acquisition=Acquisition(suv=suv), measurements=make_measurements(liver=liver)
-        )
+        return make_result(images=images, acquisition=Acquisition(suv=suv), measurements=make_measurements(liver=liver))
 
     unlike = compare(scanned(60, 2.0, "one"), scanned(76, 2.5, "two")).cautions
     assert sum("PERCIST" in sentence for sentence in unlike) == 2
@@ -206,9 +204,7 @@ def test_the_order_of_the_studies_is_told() -> None:
 
 def test_lesions_of_one_ct_pair_by_place_nearest_first() -> None:
     before = make_measurements([*TWO_LESIONS, make_lesion(3, (60.0, 0.0, -100.0), 5.0, "spill", "spill-in")])
-    now = make_measurements(
-        [make_lesion(1, (0.0, 10.0, -409.0), 5.5), make_lesion(2, (0.0, 10.0, -402.0), 8.0, "L1")]
-    )
+    now = make_measurements([make_lesion(1, (0.0, 10.0, -409.0), 5.5), make_lesion(2, (0.0, 10.0, -402.0), 8.0, "L1")])
     found = match_lesions(before, now, same_ct=True)
     pairs = [(p.first and p.first.number, p.second and p.second.number) for p in found.pairs]
     assert pairs == [(1, 2), (2, None), (None, 1)], "hottest first; spill-in is left out"
@@ -232,9 +228,10 @@ def test_registered_lesions_pair_whatever_the_move(seed: int) -> None:
     assert [(p.first.suv_max, p.second.suv_max) for p in found.pairs if p.first and p.second] == [
         (5.0 + i, 5.0 + i) for i in reversed(range(6))
     ]
-    assert "doubtful" in match_lesions(
-        before, now, same_ct=False, registration=replace(match, spine_dice=0.5)
-    ).sentence.lower()
+    assert (
+        "doubtful"
+        in match_lesions(before, now, same_ct=False, registration=replace(match, spine_dice=0.5)).sentence.lower()
+    )
 
 
 def test_unregistered_lesions_are_counted_by_bone() -> None:
