@@ -13,7 +13,7 @@ from reportlab.lib.colors import Color
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.platypus import Flowable, Image, Paragraph
 
-from MemorySurvivalLib.report.pdf_tags import Element, Tags
+from MemorySurvivalLib.report.pdf_tags import Element, Tags, place_figure
 
 FUZZ = 1e-6
 
@@ -73,6 +73,7 @@ class Shown(Image):
 
     def draw(self) -> None:
         """Draw inside the element's mark."""
+        place_figure(self.element, self.canv, self.drawWidth, self.drawHeight)
         with self.tags.mark(self.canv, self.element):
             super().draw()
 
@@ -93,6 +94,8 @@ class Drawn(Flowable):
 
     def draw(self) -> None:
         """Draw inside the element's mark."""
+        if self.element is not None:
+            place_figure(self.element, self.canv, self.width, self.height)
         with self.tags.mark(self.canv, self.element):
             self.paint(self.canv)
 

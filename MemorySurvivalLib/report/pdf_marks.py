@@ -14,6 +14,7 @@ from MemorySurvivalLib.report.language import tr
 from MemorySurvivalLib.report.pdf_fonts import Face, Fonts
 from MemorySurvivalLib.report.pdf_layout import Words, draw_stack, stack_height
 from MemorySurvivalLib.report.pdf_tags import Element, Tags
+from MemorySurvivalLib.report.wording import shorten
 
 WATERMARK_SIZE = 15
 WATERMARK_OPACITY = 0.12
@@ -21,6 +22,8 @@ WATERMARK_ANGLE = 28
 WATERMARK_STEP = 125
 """Points between two lines of the watermark."""
 BANNER_PADDING = 3.6
+MOST_TITLE, MOST_LINE = 160, 400
+"""Characters; a longer head would leave no room for the page. Labels are never shortened."""
 FOOT_SIZE = 6.6
 
 
@@ -39,14 +42,15 @@ class Marks:
         self.left = (self.paper[0] - pdf_style.CONTENT_WIDTH) / 2
         self.width = pdf_style.CONTENT_WIDTH
         words = self._words
-        self._title = words(self.page.title, pdf_style.TITLE, self.place.add("H1"))
-        self._again = words(tr("{title} (continued)").format(title=self.page.title), pdf_style.AGAIN, None)
+        title = shorten(self.page.title, MOST_TITLE)
+        self._title = words(title, pdf_style.TITLE, self.place.add("H1"))
+        self._again = words(tr("{title} (continued)").format(title=title), pdf_style.AGAIN, None)
         self._research = words(self.document.research_use, pdf_style.RESEARCH, self.place.add("P"))
-        about = [text for text in (self.document.subject_line,) if text]
+        about = [shorten(text, MOST_LINE) for text in (self.document.subject_line,) if text]
         self._subject = [words(text, pdf_style.SUBJECT, self.place.add("P")) for text in about]
         labels = " · ".join(self.document.labels)
         self._banner = [words(labels, pdf_style.BANNER, self.place.add("P"))] if labels else []
-        self._foot = words(self.document.foot, pdf_style.FOOT, self.place.add("P"))
+        self._foot = words(shorten(self.document.foot, MOST_LINE), pdf_style.FOOT, self.place.add("P"))
         self._drawn = False
 
     def _words(self, text: str, style: Any, element: Element | None) -> Words:

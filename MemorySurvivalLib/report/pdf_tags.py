@@ -116,6 +116,14 @@ def scope(way: str) -> dict[str, Any]:
     return {"O": PDFName("Table"), "Scope": PDFName(way)}
 
 
+def place_figure(element: Element, canvas: Any, width: float, height: float) -> None:
+    """Say where on the sheet a picture is that is drawn at the canvas's origin (ISO 32000-1, 14.8.5.4.3)."""
+    left, bottom = canvas.absolutePosition(0, 0)
+    right, top = canvas.absolutePosition(width, height)
+    box = PDFArray([round(float(value), 2) for value in (left, bottom, right, top)])
+    element.attributes = {"O": PDFName("Layout"), "BBox": box, "Placement": PDFName("Block")}
+
+
 def _name_all(element: Element, names: dict[Element, PDFObjectReference]) -> None:
     names[element] = PDFObjectReference(f"element{len(names)}")
     for child in element.children:

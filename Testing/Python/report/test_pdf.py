@@ -269,7 +269,9 @@ def test_long_texts_lose_nothing(pictures: Path, read: Callable[[bytes], list[st
         tall,
         title=name,
     )
-    document = replace(document, subject_line=name, labels=("A LABEL THAT IS VERY LONG INDEED",) * 5)
+    document = replace(
+        document, subject_line=f"{name} {words.upper()}", foot=words.upper(), labels=("A LABEL THAT IS VERY LONG INDEED",) * 5
+    )
     for paper in ("a4", "letter"):
         text = " ".join(read(make_pdf(document, pictures, paper)))  # type: ignore[arg-type]
         found = Counter(re.findall(r"\bw\d+\b", text))
