@@ -270,7 +270,7 @@ def test_long_texts_lose_nothing(pictures: Path, read: Callable[[bytes], list[st
         title=name,
     )
     document = replace(
-        document, subject_line=f"{name} {words.upper()}", foot=words.upper(), labels=("A LABEL THAT IS VERY LONG INDEED",) * 5
+        document, subject_line=f"{name} {words.upper()}", foot=words.upper(), labels=("A VERY LONG LABEL INDEED",) * 6
     )
     for paper in ("a4", "letter"):
         text = " ".join(read(make_pdf(document, pictures, paper)))  # type: ignore[arg-type]
