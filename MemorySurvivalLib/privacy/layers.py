@@ -218,7 +218,7 @@ def _pdf_unescape(text: bytes) -> bytes:
 
     def replace(hit: re.Match[bytes]) -> bytes:
         said = hit[1]
-        return bytes([int(said, 8) & 255]) if said[:1].isdigit() else known.get(said, said)
+        return bytes([int(said, 8) & 255]) if said[0] in b"01234567" else known.get(said, said)
 
     return re.sub(rb"\\([0-7]{1,3}|.)", replace, text, flags=re.DOTALL)
 
