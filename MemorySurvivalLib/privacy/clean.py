@@ -46,6 +46,11 @@ _OURS = (
 )
 """Keys of a record whose values this software or the bundle made up; they can name no patient."""
 
+_PANELS = re.compile(
+    r"(Confirmed by the user although: |Scored without |The (CT|PET|images|mask|region|values supplied)\b)"
+)
+"""How the sentences begin that a viewer hands over with a request; any other was typed by somebody."""
+
 _SERIES = re.compile(r'^DICOM series "(.*)" of (\d+) images$', re.DOTALL)
 
 
@@ -157,7 +162,7 @@ def _request(record: CaseRecord, identified: bool) -> dict[str, Any]:
         elif key == "covariate_values":
             made[key] = _known_covariates(value, record)
         elif key == "notes":
-            made[key] = []
+            made[key] = [note for note in value if _PANELS.match(note)]
         else:
             made[key] = value
     return made
@@ -176,7 +181,7 @@ def _without_details(plain: dict[str, Any], record: CaseRecord) -> dict[str, Any
     if covariates is not None:
         covariates["ignored"] = []
     plain["given"] = _known_covariates(plain["given"], record)
-    typed = set(record.request.get("notes") or ())
+    typed = {note for note in record.request.get("notes") or () if not _PANELS.match(note)}
     plain["notes"] = [note for note in plain["notes"] if note not in typed]
     return plain
 

@@ -24,7 +24,7 @@ SHORTEST_NUMBER = 5
 SHORT = 6
 """Words below this length count only as words of their own, not inside others."""
 
-_IDS = (
+IDS = (
     "PatientID",
     "OtherPatientIDs",
     "IssuerOfPatientID",
@@ -42,7 +42,7 @@ _IDS = (
     "FillerOrderNumberImagingServiceRequest",
     "PlacerOrderNumberImagingServiceRequest",
 )
-_TEXTS = (
+TEXTS = (
     "PatientAddress",
     "PatientTelephoneNumbers",
     "PatientComments",
@@ -143,9 +143,9 @@ def _kind(vr: str, keyword: str, private: bool) -> Kind | None:
     plain: dict[str, Kind] = {"PN": "name", "DA": "date", "DT": "date", "UI": "UID"}
     if vr in plain:
         return plain[vr]
-    if keyword in _IDS:
+    if keyword in IDS:
         return "ID"
-    if keyword in _TEXTS or (private and vr in ("LO", "SH", "ST", "LT", "UT")):
+    if keyword in TEXTS or (private and vr in ("LO", "SH", "ST", "LT", "UT")):
         return "text"
     return None
 
