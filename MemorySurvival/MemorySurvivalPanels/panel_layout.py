@@ -18,6 +18,7 @@ PARTS = (
     "Findings",
     "Report",
     "ReviewList",
+    "ReaderStudy",
     "Prior",
     "Install",
 )

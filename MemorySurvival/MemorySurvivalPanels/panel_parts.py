@@ -20,6 +20,8 @@ from MemorySurvivalPanels.part import Part
 from MemorySurvivalPanels.patient import PatientBanner
 from MemorySurvivalPanels.pet_values_panel import PetValuesPanel
 from MemorySurvivalPanels.prior_panel import PriorPanel
+from MemorySurvivalPanels.reader_study_gate import ReaderGate
+from MemorySurvivalPanels.reader_study_panel import ReaderStudyPanel
 from MemorySurvivalPanels.reading_panel import ReadingPanel
 from MemorySurvivalPanels.report_panel import ReportPanel
 from MemorySurvivalPanels.result_panel import ResultPanel
@@ -61,9 +63,11 @@ class PanelParts:
         self.report = ReportPanel(desk, self.result)
         self.review = ReviewPanel(desk)
         self.score.watch(self.review.case_scored)
+        self.reader_study = ReaderStudyPanel(desk, self.score, self.review)
         self.prior = PriorPanel(desk)
         self.all: tuple[Part, ...] = (
             self.memory,
+            self.reader_study,  # before all that shows a result
             self.watch,
             self.banner,
             self.pet_values,
@@ -91,7 +95,7 @@ class PanelParts:
         worker = self._worker()
         if self._gate is None or self._gate.worker is not worker:
             self._gate = InstallGate(worker, self.install)
-        return self._gate
+        return ReaderGate(self._gate, lambda: self.reader_study.covered)
 
     def _ask_again(self) -> None:
         """Packages have come in: what could not be asked of the worker is asked now."""

@@ -139,6 +139,8 @@ class ScoreParameters:
     prior_ct, prior_pet - an earlier study of the same patient.
     worklist, worklist_out - the review list and the folder of its results; worklist_case - which of its cases is open.
     reviewer - who finishes cases of the list.
+    reader_study - whether scores are covered until the reader's own estimate; reader_folder, reader_name,
+    reader_session - which study, who reads, and how often; reader_case, reader_ct, reader_pet - the case begun last.
     heatmap - the volume that the last explained run produced, or that the user chose again.
     explain_patch_mm, explain_stride_mm - as texts in C locale; empty: as the bundle says.
     explain_fill, explain_images, explain_quick - what replaces tissue, in which images, and whether coarsely first.
@@ -189,6 +191,13 @@ class ScoreParameters:
     covariate_values: str = ""
     covariate_values_of: str = ""
     staging_values: str = ""
+    reader_study: bool = False
+    reader_folder: str = ""
+    reader_name: str = ""
+    reader_session: str = "1"
+    reader_case: str = ""
     heatmap: slicer.vtkMRMLScalarVolumeNode
+    reader_ct: slicer.vtkMRMLScalarVolumeNode
+    reader_pet: slicer.vtkMRMLScalarVolumeNode
     prior_ct: slicer.vtkMRMLScalarVolumeNode
     prior_pet: slicer.vtkMRMLScalarVolumeNode
