@@ -335,7 +335,7 @@ class Writer:
             self._words(f"{'☑' if ticked else '☐'} {text}", pdf_style.TICK, items.add("LI").add("LBody"))
             for text, ticked in block.items
         ]
-        return [Unit(ticks, 0.0, space_after=4)]
+        return [Unit(ticks, 0.0, space_after=4)]  # may be parted on any sheet
 
 
 def _lay_side_by_side(made: Sequence[tuple[float, Flowable]], width: float, sheet_height: float) -> Iterator[Beside]:

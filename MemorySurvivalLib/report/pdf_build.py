@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
@@ -18,7 +19,7 @@ from reportlab.platypus import BaseDocTemplate, Flowable, Frame, NextPageTemplat
 
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.report import pdf_style
-from MemorySurvivalLib.report.document import Document
+from MemorySurvivalLib.report.document import Document, Page
 from MemorySurvivalLib.report.document import Paragraph as Said
 from MemorySurvivalLib.report.language import speaking
 from MemorySurvivalLib.report.pdf_blocks import Writer
@@ -37,6 +38,8 @@ MOST_TO_REDUCE = 1.2
 
 def build_pdf(document: Document, pictures: Path, paper: str, created: datetime | None) -> bytes:
     """The bytes of the PDF; see `pdf.make_pdf`."""
+    if not document.pages:
+        document = replace(document, pages=(Page(document.title, ()),))
     with _language_of(document), _compact():
         build = _Build(document, pictures, PAPERS[paper])
         return build.run(created)

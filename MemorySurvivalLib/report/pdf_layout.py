@@ -21,10 +21,18 @@ Stack = Sequence[Flowable]
 
 
 class Words(Paragraph):
-    """A paragraph that is the content of a structure element."""
+    """A paragraph that is the content of a structure element; `on_draw` is called with the canvas before."""
 
-    def __init__(self, text: str, style: ParagraphStyle, tags: Tags, element: Element | None, **more: Any) -> None:
-        super().__init__(text, style, **more)
+    def __init__(
+        self,
+        text: str | None,
+        style: ParagraphStyle,
+        tags: Tags | None = None,
+        element: Element | None = None,
+        **more: Any,
+    ) -> None:
+        # reportlab makes the halves of a split paragraph with the class's name, no text, and what it calls frags
+        super().__init__(cast("str", text), style, **more)
         self.tags, self.element = tags, element
         self.on_draw: Callable[[Any], None] | None = None
 
@@ -36,31 +44,20 @@ class Words(Paragraph):
 
     def split(self, availWidth: float, availHeight: float) -> list[Flowable]:
         """Both halves belong to the same element."""
-        parts = _split_words(self, availWidth, availHeight)
-        return cast("list[Flowable]", parts)
+        parts: list[Any] = super().split(availWidth, availHeight)
+        for index, part in enumerate(parts):
+            if part is not self:
+                part.tags, part.element = self.tags, self.element
+                part.on_draw = self.on_draw if index == 0 else None
+        return parts
 
     def draw(self) -> None:
         """Draw inside the element's mark."""
         if self.on_draw is not None:
             self.on_draw(self.canv)
+        assert self.tags is not None
         with self.tags.mark(self.canv, self.element):
             super().draw()
-
-
-def _split_words(words: Words, width: float, height: float) -> list[Any]:
-    # reportlab makes the halves with self.__class__(None, style, ...), which does not know of tags
-    plain = words.__class__
-    words.__class__ = Paragraph  # type: ignore[assignment]
-    try:
-        parts: list[Any] = Paragraph.split(words, width, height)
-    finally:
-        words.__class__ = plain
-    for index, part in enumerate(parts):
-        if part is not words:
-            part.__class__ = plain
-            part.tags, part.element = words.tags, words.element
-            part.on_draw = words.on_draw if index == 0 else None
-    return parts
 
 
 class Shown(Image):

@@ -89,7 +89,7 @@ class Marks:
         if first:
             key = f"sheet{canvas.getPageNumber()}"
             canvas.bookmarkPage(key)
-            canvas.addOutlineEntry(" ".join(self.page.title.split()), key, 0)
+            canvas.addOutlineEntry(" ".join((self.page.title or self.document.title).split()), key, 0)
         parts = [self._title, self._research, *self._subject, *self._banner, self._foot]
         kept = [part.element for part in parts]
         if not first:

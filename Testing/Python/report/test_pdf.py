@@ -334,3 +334,18 @@ def test_a_page_a_little_too_long_is_drawn_on_one_sheet(
     assert len(sheets_of(80)) == 2
     monkeypatch.setattr(pdf_build, "REDUCED", ())
     assert len(sheets_of(60)) == 2
+
+
+@needs_poppler
+def test_words_of_any_script_stand_outside_the_pages_too(pictures: Path, tmp_path: Path) -> None:
+    figure = Figure("ramp", 10, 10, "Überblick über Иванова")
+    page = Page("Seite Ж", (Section("Übersicht", (figure,)),))
+    document = replace(document_of(), title="Отчёт", pages=(page,), language="ru")
+    tree_of(make_pdf(document, pictures), tmp_path)
+    done = subprocess.run(["pdfinfo", str(tmp_path / "tree.pdf")], capture_output=True, check=True, timeout=60)
+    assert re.search(r"^Title: +Отчёт$", done.stdout.decode(), re.MULTILINE)
+    assert b"Tagged:          yes" in done.stdout
+
+
+def test_a_document_without_pages_is_one_empty_sheet(pictures: Path) -> None:
+    assert count_sheets(make_pdf(replace(document_of(), pages=()), pictures)) == 1
