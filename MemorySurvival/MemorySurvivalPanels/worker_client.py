@@ -246,7 +246,8 @@ class WorkerClient:
         if event["event"] == "finished":
             job.listener.job_finished(event.get("result") or {}, event.get("files") or {})
             return
-        _LOG.warning("Job %s failed: %s", job.id, event)
+        # Not the sentence: it names files, and their names may be the patient's.
+        _LOG.warning("Job %s failed: %s", job.id, event.get("kind"))
         sentence = str(event.get("message") or _("The scoring failed."))
         kind, details = str(event.get("kind") or ""), event.get("details") or {}
         job.listener.job_failed(Failure(sentence, kind, details, log))
