@@ -10,12 +10,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.errors import InputError, OutputError
+from MemorySurvivalLib.report.compose import compose_document
 from MemorySurvivalLib.report.document import (
     Bar,
     Block,
@@ -294,7 +296,7 @@ def test_stacks_side_by_side_run_on(pictures: Path, read: Callable[[bytes], list
 @needs_poppler
 def test_no_heading_ends_a_sheet(pictures: Path, read: Callable[[bytes], list[str]]) -> None:
     figure = Figure("ramp", 90, 90, "A ramp.")
-    for lines in range(40, 76, 5):
+    for lines in range(48, 73, 6):
         filling = Section("", tuple(Paragraph("line") for _ in range(lines)))
         document = replace(
             document_of(), pages=(Page("P", (filling, Section("Headline", (figure, Paragraph("after"))))),)
@@ -349,3 +351,20 @@ def test_words_of_any_script_stand_outside_the_pages_too(pictures: Path, tmp_pat
 
 def test_a_document_without_pages_is_one_empty_sheet(pictures: Path) -> None:
     assert count_sheets(make_pdf(replace(document_of(), pages=()), pictures)) == 1
+
+
+@needs_poppler
+@pytest.mark.parametrize("paper", ["a4", "letter"])
+def test_the_composed_report_answers_on_one_sheet(
+    example: Any, report_of: Any, read: Callable[[bytes], list[str]], tmp_path: Path, paper: Any
+) -> None:
+    report = report_of(example.record)
+    for picture in report.pictures:
+        Image.new("L", (4, 4)).save(tmp_path / f"{picture.name}.png")
+    document = compose_document(report)
+    sheets = read(make_pdf(document, tmp_path, paper))
+    for sheet, page in zip(sheets, document.pages, strict=False):
+        assert sheet.startswith(page.title)
+    assert "+0.46 log-risk" in sheets[0]
+    assert not any("is missing or damaged" in sheet for sheet in sheets)
+    assert all(label in sheet for sheet in sheets for label in example.record.risk.labels)
