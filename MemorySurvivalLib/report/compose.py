@@ -40,6 +40,6 @@ def compose_document(report: Report, language: str = ENGLISH, catalogues: Path |
             research_use=report.research_use,
             foot=f"MemorySurvival {software} · {made}",
             language=language,
-            subject_line=", ".join(say_subject(report.subject)),
+            subject_line=", ".join(say_subject(report.subject)[: 2 if report.subject.choice == "identified" else 1]),
             keywords=("FDG-PET/CT", "multiple myeloma", report.research_use, *labels),
         )

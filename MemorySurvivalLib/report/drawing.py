@@ -18,7 +18,7 @@ from MemorySurvivalLib.roi.roi import Roi
 
 FOLDER = "pictures"
 MOST_CLOSE_UPS = 10
-"""Pictures around hotspots; the table and the record hold all of them."""
+"""Hotspots that are marked and shown; the record holds all of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +50,12 @@ class ReportPictures:
 def draw_pictures(record: CaseRecord, case: Case, roi: Roi, heatmap: Heatmap | None) -> ReportPictures:
     """All pictures that this record may show. Raises ValueError when record and heatmap do not belong together."""
     scene = Scene.of(record, case, roi, heatmap)
+    scene = replace(scene, hotspots=scene.hotspots[:MOST_CLOSE_UPS])
     risk = record.risk
     return ReportPictures(
         where=say_where(scene),
         overview=draw_overview(scene),
-        close_ups=draw_close_ups(replace(scene, hotspots=scene.hotspots[:MOST_CLOSE_UPS])),
+        close_ups=draw_close_ups(scene),
         reference=draw_reference(risk) if risk.position is not None and risk.reference_log_risks else None,
         survival=draw_survival(risk.survival, risk.labels) if risk.survival is not None else None,
     )

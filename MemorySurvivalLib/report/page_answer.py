@@ -29,6 +29,7 @@ from MemorySurvivalLib.report.wording import (
     hide_folders,
     known_paths,
     roi_title,
+    say_covariate,
     say_decimals,
     say_fixed,
     say_millilitres,
@@ -49,12 +50,12 @@ CHARACTERS_IN_A_LINE = 125
 CLOSE_UPS_ON_PAGE_ONE = 2
 LESIONS_ON_PAGE_ONE = 5
 MOST_NAME = 40
-"""Characters of a name on page one; longer ones lose their middle, and stand whole nowhere but in the record."""
+"""Characters of an ID or a description; longer ones lose their middle. The patient's name is never cut."""
 
 
 def compose_answer(report: Report) -> Page:
     """The page that answers in ten seconds."""
-    sections = [_about(report), _result(report), _trust(report), _images(report), _hotspots(report)]
+    sections = [_about(report), _result(report), _trust(report), *_images(report), _hotspots(report)]
     return Page(tr("Risk report from FDG-PET/CT"), tuple(section for section in sections if section is not None))
 
 
@@ -71,22 +72,24 @@ def say_subject(subject: Subject) -> tuple[str, ...]:
         person.append({"M": tr("male"), "F": tr("female"), "O": tr("other sex")}.get(subject.sex, subject.sex))
     if subject.age_years is not None:
         person.append(tr("{years} years").format(years=subject.age_years))
-    lines = [", ".join(person)]
     if subject.choice == "none":
-        return (tr("not named in this report"), *filter(None, lines))
+        return (tr("not named in this report"), *_joined(person))
     if subject.choice == "pseudonym":
-        return (tr("pseudonym {code}").format(code=subject.patient_id or "–"), *filter(None, lines))
+        return (tr("pseudonym {code}").format(code=subject.patient_id or "–"), *_joined(person))
     named = [subject.name or tr("name not known")]
     if subject.patient_id:
         named.append(tr("ID {id}").format(id=shorten(subject.patient_id, MOST_NAME)))
     if subject.birth_date:
-        lines.insert(0, tr("born {date}").format(date=say_date(subject.birth_date)))
+        person.insert(0, tr("born {date}").format(date=say_date(subject.birth_date)))
     study = [say_date(subject.study_date), shorten(subject.study_description, MOST_NAME)]
-    if any(study):
-        lines.append(tr("study {study}").format(study=", ".join(filter(None, study))))
     if subject.accession_number:
-        lines.append(tr("accession {number}").format(number=subject.accession_number))
-    return (*named, *filter(None, lines))
+        study.append(tr("accession {number}").format(number=subject.accession_number))
+    when = [tr("study {study}").format(study=", ".join(filter(None, study)))] if any(study) else []
+    return (*named, *_joined(person), *when)
+
+
+def _joined(words: list[str]) -> tuple[str, ...]:
+    return (", ".join(words),) if words else ()
 
 
 def _about(report: Report) -> Section:
@@ -204,13 +207,13 @@ def _that_fit(texts: tuple[str, ...]) -> int:
     return sum(total <= LINES_OF_FLAGS for total in lines)
 
 
-def _images(report: Report) -> Section:
+def _images(report: Report) -> tuple[Section, Section]:
     pictures = report.pictures_as("overview")
     row = FigureRow(tuple(_figure(picture, lead=picture.title) for picture in pictures))
     where = tr("Slices {where}. The line is the border of the region of interest; R is the patient's right.")
     caption = Paragraph(f"{where.format(where=tr(report.where))} {report.research_use}.", "quiet")
     beside = (*_measured(report), *_covariates(report))
-    return Section(tr("Images and measurements"), (row, caption), (beside,), (136.0, 46.0))
+    return Section(tr("Images and measurements"), (row,), (beside,), (136.0, 46.0)), Section("", (caption,))
 
 
 def _measured(report: Report) -> tuple[Block, ...]:
@@ -250,12 +253,12 @@ def _covariates(report: Report) -> tuple[Block, ...]:
     lead = tr("Covariates:")
     if used is None:
         return (Paragraph(tr("none used; the score comes from the images alone"), "text", lead=lead),)
-    text = ", ".join(f"{name} {say_local(value)}" for name, value in sorted(used.used.items()))
+    text = ", ".join(f"{say_covariate(name)} {say_local(value)}" for name, value in sorted(used.used.items()))
     if not used.missing:
         return (Paragraph(text, "text", lead=lead),)
     return (
         Paragraph(text or tr("none"), "text", lead=lead),
-        Paragraph(", ".join(used.missing), "warning", lead=tr("Missing:")),
+        Paragraph(", ".join(map(say_covariate, used.missing)), "warning", lead=tr("Missing:")),
     )
 
 

@@ -12,7 +12,7 @@ from MemorySurvivalLib.report.wording import say_fixed, say_plain, say_signed, s
 
 def compose_beside(report: Report) -> Page:
     """Everything that a reader lays beside the score before believing it."""
-    sections = [_stability(report), _scores(report), _reading(report), _literature(report)]
+    sections = [_stability(report), _scores(report), _literature(report), _reading(report)]
     return Page(tr("Beside the score"), tuple(section for section in sections if section is not None))
 
 

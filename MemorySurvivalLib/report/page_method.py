@@ -39,10 +39,10 @@ def compose_method(report: Report) -> Page:
     scanner: tuple[Block, ...] = (Paragraph(tr("From the scanner to the model"), "key"), Facts(way))
     sections = [
         Section(tr("Method"), _method(record)),
+        Section(tr("Limitations"), (Bullets(_limits(record)),)),
         Section(tr("Model and inputs"), (Facts(_model(record)),), ((inputs,),)),
         Section(tr("What went in"), clinical, (scanner,) if way else ()),
         Section(tr("Run"), (Facts(_run(record)),)),
-        Section(tr("Limitations"), (Bullets(_limits(record)),)),
     ]
     more = notes_for_later(report)
     if more:
@@ -160,7 +160,8 @@ def _inputs(record: CaseRecord) -> tuple[Row, ...]:
         size = tr("{size} voxels of {spacing} mm, {axes}").format(
             size=f"{x} × {y} × {z}", spacing=spacing, axes=source.orientation
         )
-        rows.append((name, (Cell(file_name(source.path)), Cell(size), Cell(source.sha256, code=True))))
+        named = () if source.path == name else (Cell(file_name(source.path)),)
+        rows.append((name, (*named, Cell(size), Cell(source.sha256, code=True))))
     roi = record.roi
     said = [hide_folders(roi.made_by, known_paths(record)), roi.provenance]
     said += [

@@ -26,9 +26,11 @@ from MemorySurvivalLib.report.wording import say_plain, say_signed
 from MemorySurvivalLib.roi.roi import Roi
 
 OVERVIEW_WIDTH_MM = 136.0
-OVERVIEW_HEIGHT_MM = 66.0
+OVERVIEW_HEIGHT_MM = 55.0
 OVERVIEW_GAP_MM = 3.0
 OVERVIEW_FOOT_MM = 14.8
+OVERVIEW_NARROWEST_MM = 21.0
+"""A narrow slice has white beside it, so that its window and the research-use line have room."""
 CLOSE_UP_MM = (200.0, 170.0)
 """Width and height in the patient of the pictures around a hotspot."""
 CLOSE_UP_WIDTH_MM = 90.0
@@ -155,7 +157,7 @@ def _choose_cuts(scene: Scene) -> tuple[View, View]:
 
 def _start_overview(view: View, scale: float, pixels: Pixels) -> tuple[Sheet, float, float]:
     width, height = (side * scale for side in view.size_mm)
-    return Sheet(width, height + OVERVIEW_FOOT_MM), width, height
+    return Sheet(max(width, OVERVIEW_NARROWEST_MM), height + OVERVIEW_FOOT_MM), width, height
 
 
 def _draw_projection(scene: Scene, view: View, scale: float) -> Picture:
@@ -168,7 +170,7 @@ def _draw_projection(scene: Scene, view: View, scale: float) -> Picture:
         axes.plot([u], [v], marker="o", markersize=4, fillstyle="none", color="black", markeredgewidth=0.6)
         mark(axes, u + 1.1 / scale, v, str(number), 5.5, ha="left", va="center")
     stamp(axes, scene.labels)
-    _write_pet_foot(sheet, height, width, _ramp_pet(), _WINDOW_PET)
+    _write_pet_foot(sheet, height, sheet.width_mm, _ramp_pet(), _WINDOW_PET)
     return Picture(
         "pet-projection",
         sheet.png(),
@@ -186,7 +188,7 @@ def _draw_fused(scene: Scene, view: View, scale: float, where: str) -> Picture:
     axes = sheet.slice_panel(0, 0, width, view, pixels)
     outline(axes, view, view.cut(scene.mask.voxels))
     stamp(axes, scene.labels)
-    _write_pet_foot(sheet, height, width, _ramp_fused(), f"{_WINDOW_PET}\n{_WINDOW_CT}")
+    _write_pet_foot(sheet, height, sheet.width_mm, _ramp_fused(), f"{_WINDOW_PET}\n{_WINDOW_CT}")
     return Picture(
         f"fused-{view.plane}",
         sheet.png(),
@@ -205,9 +207,9 @@ def _draw_heatmap(scene: Scene, view: View, scale: float, where: str) -> Picture
     axes = sheet.slice_panel(0, 0, width, view, pixels)
     outline(axes, view, view.cut(scene.mask.voxels))
     stamp(axes, scene.labels)
-    _write_effect_foot(sheet, 0, height + 1, width, scene)
-    sheet.write(width / 2, height + 9.0, _WINDOW_CT, 4.6, SOFT, ha="center")
-    sheet.write_research_use(0, height + 10.9, width)
+    _write_effect_foot(sheet, 0, height + 1, sheet.width_mm, scene)
+    sheet.write(sheet.width_mm / 2, height + 9.0, _WINDOW_CT, 4.6, SOFT, ha="center")
+    sheet.write_research_use(0, height + 10.9, sheet.width_mm)
     return Picture(
         "heatmap-coronal",
         sheet.png(),

@@ -9,6 +9,7 @@ from typing import Any
 from MemorySurvivalLib.imaging.acquisition import AlignmentRecord
 from MemorySurvivalLib.report.language import later, say_local, tr
 from MemorySurvivalLib.report.record import CaseRecord
+from MemorySurvivalLib.risk.covariate_fields import CovariateField
 from MemorySurvivalLib.roi.provenance import RoiPart
 from MemorySurvivalLib.roi.roi import ROI_TITLES
 
@@ -198,6 +199,11 @@ def is_given(value: Any) -> bool:
     if isinstance(value, Mapping):
         return any(map(is_given, value.values()))
     return value is not None and value is not False and value != () and value != []
+
+
+def say_covariate(name: str) -> str:
+    """A covariate's column name in words: "r_iss" is "R-ISS stage"."""
+    return CovariateField(name).title
 
 
 def say_value(value: Any) -> str:

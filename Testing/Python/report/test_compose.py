@@ -48,8 +48,8 @@ def test_page_one_answers_in_the_order_of_the_questions(example: Any, report_of:
         "MTV 11.0 ml",
         "Lesions reviewed: 0 of 2",
         "1 left hip bone, SUVmax 14.6",
-        "Covariates: age 63, sex female",
-        "Missing: calcium",
+        "Covariates: Age 63, Sex female",
+        "Missing: Calcium",
         "Hotspot 1: +0.0412 log-risk",
     )
     places = [first.find(text) for text in order]
@@ -82,7 +82,7 @@ def test_the_lesions_that_were_looked_at_are_ticked(example: Any, report_of: Any
         (Subject("pseudonym", patient_id="MM-17"), "pseudonym MM-17"),
         (
             Subject("identified", LONG, "4711", "1962-12-01", "M", 63, "2026-03-31", "PET/CT", "A-9"),
-            f"{LONG} ID 4711 born 1962-12-01 male, 63 years study 2026-03-31, PET/CT accession A-9",
+            f"{LONG} ID 4711 born 1962-12-01, male, 63 years study 2026-03-31, PET/CT, accession A-9",
         ),
     ],
 )
