@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from MemorySurvivalLib.bundle.rights import SIMULATED_MODEL
 from MemorySurvivalLib.compare.outcomes import match_outcomes
 from MemorySurvivalLib.compare.same_images import images_key
 from MemorySurvivalLib.compare.survival import FollowedCase, GroupedSurvival, Outcome, group_survival
@@ -92,8 +93,12 @@ class Cohort:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Every label of any group."""
-        return tuple(dict.fromkeys(label for group in self.groups for label in group.labels))
+        """What holds for the whole page: that a model learned from simulated patients if any did, other labels where all
+        groups have them; each group has its own beside it."""
+        every = dict.fromkeys(label for group in self.groups for label in group.labels)
+        return tuple(
+            label for label in every if label == SIMULATED_MODEL or all(label in group.labels for group in self.groups)
+        )
 
 
 def read_cohort(

@@ -26,7 +26,8 @@ from MemorySurvivalLib.report.sheet import Picture
 from MemorySurvivalLib.report.wording import say_fixed
 from MemorySurvivalLib.resources import locate_resource
 
-LEAST_HISTOGRAM = 2
+LEAST_HISTOGRAM = 5
+"""Fewer cases are better read in the table."""
 NAMES_TOLD = 12
 """As many names of one kind as a sentence holds; the tables have all."""
 NOTHING = "–"
@@ -192,7 +193,8 @@ def _show_group(number: int, group: ModelGroup, names: Mapping[str, str], base: 
     return {
         "title": group.title,
         "count": f"{_count(len(group.cases), 'result')}{', simulated' if group.simulated else ''}",
-        "about": f"Status of the model: {group.status}. {' · '.join(group.labels)}",
+        "labels": group.labels,
+        "about": f"Status of the model: {group.status}.",
         "histogram": histogram,
         "histogram_caption": f"Log-risks of {_count(len(risks), 'case')}. {RESEARCH_USE}.",
         "curves": draw_curves(f"survival-{number}", curves, group.labels) if curves else None,
