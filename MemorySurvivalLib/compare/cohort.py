@@ -93,8 +93,8 @@ class Cohort:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What holds for the whole page: that a model learned from simulated patients if any did, other labels where all
-        groups have them; each group has its own beside it."""
+        """What holds for the whole page: SIMULATED MODEL where any group has it, other labels where all have them; each
+        group has its own beside it."""
         every = dict.fromkeys(label for group in self.groups for label in group.labels)
         return tuple(
             label for label in every if label == SIMULATED_MODEL or all(label in group.labels for group in self.groups)
