@@ -110,7 +110,7 @@ class _Row:
         self.tick = qt.QCheckBox(_("Confirm"))
         self.tick.objectName = f"reading_{item.key}_confirm"
         self.tick.toolTip = _("The answer below is yours")
-        self.tick.setAccessibleName(_("Confirm {title}").format(title=item.title))
+        self.tick.accessibleName = _("Confirm {title}").format(title=item.title)
         self.tick.toggled.connect(lambda on: None if self._updating else ticked(item.key, bool(on)))
         top.addWidget(title, 1)
         top.addWidget(self.tick)
@@ -173,7 +173,7 @@ class _Row:
             box = qt.QCheckBox(describe_choice(choice))
             box.objectName = f"reading_{item.key}_{choice}"
             box.toolTip = item.definition
-            box.setAccessibleName(f"{item.title}: {describe_choice(choice)}")
+            box.accessibleName = f"{item.title}: {describe_choice(choice)}"
             box.toggled.connect(lambda on, choice=choice: self._on_box(choice, bool(on)))
             grid.addWidget(box, index // _COLUMNS, index % _COLUMNS)
             self.boxes[choice] = box

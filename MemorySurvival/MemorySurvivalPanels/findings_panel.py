@@ -73,10 +73,10 @@ class FindingsPanel(Part):
             self._found = None
             self._form.begin()
             drop_orphans()
+            if not self._ui.findingsReaderEdit.text:
+                self._ui.findingsReaderEdit.text = self.parameters.reviewer
         if case is not None and self._found is None:
             self._take_up(case)
-        if self._ui.findingsReaderEdit.text == "" and self.parameters.reviewer:
-            self._ui.findingsReaderEdit.text = self.parameters.reviewer
         self._show()
 
     def find_heading(self, ui: Any) -> tuple[Any, Any] | None:
