@@ -31,6 +31,7 @@ from MemorySurvivalLib.report.model import PictureEntry, Report, read_report
 from MemorySurvivalLib.report.record import CaseRecord, read_record
 from MemorySurvivalLib.report.subject import IdentityChoice, Subject
 from MemorySurvivalLib.report.writing import Format, Paper, make_report, write_formats
+from MemorySurvivalLib.sending.guard import check_identity, look_at
 from MemorySurvivalLib.sending.nodes import Node
 from MemorySurvivalLib.sending.outbox import Outbox, Parcel
 from MemorySurvivalLib.sending.sending import send
@@ -121,20 +122,24 @@ def export_result(
             for name in VOLUMES:
                 if (stage / name).is_file():
                     shutil.copyfile(stage / name, made / name)
+        without_risk = record.bundle.status == "demonstration"
+        if node is not None:  # what may not go is told before anything is written
+            items = look_at([made / DICOM_FOLDER], without_risk=without_risk)
+            check_identity(items, request.identity == "identified", node.name)
+        files = tuple(sorted(path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()))
+        if request.out is not None:
+            _publish(made, request.out, files, subject, overwrite=request.overwrite)
         parcel = None
         if node is not None:
             parcel = send(
                 [made / DICOM_FOLDER],
                 node,
                 identified=request.identity == "identified",
-                without_risk=record.bundle.status == "demonstration",
+                without_risk=without_risk,
                 token=token,
                 outbox=outbox,
                 progress=progress,
             )
-        files = tuple(sorted(path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()))
-        if request.out is not None:
-            _publish(made, request.out, files, subject, overwrite=request.overwrite)
     notes = _notes(request, exported, record, head, sent=node is not None)
     return Exported(
         folder=request.out,

@@ -60,7 +60,7 @@ class PanelParts:
         self.score = ScoreRun(desk, self.banner, self.pet_values, self.result)
         self.explain = ExplainPanel(desk, self.score)
         self.findings = FindingsPanel(desk, self.result)
-        self.report = ReportPanel(desk, self.result)
+        self.report = ReportPanel(desk, self.result, self.findings.findings)
         self.review = ReviewPanel(desk)
         self.score.watch(self.review.case_scored)
         self.reader_study = ReaderStudyPanel(desk, self.score, self.review)

@@ -1,7 +1,8 @@
-"""The section "Report": see it in Slicer or in the browser, and save everything that belongs to the result."""
+"""The section "Report": see it, export it for others to a folder or a DICOM node, or keep all that belongs to it."""
 
 import shutil
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +11,42 @@ import slicer
 from slicer.i18n import tr as _
 
 from MemorySurvivalPanels.desk import Desk
+from MemorySurvivalPanels.dicom_source import dicom_file
 from MemorySurvivalPanels.errors import UserError
 from MemorySurvivalPanels.part import Part
+from MemorySurvivalPanels.report_choices import ExportChoices, ExportFacts, describe_done
+from MemorySurvivalPanels.report_dialog import ExportDialog, forget_patient
+from MemorySurvivalPanels.report_job import ExportJob, add_heatmap
+from MemorySurvivalPanels.report_outbox import OutboxLine
 from MemorySurvivalPanels.result_panel import ResultPanel
-from MemorySurvivalPanels.scored_cases import HEATMAP, ScoredCase
+from MemorySurvivalPanels.scored_cases import CT, HEATMAP, ScoredCase
 from MemorySurvivalPanels.step import Step, StepState
-from MemorySurvivalPanels.volumes import ijk_to_world, write_image
 
 
 class ReportPanel(Part):
-    """The report of the result that is shown. Slicer has a web widget in most builds; else the browser is enough."""
+    """The report of the result that is shown. Slicer has a web widget in most builds; else the browser is enough.
 
-    def __init__(self, desk: Desk, result_panel: ResultPanel) -> None:
+    `findings` gives the physician's findings as plain values, to stand on an exported report.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        result_panel: ResultPanel,
+        findings: Callable[[], Mapping[str, Any] | None] = lambda: None,
+    ) -> None:
         self._desk = desk
         self._ui = ui = desk.ui
         self._result_panel = result_panel
+        self._findings = findings
         self._window: Any = None
+        self._choices = ExportChoices()
+        self._folder = ""
+        self.dialog: ExportDialog | None = None
+        self.outbox = OutboxLine(desk)
+        ui.exportButton.clicked.connect(self._on_export)
+        ui.reportFolderButton.clicked.connect(self._on_folder)
+        desk.run_panel.watch(self.update)
         ui.previewButton.clicked.connect(self._on_preview)
         ui.reportButton.clicked.connect(self._on_open)
         ui.saveButton.clicked.connect(self._on_save)
@@ -37,6 +58,7 @@ class ReportPanel(Part):
         there = case is not None and case.files.get("report") is not None
         for button in (self._ui.previewButton, self._ui.reportButton, self._ui.saveButton):
             button.enabled = there
+        self._ui.exportButton.enabled = there and not self._desk.run_panel.running
         self._ui.previewButton.visible = hasattr(slicer, "qSlicerWebWidget")
         self._ui.reportInsideLabel.text = describe_inside(case) if there else ""
         self._ui.reportInsideLabel.visible = there
@@ -55,13 +77,38 @@ class ReportPanel(Part):
             return Step(StepState.STALE, _("This report is of an earlier choice; score again for a new one."))
         return Step(StepState.DONE)
 
+    def enter(self) -> None:
+        """See what waits in the outbox."""
+        self.outbox.ask()
+
     def scene_closed(self) -> None:
-        """A window with a report of a patient that is gone goes, too."""
+        """Windows about a patient who is gone go, too."""
         if self._window is not None:
             self._window.close()
             self._window = None
+        if self.dialog is not None:
+            self.dialog.close()
+            self.dialog = None
+        self._show_done("", "")
 
-    close = scene_closed
+    def close(self) -> None:
+        """Nothing is left open."""
+        self.scene_closed()
+        self.outbox.close()
+
+    def export(self, choices: ExportChoices, *, overwrite: bool = False) -> None:
+        """Write and send the result that is shown; the choices are kept while Slicer runs."""
+        case = self._result_panel.case
+        self._choices = forget_patient(choices)
+        try:
+            report = self._report()
+        except UserError as error:
+            self._desk.run_panel.show_problem(str(error))
+            return
+        if case is not None:
+            self._show_done("", "")
+            found = self._findings()
+            ExportJob(self._desk, case, report, choices, found, self._exported, overwrite=overwrite).start()
 
     def copy_results(self, target: Path) -> Path:
         """Write every file of the result into a folder of its own inside `target`. UserError where that cannot be."""
@@ -69,22 +116,14 @@ class ReportPanel(Part):
         place = target / time.strftime("MemorySurvival-%Y%m%d-%H%M%S")
         try:
             shutil.copytree(path.parent, place)
-            self._add_heatmap(place)
+            case = self._result_panel.case
+            if case is not None:
+                add_heatmap(case, place)
         except OSError as error:
             raise UserError(
                 _("The results cannot be saved in {folder}; choose another folder.").format(folder=target)
             ) from error
         return place
-
-    def _add_heatmap(self, place: Path) -> None:
-        """A heatmap that was too large to be kept as a file is written from its volume."""
-        case = self._result_panel.case
-        node = None if case is None else case.of(HEATMAP)
-        name = None if case is None else case.files.get("heatmap")
-        if case is None or node is None or name is None or (place / name).is_file() or node.GetImageData() is None:
-            return
-        written = write_image(slicer.util.arrayFromVolume(node), ijk_to_world(node, _("heatmap")), place)
-        written.rename(place / name)
 
     def _report(self) -> Path:
         """The report's file. UserError where the scene no longer has it."""
@@ -118,6 +157,35 @@ class ReportPanel(Part):
         else:
             qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(str(path)))
 
+    def _on_export(self, *_ignored: Any) -> None:
+        """Ask what is to be exported."""
+        case = self._result_panel.case
+        if case is None:
+            return
+        if self.dialog is not None:
+            self.dialog.close()
+        self.dialog = ExportDialog(self._desk, find_facts(case), self._choices, self._start)
+        self.dialog.show()
+
+    def _start(self, choices: ExportChoices, overwrite: bool) -> None:
+        self.dialog = None
+        self.export(choices, overwrite=overwrite)
+
+    def _exported(self, result: dict[str, Any]) -> None:
+        """What an export wrote and sent; nothing where it failed."""
+        self._show_done(describe_done(result), str(result.get("folder") or ""))
+        self.outbox.ask()
+
+    def _show_done(self, text: str, folder: str) -> None:
+        self._folder = folder
+        self._ui.reportDoneLabel.text = text
+        self._ui.reportDoneLabel.visible = bool(text)
+        self._ui.reportFolderButton.visible = bool(folder)
+
+    def _on_folder(self, *_ignored: Any) -> None:
+        if self._folder:
+            qt.QDesktopServices.openUrl(qt.QUrl.fromLocalFile(self._folder))
+
     def _on_save(self, *_ignored: Any) -> None:
         """Copy the results to a folder of the user's choice."""
         chosen = qt.QFileDialog.getExistingDirectory(self._ui.saveButton, _("Save the results in"))
@@ -129,6 +197,18 @@ class ReportPanel(Part):
             self._desk.run_panel.show_problem(str(error))
         else:
             self._desk.run_panel.show_note(_("Saved in {place}.").format(place=place))
+
+
+def find_facts(case: ScoredCase) -> ExportFacts:
+    """What this result allows to be exported."""
+    bundle = case.result.get("bundle") or {}
+    labels = " ".join(str(case.result.get(key) or "") for key in ("label", "labels"))
+    return ExportFacts(
+        dicom=dicom_file(case.of(CT)) is not None,
+        demonstration=bundle.get("status") == "demonstration" or "SIMULATED MODEL" in labels,
+        heatmap=case.of(HEATMAP) is not None or case.files.get("heatmap") is not None,
+        measured=bool(case.result.get("measurements")),
+    )
 
 
 def describe_inside(case: ScoredCase) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.jobs.context import JobContext, JobOutput, convert
 from MemorySurvivalLib.sending.guard import look_at
 from MemorySurvivalLib.sending.nodes import Node, NodeBook
@@ -46,12 +47,19 @@ class SendRequest:
 
 @dataclass(frozen=True)
 class ResendRequest:
-    """A send of the outbox; another node by its name, where it is not to go to the same one."""
+    """A send of the outbox (None: all that wait); another node by its name, where it is not to go to the same one."""
 
-    id: str
+    id: str | None = None
     node: str | None = None
     identified: bool | None = None
     token: str | None = None
+
+
+@dataclass(frozen=True)
+class DiscardRequest:
+    """Sends of the outbox that nobody wants any more."""
+
+    ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -119,14 +127,15 @@ def send_objects(parameters: Mapping[str, Any], context: JobContext) -> JobOutpu
 def resend_objects(parameters: Mapping[str, Any], context: JobContext) -> JobOutput:
     """Send what is left, and say what the node took."""
     request = convert(parameters, ResendRequest)
-    parcel = resend(
-        request.id,
-        node=None if request.node is None else NodeBook().find(request.node),
-        identified=request.identified,
-        token=request.token,
-        progress=context.progress,
-    )
-    return JobOutput(tell_parcel(parcel))
+    waiting = [each.id for each in Outbox().unfinished()] if request.id is None else [request.id]
+    if request.node is not None and request.id is None:
+        raise InputError("Another node takes one send at a time; name the send.")
+    node = None if request.node is None else NodeBook().find(request.node)
+    sends = [
+        resend(id, node=node, identified=request.identified, token=request.token, progress=context.progress)
+        for id in waiting
+    ]
+    return JobOutput({"sends": [tell_parcel(each) for each in sends], "left": sum(len(each.left) for each in sends)})
 
 
 def outbox(parameters: Mapping[str, Any], context: JobContext) -> JobOutput:
@@ -136,8 +145,9 @@ def outbox(parameters: Mapping[str, Any], context: JobContext) -> JobOutput:
 
 
 def discard(parameters: Mapping[str, Any], context: JobContext) -> JobOutput:
-    """Give a send up."""
-    Outbox().discard(convert(parameters, ResendRequest).id)
+    """Give sends up; what waits then."""
+    for each in convert(parameters, DiscardRequest).ids:
+        Outbox().discard(each)
     return outbox({}, context)
 
 

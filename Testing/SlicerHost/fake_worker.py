@@ -178,7 +178,7 @@ SEGMENTERS = [
         "terms": "Please check the mask.",
     },
 ]
-QUESTIONS = ("covariates", "devices", "estimate", "inspect")
+QUESTIONS = ("covariates", "devices", "estimate", "inspect", "nodes", "outbox")
 """Asked in the background in every scenario."""
 
 BUNDLES = (("demonstration", "demonstration"), ("ward-7", "local-research"))

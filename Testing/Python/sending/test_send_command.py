@@ -124,6 +124,8 @@ def test_the_panel_defines_looks_sends_and_sends_again(tmp_path: Path) -> None:
     with serve() as server:
         ask("save_node", node={**node, "port": server.node.port}, replace=True)
         assert ask("check_node", name="PACS")["name"] == "PACS"
+        assert ask("resend")["left"] == 2  # the send keeps the place that it was meant for
         assert ask("resend", id=said["id"], node="PACS", identified=True)["left"] == 0
+        assert ask("resend") == {"sends": [], "left": 0}
     assert ask("outbox") == {"waiting": [], "problems": []}
-    assert ask("discard_send", id=said["id"])["waiting"] == [] and ask("remove_node", name="PACS")["nodes"] == []
+    assert ask("discard_send", ids=[said["id"]])["waiting"] == [] and ask("remove_node", name="PACS")["nodes"] == []
