@@ -93,8 +93,11 @@ def test_three_hundred_lesions_keep_the_page() -> None:
 
 @pytest.fixture
 def results(tmp_path: Path) -> tuple[Path, Path]:
-    """Two saved results of one patient."""
-    return write_result(tmp_path / "2025", ONE.record), write_result(tmp_path / "2026", LATER.record)
+    """Two saved results of one patient, whose name is in a path."""
+    mask = "/hospital/Doe_Jane/Doe_Jane_spine.nrrd"
+    note = f"The mask {mask} was on another grid and was resampled."
+    first = replace(ONE.record, request={**ONE.record.request, "roi": mask}, notes=(note,))
+    return write_result(tmp_path / "2025", first), write_result(tmp_path / "2026", LATER.record)
 
 
 def test_the_page_is_written_as_html_pdf_and_json(
@@ -111,6 +114,8 @@ def test_the_page_is_written_as_html_pdf_and_json(
     assert "data:image/png;base64," in page
     assert not re.search(r"(src|href)=\"(?!data:)", page), "nothing is loaded from elsewhere"
     assert str(tmp_path) not in page
+    assert "Doe" not in re.sub(r"base64,[^\"]+", "", page)
+    assert "was on another grid" in page
     pdf = tmp_path / "differences.pdf"
     compare_to_file(CompareRequest(*results, pdf))
     assert pdf.read_bytes().startswith(b"%PDF")
