@@ -21,7 +21,9 @@ LEFT_OUT = "A sentence was left out here, because it named the patient."
 _UID = re.compile(r"(?<![\w.])[0-2](?:\.\d+){5,}(?![\w.])")
 _CLOCK = r"(?:[ T]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?"
 _DATE = re.compile(rf"(?<![\w.])(?:\d{{4}}-\d{{2}}-\d{{2}}|(?:19|20)\d{{6}}){_CLOCK}(?![\w])")
-_PATH = re.compile(r"""(?<![\w.\]])(?:[A-Za-z]:[\\/]|\\\\|~?/(?=[^\s/"']+/)|\.{1,2}/)[^\s"'<>|]+""")
+_PATH = re.compile(
+    r"""(?<![\w.\]/])(?<!http:)(?<!https:)(?:[A-Za-z]:[\\/]|\\\\|~?/(?=[^\s/"']+/)|\.{1,2}/)[^\s"'<>|]+"""
+)
 _QUOTED = re.compile(r'"([^"]+)"')
 _TYPED = (
     (re.compile(r"^(CT|PET|PT) .*?: "), r"\1 series: "),
@@ -49,7 +51,9 @@ class Wording:
         for known in sorted(self.replacements, key=len, reverse=True):
             if known:
                 text = re.sub(
-                    rf"(?<!\w){re.escape(known)}(?!\w)[^\s,;:\"'.]*", _literal(self.replacements[known]), text
+                    rf"(?<!\w){re.escape(known)}(?!\w)(?:[^\s,;:\"']*[^\s,;:\"'.])?",
+                    _literal(self.replacements[known]),
+                    text,
                 )
         for pattern, left in _TYPED:
             text = pattern.sub(left, text)
