@@ -18,9 +18,11 @@ from MemorySurvivalLib.imaging.case import SIMULATED_ATTRIBUTE
 from MemorySurvivalLib.imaging.reading import read_volume, write_volume
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.measure.tables import write_lesions, write_segments
+from MemorySurvivalLib.privacy.burned_in import burned_in_note
 from MemorySurvivalLib.privacy.clean import SEGMENTERS, case_identifiers, clean_findings, clean_record, wording_of
 from MemorySurvivalLib.privacy.head import Head, head_note, leave_head_out
 from MemorySurvivalLib.privacy.identifiers import Identifier
+from MemorySurvivalLib.privacy.subject import read_headers
 from MemorySurvivalLib.privacy.wording import Wording
 from MemorySurvivalLib.report.flags import find_flags
 from MemorySurvivalLib.report.model import FILE_NAME, PictureEntry, Report, read_report
@@ -93,9 +95,8 @@ def export_result(
         if (result / FILE_NAME).is_file():
             pictures = _write_report(read_report(result), shown, subject, known, wording, result, folder, formats, cut)
             left_out += [f"The picture {entry.title!r} shows the body, so it was left out." for entry in pictures]
-        note = "" if head is None else head_note(head, left_out=without_head)
         manifest = ExportManifest(
-            subject.choice, without_head, tuple(filter(None, [note])), tuple(left_out), _listed(folder)
+            subject.choice, without_head, _notes(record, head, without_head), tuple(left_out), _listed(folder)
         )
         (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
     return manifest
@@ -155,6 +156,13 @@ def _write_report(
     if pages:
         write_formats(made, folder / "pictures", folder, pages, overwrite=True)
     return hidden
+
+
+def _notes(record: CaseRecord, head: Head | None, without_head: bool) -> tuple[str, ...]:
+    """What pictures and voxels may still show of the patient."""
+    headers = [header for source in record.inputs.values() for header in read_headers(Path(source.path), few=True)]
+    face = "" if head is None else head_note(head, left_out=without_head)
+    return tuple(filter(None, (face, burned_in_note(headers))))
 
 
 def _write_tables(shown: CaseRecord, folder: Path) -> None:

@@ -11,6 +11,7 @@ from made_up import make_patient
 from pydicom.dataset import Dataset
 
 from MemorySurvivalLib.errors import InputError, OutputError
+from MemorySurvivalLib.privacy.burned_in import BURNED_IN_NOTE, burned_in_note
 from MemorySurvivalLib.privacy.pseudonym import check_pseudonym, load_key, make_pseudonym
 from MemorySurvivalLib.privacy.subject import person_name, read_headers, read_subject
 from MemorySurvivalLib.report.subject import Subject
@@ -84,6 +85,11 @@ def test_headers_of_a_folder_are_those_of_ct_and_pet(tmp_path: Path) -> None:
     (tmp_path / "deep" / "notes.txt").write_text("no DICOM")
     found = read_headers(tmp_path)
     assert [one.PatientID for one in found] == ["4711-X"]
+
+
+def test_text_in_the_pixels_is_told_where_the_images_say_so(tmp_path: Path) -> None:
+    assert burned_in_note([header(tmp_path), header(tmp_path, BurnedInAnnotation="NO")]) == ""
+    assert burned_in_note([header(tmp_path), header(tmp_path, BurnedInAnnotation="YES")]) == BURNED_IN_NOTE
 
 
 @pytest.mark.parametrize(
