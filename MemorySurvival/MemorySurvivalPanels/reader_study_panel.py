@@ -9,7 +9,6 @@ from slicer.i18n import tr as _
 
 from MemorySurvivalPanels.background_ask import BackgroundAsk
 from MemorySurvivalPanels.desk import Desk
-from MemorySurvivalPanels.localised import show_number, show_percent
 from MemorySurvivalPanels.part import Part
 from MemorySurvivalPanels.reader_study_cover import (
     answer_of,
@@ -20,6 +19,12 @@ from MemorySurvivalPanels.reader_study_cover import (
     uncover_all,
 )
 from MemorySurvivalPanels.reader_study_gate import waiting_sentence
+from MemorySurvivalPanels.reader_study_words import (
+    ask_about_leaving,
+    confidences,
+    describe_answers,
+    describe_state,
+)
 from MemorySurvivalPanels.review_jobs import ListJob
 from MemorySurvivalPanels.review_panel import ReviewPanel
 from MemorySurvivalPanels.score_run import Scored, ScoreRun
@@ -51,7 +56,7 @@ class ReaderStudyPanel(Part):
         ui.readerPercentileSpin.setSpecialValueText(_("not given"))
         for text in ("", _("low"), _("intermediate"), _("high")):
             ui.readerGroupCombo.addItem(text, ("", "low", "intermediate", "high")[ui.readerGroupCombo.count])
-        for number, text in enumerate(_confidences()):
+        for number, text in enumerate(confidences()):
             ui.readerConfidenceCombo.addItem(text, number)
         ui.readerFolderPath.currentPathChanged.connect(lambda path: self._choose("reader_folder", path.strip()))
         ui.readerNameEdit.editingFinished.connect(self._on_name)
@@ -162,6 +167,7 @@ class ReaderStudyPanel(Part):
         def done(result: Mapping[str, Any]) -> None:
             if self._asked == key:
                 self._take(result)
+                self._reveal_late()
 
         def failed(sentence: str) -> None:
             if self._asked == key:
@@ -176,7 +182,7 @@ class ReaderStudyPanel(Part):
         combo, name = self._ui.readerCaseCombo, self.parameters.reader_case if self.parameters is not None else ""
         combo.clear()  # only a click of the user is listened to
         for case in self._cases:
-            combo.addItem(f"{case['case']}   {_describe_state(case['state'])}", case["case"])
+            combo.addItem(f"{case['case']}   {describe_state(case['state'])}", case["case"])
         waiting = next((each["case"] for each in self._cases if each["state"] in ("to do", "opened")), name)
         combo.currentIndex = combo.findData(
             name if self._case is not None and self._unfinished(self._case) else waiting
@@ -298,6 +304,14 @@ class ReaderStudyPanel(Part):
             content["model"] = answer
         self._submit("reader_reveal", content, shown)
 
+    def _reveal_late(self) -> None:
+        """Show what was to be shown when the scene was saved, or the viewer ended, in between."""
+        case = self._case
+        if case is None or self.covered:
+            return
+        if case["state"] == "estimated" or covered_answer(self.parameters.ct, self.parameters.pet) is not None:
+            qt.QTimer.singleShot(0, self.reveal)
+
     def _scored(self, ct: Any, result: Mapping[str, Any], files: Mapping[str, str | None]) -> None:
         """A case was scored: where it is the open one, that is when the reader saw its score."""
         case = self._case
@@ -385,63 +399,7 @@ class ReaderStudyPanel(Part):
         return bool(self._state.get("ask_again")) and bool(case["revealed_at"]) and case["final"] is None
 
 
-def describe_answers(case: Mapping[str, Any]) -> str:
-    """The own estimates, and the model's answer once it was shown."""
-    lines = []
-    for name, text in (("first", _("Your estimate: {it}")), ("final", _("Your second estimate: {it}"))):
-        if case[name] is not None:
-            lines.append(text.format(it=_describe_estimate(case[name])))
-    model = case["model"] if case["first"] is not None else None
-    if model is not None:
-        parts = [_("log-risk {value}").format(value=show_number(model["log_risk"], 3, sign=True))]
-        if model.get("risk_group"):
-            parts.insert(0, str(model["risk_group"]))
-        if model.get("position") is not None:
-            parts.append(_("higher than {share} of the reference").format(share=show_percent(model["position"])))
-        label = "; ".join(model.get("labels") or ())
-        lines.append(_("The model: {it}").format(it=", ".join(parts)) + (f"  [{label}]" if label else ""))
-    return "\n".join(lines)
-
-
-def _describe_estimate(estimate: Mapping[str, Any]) -> str:
-    words = {"low": _("low"), "intermediate": _("intermediate"), "high": _("high")}
-    group = estimate.get("group")
-    given = words.get(str(group), str(group))
-    if group is None:
-        given = _("percentile {n}").format(n=show_number(estimate["percentile"], 0))
-    return _("{answer} ({confidence})").format(answer=given, confidence=_confidences()[estimate["confidence"]])
-
-
-def _confidences() -> list[str]:
-    return ["", _("1 guessed"), _("2 unsure"), _("3 fairly sure"), _("4 sure"), _("5 certain")]
-
-
-def _describe_state(state: str) -> str:
-    return {
-        "to do": _("○ to do"),
-        "opened": _("… begun"),
-        "estimated": _("◑ estimated"),
-        "revealed": _("◑ score seen"),
-        "done": _("✓ done"),
-        "uncovered": _("⚠ uncovered before"),
-    }.get(state, state)
-
-
 def _stored_switch() -> bool:
     """Whether the scene says that a study is on, while another module is open and no choices are bound."""
     nodes = slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode")
     return any(node.GetParameter("reader_study") in ("True", "true", "1") for node in nodes)
-
-
-def ask_about_leaving() -> bool:
-    """Whether the reader really wants to see the score without an estimate."""
-    box = qt.QMessageBox()
-    box.setIcon(qt.QMessageBox.Warning)
-    box.setWindowTitle(_("Leave the reader study"))
-    box.setText(_("The score is shown without your estimate, and the open case no longer counts in the study."))
-    leave = box.addButton(_("Show the score"), qt.QMessageBox.DestructiveRole)
-    stay = box.addButton(_("Stay"), qt.QMessageBox.RejectRole)
-    box.setDefaultButton(stay)
-    box.setEscapeButton(stay)
-    box.exec_()
-    return bool(box.clickedButton() == leave)

@@ -272,6 +272,19 @@ def test_a_saved_scene_stays_covered_and_gives_the_score_back(room: Any, tmp_pat
     assert "0.421" in room.ui.logRiskValue.text
 
 
+def test_an_older_scene_of_a_case_that_was_estimated_since_shows_the_score(room: Any, tmp_path: Path) -> None:
+    from mrml_bundles import open_bundle, save_bundle
+
+    switch_on(room)
+    begin(room)
+    save_bundle(tmp_path / "case.mrb")
+    answer(room)
+    open_bundle(tmp_path / "case.mrb")
+    room.widget.initializeParameterNode()
+    room.wait_until(lambda: "0.421" in room.ui.logRiskValue.text and room.ui.resultFrame.isVisible())
+    assert [event.event for event in read_events(reader_file(room.study, "anna"))].count("revealed") == 1
+
+
 def test_a_folder_without_a_study_covers_all_the_same(room: Any, tmp_path: Path) -> None:
     room.study = tmp_path / "nothing"
     switch_on(room)
