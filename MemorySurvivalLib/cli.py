@@ -15,6 +15,7 @@ from MemorySurvivalLib.commands import (
     bundle,
     cache,
     compare,
+    dicom,
     explain,
     findings,
     inspect,
@@ -49,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (
         report,
+        dicom,
         score,
         explain,
         batch,

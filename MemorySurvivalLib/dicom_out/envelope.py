@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 
 from pydicom import config
+from pydicom.datadict import dictionary_description, dictionary_VR
 from pydicom.dataset import Dataset
+from pydicom.valuerep import validate_value
 
 from MemorySurvivalLib import RESEARCH_USE, __version__
 from MemorySurvivalLib.dicom_out.uids import Uids
@@ -66,6 +68,7 @@ class Envelope:
 
     `timezone_offset` is that of the source ("+0100", "" where it says none: then times are this computer's own);
     `anonymous` says that nothing may tell of patient, study or dates. `serial` names the exact model.
+    `notes` are sentences on what of the source could not be taken over.
     """
 
     module: Dataset
@@ -75,6 +78,7 @@ class Envelope:
     anonymous: bool
     serial: str
     same_study: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def study_uid(self) -> str:
@@ -137,11 +141,12 @@ def make_envelope(subject: Subject, source: Dataset | None, created: str, serial
     InputError where the subject is another patient than the source's, or where an identified one cannot be told.
     """
     module = Dataset()
+    broken: list[str] = []
     same_study = subject.choice == "identified" and source is not None
     if subject.choice == "identified":
         if source is not None:
             _check_same(subject, source)
-            _copy(source, module, (*PATIENT, *STUDY, *TRIAL, *REMOVED))
+            broken = _copy(source, module, (*PATIENT, *STUDY, *TRIAL, *REMOVED))
             _copy_codes(source, module)
             if not text(source, "StudyInstanceUID"):
                 raise InputError(
@@ -164,6 +169,7 @@ def make_envelope(subject: Subject, source: Dataset | None, created: str, serial
         anonymous=subject.choice != "identified",
         serial=serial,
         same_study=same_study,
+        notes=tuple(f"{name} of the source breaks the DICOM standard and was left out." for name in broken),
     )
 
 
@@ -208,17 +214,35 @@ def _check_same(subject: Subject, source: Dataset) -> None:
         )
 
 
-def _copy(source: Dataset, module: Dataset, keys: Iterable[str]) -> None:
-    """Texts as texts, so that they are encoded anew in UTF-8; all component groups of a name stay."""
+def _copy(source: Dataset, module: Dataset, keys: Iterable[str]) -> list[str]:
+    """Texts as texts, so that they are encoded anew in UTF-8; all component groups of a name stay.
+
+    Values that the standard does not allow stay behind and are named, but for those that say whose images these are:
+    another patient must not come of it.
+    """
+    broken = []
     for key in keys:
         with reading_quietly():
             try:
                 value = source.get(key)
             except BROKEN_VALUE:
                 continue
-            if value is not None and str(value) != "":
-                with config.disable_value_validation():
-                    setattr(module, key, str(value) if not isinstance(value, int | float) else value)
+            if value is None or str(value) == "":
+                continue
+            words = str(value)
+            if key not in ("PatientName", "PatientID", "StudyInstanceUID") and not _is_allowed(key, words):
+                broken.append(dictionary_description(key))
+                continue
+            setattr(module, key, words)
+    return broken
+
+
+def _is_allowed(keyword: str, words: str) -> bool:
+    try:
+        validate_value(dictionary_VR(keyword), words, config.RAISE)
+    except ValueError:
+        return False
+    return True
 
 
 def _copy_codes(source: Dataset, module: Dataset) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ from MemorySurvivalLib.imaging.dicom_header import reading_quietly
 from MemorySurvivalLib.imaging.reading import read_volume
 from MemorySurvivalLib.privacy.clean import clean_record
 from MemorySurvivalLib.privacy.identifiers import Identifier, identifiers_in_path, identifiers_of
+from MemorySurvivalLib.privacy.subject import read_subject
 from MemorySurvivalLib.progress import Meter, ProgressCallback, ignore_progress
 from MemorySurvivalLib.report import model
 from MemorySurvivalLib.report.record import CaseRecord, read_record
@@ -53,7 +55,8 @@ SERIES_NUMBERS: dict[ObjectKind, int] = {
     "picture": 9041,
 }
 KEY_ROLES = ("overview", "hotspot")
-INPUT_FILES = ("result.json", "report.json", "roi.nrrd", "lesions.nrrd", "labels.nrrd", "heatmap.nrrd", "report.pdf")
+NOTHING = "Nothing was written: the result does not say where its DICOM images are; say where they are now."
+INPUT_FILES = ("result.json", "report.json", "roi.nrrd", "lesions.nrrd", "heatmap.nrrd")
 
 
 @dataclass
@@ -62,6 +65,7 @@ class _Work:
 
     folder: Path
     out: Path
+    raw: CaseRecord
     record: CaseRecord
     report: model.Report | None
     sources: Sources
@@ -70,8 +74,10 @@ class _Work:
     evidence: tuple[Dataset, ...]
     wanted: tuple[Kind, ...]
     subject: Subject
-    deflate: bool
-    with_covariates: bool
+    named: Subject
+    deflate: bool = False
+    with_covariates: bool = False
+    pdf: Path | None = None
     written: list[ExportedObject] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     masks: dict[ObjectKind, Dataset] = field(default_factory=dict)
@@ -113,15 +119,17 @@ def export_dicom(
     overwrite: bool = False,
     deflate: bool = False,
     with_covariates: bool = False,
+    pdf: Path | None = None,
     salt: bytes | None = None,
 ) -> ExportedObjects:
     """Write a result's DICOM objects and dicom.json into `out`; the folder appears whole or not at all.
 
     `subject` says whom they name: an identified one joins the source's study with the source's patient; a pseudonym or
     nobody gives a new study with replaced UIDs (the same ones again for the same `salt`, else new every time).
-    `sources` says where the images are now, where the result no longer tells. What was asked for and cannot be written
-    is a sentence in `left_out`; InputError where nothing can, where the images are not those that were scored, or
-    where the subject is another patient.
+    `sources` says where the images are now, where the result no longer tells. `pdf` is a report that was drawn for this
+    very subject (None: it is drawn anew; a file in the result's folder may name anybody and is never taken). What was
+    asked for and cannot be written is a sentence in `left_out`; InputError where nothing can, where the images are not
+    those that were scored, or where the subject is another patient.
     """
     start = time.monotonic()
     unknown = [one for one in objects if one not in KINDS]
@@ -131,8 +139,8 @@ def export_dicom(
     record = read_record(folder / "result.json")
     report = model.read_report(folder) if (folder / model.FILE_NAME).is_file() else None
     with atomic_folder(out, overwrite=overwrite, ours=FILE_NAME) as target:
-        work = _prepare(folder, target, record, report, subject, wanted, sources, progress, salt)
-        work.deflate, work.with_covariates = deflate, with_covariates
+        work = _prepare(folder, target, record, report, subject, wanted, sources, progress, pdf, salt)
+        work.deflate, work.with_covariates, work.pdf = deflate, with_covariates, pdf
         steps: dict[Kind, Callable[[_Work], None]] = {
             "seg": _write_masks,
             "sr": _write_reports,
@@ -146,7 +154,7 @@ def export_dicom(
                 steps[kind](work)
             meter.step()
         if not work.written:
-            raise InputError(" ".join(dict.fromkeys((*work.sources.notes, *work.left_out))))
+            raise InputError(" ".join(dict.fromkeys((*work.sources.notes, *work.left_out))) or NOTHING)
         exported = ExportedObjects(
             study_instance_uid=work.envelope.study_uid,
             same_study=work.envelope.same_study,
@@ -155,7 +163,7 @@ def export_dicom(
             labels=record.risk.labels,
             objects=tuple(work.written),
             left_out=tuple(dict.fromkeys(work.left_out)),
-            notes=work.sources.notes,
+            notes=(*work.sources.notes, *work.envelope.notes),
             seconds=round(time.monotonic() - start, 2),
         )
         exported.write(target / FILE_NAME)
@@ -171,16 +179,20 @@ def _prepare(
     wanted: tuple[Kind, ...],
     paths: SourcePaths | None,
     progress: ProgressCallback,
+    pdf: Path | None,
     salt: bytes | None,
 ) -> _Work:
     images_needed = subject.choice == "identified" or bool(set(wanted) & {"seg", "sr", "pm"})
     sources = find_sources(record, paths, progress) if images_needed else Sources(None, None)
     header = next((series.headers[0] for series in (sources.ct, sources.pet) if series is not None), None)
-    content = _digest(folder, report, subject, wanted, header)
+    content = _digest(folder, report, (subject, wanted, pdf.read_bytes() if pdf is not None else None), header)
     uids = Uids(content) if subject.choice == "identified" else Uids.untraceable(content, salt)
     envelope = make_envelope(subject, header, record.created, record.bundle.sha256[:16], uids)
     shown = clean_record(record, subject, _identifiers(record, paths, sources))
-    work = _Work(folder, out, shown, report, sources, envelope, (), (), wanted, subject, False, False)
+    # A choice alone says who it is through the images.
+    bare = subject.choice == "identified" and not (subject.patient_id or subject.name) and header is not None
+    named = read_subject("identified", [header]) if bare and header is not None else subject
+    work = _Work(folder, out, record, shown, report, sources, envelope, (), (), wanted, subject, named)
     if sources.ct is not None:
         refused = refuse_unreferable(sources.ct)
         if refused:
@@ -203,15 +215,9 @@ def _identifiers(record: CaseRecord, paths: SourcePaths | None, sources: Sources
     return tuple(dict.fromkeys(found))
 
 
-def _digest(
-    folder: Path,
-    report: model.Report | None,
-    subject: Subject,
-    wanted: tuple[Kind, ...],
-    header: Dataset | None,
-) -> bytes:
+def _digest(folder: Path, report: model.Report | None, asked: object, header: Dataset | None) -> bytes:
     """A digest of everything that the objects are made from."""
-    digest = hashlib.sha256(msgspec.json.encode([__version__, subject, wanted]))
+    digest = hashlib.sha256(msgspec.json.encode([__version__, asked]))
     if header is not None:
         digest.update(str(header.get("SOPInstanceUID", "")).encode())
     names = [*INPUT_FILES, *(entry.file for entry in report.pictures)] if report else INPUT_FILES
@@ -320,25 +326,35 @@ def _write_map(work: _Work) -> None:
 def _write_pdf(work: _Work) -> None:
     from MemorySurvivalLib.dicom_out.pages import write_pdf
 
-    path = work.folder / "report.pdf"
-    if not path.is_file():
-        work.left_out.append("There is no report.pdf in the result's folder; make it first, then write it as DICOM.")
+    try:
+        pdf = work.pdf.read_bytes() if work.pdf is not None else _draw_pdf(work)
+    except InputError as error:  # the package that draws PDF is an extra
+        work.left_out.append(str(error))
         return
-    refused = _refuse_names(work)
-    if refused:
-        work.left_out.append(refused)
-        return
-    named = work.report is None or work.report.subject.choice != "none"
-    references = work.stands if work.envelope.same_study else ()
     ds = write_pdf(
-        path.read_bytes(),
-        references,
+        pdf,
+        work.stands if work.envelope.same_study else (),
         work.envelope,
         work.labels,
-        named=named,
+        named=work.subject.choice != "none",
         series_number=SERIES_NUMBERS["report"],
     )
     work.save(ds, "report", "pdf", "report")
+
+
+def _draw_pdf(work: _Work) -> bytes:
+    """The report drawn anew, so that it names whom the objects name, whatever file lies in the result's folder."""
+    from MemorySurvivalLib.report.drawing import FOLDER
+    from MemorySurvivalLib.report.writing import make_report, write_formats
+
+    saved = work.report
+    if saved is None:
+        raise InputError("The result's folder holds no report.json, so there is no report to write; score it again.")
+    with reading_quietly():  # it looks through the source's headers, which may break the standard
+        report = make_report(work.raw, saved.pictures, saved.where, work.named, saved.findings)
+    with tempfile.TemporaryDirectory(prefix="memory-survival-pdf-") as folder:
+        write_formats(report, work.folder / FOLDER, Path(folder), ("pdf",))
+        return (Path(folder) / "report.pdf").read_bytes()
 
 
 def _write_pictures(work: _Work) -> None:
@@ -358,20 +374,3 @@ def _write_pictures(work: _Work) -> None:
             series_number=SERIES_NUMBERS["picture"],
         )
         work.save(ds, "picture", "sc", f"picture-{number:02d}")
-
-
-def _refuse_names(work: _Work) -> str:
-    """Why the PDF names someone whom the objects must not name, as a sentence; "" where it does not."""
-    if work.report is None:
-        said = "The result's folder holds no report.json, so it is not known whom report.pdf names"
-        return f"{said}; make the report again." if work.subject.choice != "identified" else ""
-    printed = work.report.subject
-    same = (printed.choice, printed.patient_id) == (work.subject.choice, work.subject.patient_id)
-    if printed.choice == "none" or same:
-        return ""
-    if printed.choice == "identified" and work.subject.choice == "identified" and not work.subject.patient_id:
-        return ""
-    return (
-        "The report.pdf names another person or pseudonym than the objects are to name, so it was left out; make the "
-        "report again with the same choice."
-    )

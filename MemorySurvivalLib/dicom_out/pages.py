@@ -36,7 +36,7 @@ def write_pdf(
     PDF.
     """
     if not pdf.startswith(b"%PDF-"):
-        raise InputError("The report is not a PDF file; make it again.")
+        raise InputError("The report that was given is not a PDF file; give another, or let it be drawn.")
     ds = _plain(envelope, EncapsulatedPDFStorage, REPORT_WORDS, 1)
     ds.Modality = "DOC"
     ds.ConversionType = "WSD"

@@ -12,6 +12,8 @@ import pytest
 from dicom_made_up import write_series
 from made_up import Patient, make_patient
 
+from MemorySurvivalLib.dicom_out.export import export_dicom
+from MemorySurvivalLib.dicom_out.manifest import ExportedObjects
 from MemorySurvivalLib.imaging.reading import read_volume, write_volume
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.measure.lesion import Lesion, LesionConfig, LesionTotals
@@ -20,10 +22,10 @@ from MemorySurvivalLib.measure.tables import MeasurementRecord, SegmentRow, lesi
 from MemorySurvivalLib.measure.uptake import RegionMeasure
 from MemorySurvivalLib.pipeline import ScoreRequest, score_case
 from MemorySurvivalLib.report.model import read_report
+from MemorySurvivalLib.report.subject import Subject
 
 PER_BQML = 70_000 / (370e6 * math.exp(-math.log(2) * 3600 / 6586.2))
 NAME = "Yamada^Tarou=山田^太郎=やまだ^たろう"
-PDF = b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n%%EOF\n"
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Finished:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, small_bundle: Path) -> Finished:
-    """A scored and explained case from DICOM; its lesions and its report.pdf are made up."""
+    """A scored and explained case from DICOM; its lesions are made up."""
     folder = tmp_path_factory.mktemp("finished")
     patient = make_patient(folder).written()
     study = folder / "study"
@@ -66,8 +68,39 @@ def finished(tmp_path_factory: pytest.TempPathFactory, small_bundle: Path) -> Fi
     record = replace(record, measurements=measured(labels))
     record.write(result / "result.json")
     replace(read_report(result), record=record).write(result / "report.json")
-    (result / "report.pdf").write_bytes(PDF)
     return Finished(result, study, patient)
+
+
+SUBJECTS = {
+    "identified": Subject("identified"),
+    "nobody": Subject(),
+    "pseudonym": Subject("pseudonym", patient_id="MM-1", sex="F", age_years=60),
+}
+
+
+@dataclass(frozen=True)
+class Export:
+    """A folder of objects, what was written, and whom they name."""
+
+    out: Path
+    objects: ExportedObjects
+    subject: Subject
+
+
+@pytest.fixture(scope="session")
+def exports(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Export]:
+    """Everything of the result, once for each choice of whom it names."""
+    made = {}
+    for name, subject in SUBJECTS.items():
+        out = tmp_path_factory.mktemp(name) / "dicom"
+        made[name] = Export(out, export_dicom(finished.result, out, subject), subject)
+    return made
+
+
+@pytest.fixture
+def exported(exports: dict[str, Export]) -> tuple[Path, ExportedObjects]:
+    """Everything of the result in the patient's study."""
+    return exports["identified"].out, exports["identified"].objects
 
 
 def make_lesions(roi: Volume) -> Volume:
