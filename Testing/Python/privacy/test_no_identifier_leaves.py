@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from dicom_made_up import write_series
 from made_up import BundleMaker, make_patient
 
 from MemorySurvivalLib.clinical.record import ClinicalFindings, ReadingItem, VisualReading
+from MemorySurvivalLib.dicom_out.export import export_dicom
 from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.imaging.reading import read_volume, write_volume
 from MemorySurvivalLib.models import Models
@@ -23,6 +25,7 @@ from MemorySurvivalLib.privacy.clean import READER, case_identifiers, clean_find
 from MemorySurvivalLib.privacy.export import MANIFEST, clean_image, export_result
 from MemorySurvivalLib.privacy.head import HEADLESS_NOTE, Head
 from MemorySurvivalLib.privacy.identifiers import Identifier
+from MemorySurvivalLib.privacy.profile import find_departures
 from MemorySurvivalLib.privacy.scan import find_identifiers, find_in_bytes
 from MemorySurvivalLib.privacy.subject import read_subject
 from MemorySurvivalLib.report.record import CaseRecord, read_record
@@ -213,3 +216,16 @@ def test_a_reading_loses_its_reader_and_remarks() -> None:
     assert (shown.reader, shown.confirmed_at, shown.notes) == (READER, "", ())
     assert (shown.items[0].answer, shown.items[0].basis) == ("2", "from [removed]'s liver")
     assert clean_findings(findings, Subject("identified")) == findings
+
+
+@pytest.mark.parametrize("choice", ["none", "pseudonym"])
+def test_dicom_objects_follow_the_profile_and_hold_no_identifier(
+    scored: Scored, choice: IdentityChoice, tmp_path: Path
+) -> None:
+    subject = scored.subject(choice)
+    export_dicom(scored.folder, tmp_path / "dicom", subject, objects=("seg", "sr", "pm", "sc"))
+    assert [one.sentence for one in find_identifiers([tmp_path / "dicom"], scored.known)] == []
+    objects = sorted((tmp_path / "dicom").glob("*.dcm"))
+    assert len(objects) > 3
+    for path in objects:
+        assert find_departures(pydicom.dcmread(path), subject) == (), path.name
