@@ -37,6 +37,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="store_true",
         help="results that seem to be of different patients are of one (this is stated on the page)",
     )
+    parser.add_argument("--paper", choices=("a4", "letter"), default="a4", help="of a PDF (%(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
     parser.set_defaults(run=run)
 
@@ -55,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
             registration=options.registration,
             confirm_identity=options.confirm_identity,
             overwrite=options.overwrite,
+            paper=options.paper,
         )
     )
     lines = [f"differ in      {', '.join(KIND_WORDS[kind] for kind in comparison.kinds)} ({options.out})"]

@@ -56,9 +56,9 @@ def run_show(options: argparse.Namespace) -> int:
 
 def run_build(options: argparse.Namespace) -> int:
     """Write a table of the user's own cohort. Raises InputError and OutputError."""
+    from MemorySurvivalLib.compare.building import table_from_cohort
     from MemorySurvivalLib.compare.cohort import read_cohort
     from MemorySurvivalLib.compare.outcomes import read_outcomes
-    from MemorySurvivalLib.compare.reference import table_from_cohort
 
     _check_free(options)
     outcomes = None if options.outcomes is None else read_outcomes(options.outcomes)
@@ -73,7 +73,7 @@ def run_build(options: argparse.Namespace) -> int:
 
 def run_simulate(options: argparse.Namespace) -> int:
     """Write a table of simulated patients. Raises InputError and OutputError."""
-    from MemorySurvivalLib.compare.reference import SIMULATED_SEEDS, simulate_reference
+    from MemorySurvivalLib.compare.building import SIMULATED_SEEDS, simulate_reference
 
     _check_free(options)
     with ProgressBars() as bars:

@@ -17,7 +17,7 @@ Array = npt.NDArray[np.float64]
 TITLES: Mapping[str, str] = {
     "mtv_ml": "focal MTV (ml)",
     "tlg_g": "focal TLG (g)",
-    "suv_max": "hottest focal lesion SUVmax",
+    "suv_max": "hottest SUVmax",
     "focal_lesions": "focal lesions",
     "marrow_suv": "marrow SUV",
 }

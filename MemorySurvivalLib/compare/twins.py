@@ -169,7 +169,13 @@ def _table(own: Burden, twins: tuple[Twin, ...]) -> Table:
         became = (Cell(twin.outcome or "not known"),) if outcomes else ()
         distance = Cell(f"{twin.distance:.2f}", twin.distance)
         rows.append((Cell(twin.name), Cell(kind), distance, *_cells(twin.burden), *became))
-    return Table(columns, tuple(rows), numeric=tuple(range(2, 3 + len(TITLES))))
+    wide = (*_WIDE, *((_WIDE_OUTCOME,) if outcomes else ()))
+    return Table(columns, tuple(rows), numeric=tuple(range(2, 3 + len(TITLES))), wide=wide)
+
+
+_WIDE = (1.6, 1.1, 0.9, 0.9, 0.9, 1.0, 0.9, 0.9)
+_WIDE_OUTCOME = 3.4
+"""Shares of the width; an outcome fits into one line."""
 
 
 def _cells(burden: Burden) -> tuple[Cell, ...]:

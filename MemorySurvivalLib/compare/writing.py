@@ -15,6 +15,8 @@ from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.followup.prior_study import PriorRecord
 from MemorySurvivalLib.followup.spine_registration import SpineMatch
+from MemorySurvivalLib.report.html import write_html
+from MemorySurvivalLib.report.pdf import Paper, write_pdf
 
 SUFFIXES = (".html", ".pdf", ".json")
 
@@ -34,6 +36,7 @@ class CompareRequest:
     registration: Path | None = None
     confirm_identity: bool = False
     overwrite: bool = False
+    paper: Paper = "a4"
 
     def __post_init__(self) -> None:
         if not all(self.names) or self.names[0] == self.names[1]:
@@ -69,12 +72,8 @@ def compare_to_file(request: CompareRequest) -> Comparison:
         for picture in pictures:
             (folder / f"{picture.name}.png").write_bytes(picture.png)
         if out.suffix.lower() == ".pdf":
-            from MemorySurvivalLib.report.pdf import write_pdf
-
-            write_pdf(document, folder, out)
+            write_pdf(document, folder, out, request.paper)
         else:
-            from MemorySurvivalLib.report.html import write_html
-
             write_html(document, folder, out)
     return comparison
 

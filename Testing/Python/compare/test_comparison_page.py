@@ -20,6 +20,9 @@ from MemorySurvivalLib.compare.reading import Side
 from MemorySurvivalLib.compare.writing import CompareRequest, compare_to_file
 from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.followup.comparison import NOT_RESPONSE
+from MemorySurvivalLib.followup.comparison import Comparison as PriorComparison
+from MemorySurvivalLib.followup.prior_study import PriorRecord
+from MemorySurvivalLib.followup.spine_registration import SpineMatch
 from MemorySurvivalLib.jobs import find_job
 from MemorySurvivalLib.jobs.context import JobContext
 from MemorySurvivalLib.progress import ignore_progress
@@ -145,6 +148,17 @@ def test_what_cannot_be_compared_is_said(results: tuple[Path, Path], tmp_path: P
     stray.write_text("{}")
     with pytest.raises(InputError, match="no record of a prior study"):
         compare_to_file(CompareRequest(*results, registration=stray))
+
+
+def test_a_prior_study_s_registration_pairs_the_lesions(results: tuple[Path, Path], tmp_path: Path) -> None:
+    rows = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 5.0), (0.0, 0.0, 0.0, 1.0))
+    record = PriorRecord(SpineMatch(rows, 0.9), PriorComparison((), ()), 300, (), False)
+    prior = tmp_path / "prior.json"
+    prior.write_bytes(record.as_json())
+    lesions = compare_to_file(CompareRequest(*results, registration=prior)).lesions
+    assert lesions is not None
+    assert lesions.matched == "registered"
+    assert [pair.first and pair.second and pair.second.number for pair in lesions.pairs] == [1, 2]
 
 
 def test_the_job_hands_out_the_comparison(results: tuple[Path, Path], tmp_path: Path) -> None:

@@ -10,16 +10,9 @@ import pytest
 from results_made_up import make_lesion, make_measurements, make_result, write_result
 
 from MemorySurvivalLib.cli import main
+from MemorySurvivalLib.compare.building import REGIONS, SIMULATED_SEEDS, simulate_reference
 from MemorySurvivalLib.compare.burden import Burden, Scale
-from MemorySurvivalLib.compare.reference import (
-    REGIONS,
-    SIMULATED_SEEDS,
-    ReferenceCase,
-    ReferenceTable,
-    read_reference,
-    read_shipped,
-    simulate_reference,
-)
+from MemorySurvivalLib.compare.reference import ReferenceCase, ReferenceTable, read_reference, read_shipped
 from MemorySurvivalLib.compare.same_images import images_key
 from MemorySurvivalLib.compare.twins import NO_FORECAST, find_twins, twins_section
 from MemorySurvivalLib.errors import InputError
