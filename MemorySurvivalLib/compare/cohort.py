@@ -110,10 +110,11 @@ def read_cohort(
     """
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}; give a folder with results in it.")
-    results, worklists = _find(folder)
+    results, worklists, closed = _find(folder)
     if not results:
         raise InputError(f"There is no {RESULT_FILE} anywhere in {folder}; give a folder with results in it.")
     statuses, failed, unread = _read_statuses(folder, worklists)
+    unread += closed
     records: dict[str, CaseRecord] = {}
     for place in track(results, "results", len(results), progress):
         name = _name(folder, place)
@@ -140,7 +141,9 @@ def read_cohort(
         groups=_group(cases, outcomes is not None),
         unread=tuple(unread),
         failed=tuple(failed),
-        states=Counter([*(case.status.state for case in cases), *("failed" for _ in failed)]),
+        states=Counter(
+            [case.status.state for case in cases] + [one.state for name, one in statuses.items() if name not in records]
+        ),
         duplicates=tuple(tuple(names) for names in names_by_images.values() if len(names) > 1),
         flags=Counter(flag for case in cases for flag in set(case.flags)),
         outcomes_given=outcomes is not None,
@@ -148,14 +151,20 @@ def read_cohort(
     )
 
 
-def _find(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Results and worklists in the order of their paths; hidden folders are results that never came to an end."""
-    results, worklists = [], []
-    for place, folders, files in os.walk(folder):
+def _find(folder: Path) -> tuple[list[Path], list[Path], list[Unread]]:
+    """Results and worklists in the order of their paths, and folders that cannot be opened; hidden folders are results
+    that never came to an end."""
+    results, worklists, closed = [], [], []
+
+    def note(error: OSError) -> None:
+        name = _name(folder, Path(str(error.filename), RESULT_FILE))
+        closed.append(Unread(name, f"The folder cannot be opened ({error.strerror})."))
+
+    for place, folders, files in os.walk(folder, onerror=note):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         results += [Path(place, RESULT_FILE)] if RESULT_FILE in files else []
         worklists += [Path(place)] if STATUS_FILE in files else []
-    return results, worklists
+    return results, worklists, closed
 
 
 def _read_statuses(folder: Path, worklists: list[Path]) -> tuple[dict[str, CaseStatus], list[Unread], list[Unread]]:

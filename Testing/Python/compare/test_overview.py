@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -48,7 +49,8 @@ def cohort(tmp_path: Path) -> Path:
     (folder / "old").mkdir()
     (folder / "old" / "result.json").write_text('{"schema": "memory-survival-result", "schema_version": 1}')
     failed = CaseStatus("failed", sentence=f"The CT {folder}/lost/ct.nrrd does not exist.")
-    write_status(folder, WorklistStatus({"lost": failed, "demo": CaseStatus("reviewed", reviewer="Dr A")}))
+    reviewed = CaseStatus("reviewed", reviewer="Dr A")
+    write_status(folder, WorklistStatus({"lost": failed, "demo": reviewed, "later": CaseStatus()}))
     return folder
 
 
@@ -92,12 +94,26 @@ def test_every_result_is_read_and_the_rest_is_told(cohort: Path) -> None:
         ("lost", "The CT lost/ct.nrrd does not exist.")
     ]
     assert not any(str(cohort) in sentence for sentence in reasons.values())
-    assert dict(found.states) == {"scored": 4, "reviewed": 1, "failed": 1}
+    assert dict(found.states) == {"scored": 4, "reviewed": 1, "failed": 1, "to do": 1}
     assert dict(found.flags) == {"glucose": 1}
     assert {frozenset(names) for names in found.duplicates} == {
         frozenset({"Doe, Jane & <b>", "demo"}),
         frozenset({"again", "deep/er"}),
     }
+
+
+def test_a_folder_that_cannot_be_opened_is_listed(cohort: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def refuse(place: str) -> object:
+        if Path(place).name == "deep":
+            raise PermissionError(13, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = read_cohort(cohort)
+    assert ("deep", "The folder cannot be opened (Permission denied).") in [(u.name, u.sentence) for u in found.unread]
+    assert len(found.cases) == 4
 
 
 def test_models_and_simulated_cases_are_never_mixed_and_the_newest_counts(cohort: Path) -> None:
