@@ -47,11 +47,12 @@ NATURAL_AT_MOST = 90 * mm
 @dataclass
 class Writer:
     """Turns blocks into flowables. `width` and `sheet_height` are the room on every sheet, in points; `page` is a name
-    that no other page has."""
+    that no other page has. `readable` tells of pictures that were looked at already."""
 
     fonts: Fonts
     tags: Tags
     pictures: Path
+    readable: dict[Path, bool]
     width: float
     sheet_height: float
     page: str
@@ -293,7 +294,7 @@ class Writer:
         element = place.add("Figure", alt=figure.alt)
         file = self.pictures / f"{figure.picture}.png"
         stack: list[Flowable] = []
-        if Path(file.name) == Path(figure.picture + ".png") and _is_picture(file):  # no name leads out of the folder
+        if self._is_readable(file):
             stack.append(Shown(str(file), wide, high, self.tags, element))
         else:
             sentence = tr("The picture {name} is missing or damaged.").format(name=f"{figure.picture}.png")
@@ -302,6 +303,11 @@ class Writer:
         if figure.caption or figure.lead:
             stack.append(self._words(figure.caption, pdf_style.CAPTION, place.add("P"), lead=figure.lead))
         return wide, Unit(stack, self.sheet_height, space_after=4)
+
+    def _is_readable(self, file: Path) -> bool:
+        if file not in self.readable:
+            self.readable[file] = file.parent == self.pictures and _is_picture(file)  # no name leads elsewhere
+        return self.readable[file]
 
     def _write_figures(self, block: FigureRow, width: float, place: Element) -> list[Flowable]:
         made = [self._write_figure(figure, width, place) for figure in block.figures]

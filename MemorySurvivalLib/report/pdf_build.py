@@ -51,6 +51,7 @@ class _Build:
     def __init__(self, document: Document, pictures: Path, paper: tuple[float, float]) -> None:
         self.document, self.paper = document, paper
         self.fonts, self.tags, self.pictures = Fonts(), Tags(), pictures
+        self._readable: dict[Path, bool] = {}
         self.places = [self.tags.root.add("Sect") for _ in document.pages]
         self.marks = [
             Marks(document, page, self.fonts, self.tags, place, paper)
@@ -124,7 +125,7 @@ class _Build:
         place = self.places[number]
         del place.children[self._heads[number] :]  # of an earlier try
         width = pdf_style.CONTENT_WIDTH / scale
-        writer = Writer(self.fonts, self.tags, self.pictures, width, room / scale, f"page{number}")
+        writer = Writer(self.fonts, self.tags, self.pictures, self._readable, width, room / scale, f"page{number}")
         story = writer.write_page(self.document.pages[number], place)
         if number == len(self.document.pages) - 1 and self.fonts.missing:
             story += writer.write_block(Said(self.fonts.say_missing(), tone="note"), width, place)
