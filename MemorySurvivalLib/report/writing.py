@@ -97,7 +97,8 @@ def write_formats(
             f"{out} already holds {', '.join(taken)}; choose another folder or allow overwriting with --overwrite."
         )
     document = compose_document(report, language)
-    for form, target in targets.items():
+    # The PDF first: its package may be missing, and then nothing should have been written.
+    for form, target in sorted(targets.items(), key=lambda one: one[0] != "pdf"):
         if form == "html":
             write_html(document, pictures, target)
         elif form == "pdf":

@@ -23,7 +23,13 @@ from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.pipeline import ScoreOutput, ScoreRequest, score_case
+from MemorySurvivalLib.preparing import PreparedCase, Run, given_covariates
 from MemorySurvivalLib.progress import ProgressEvent
+from MemorySurvivalLib.report.model import read_report
+from MemorySurvivalLib.report.record import read_record
+from MemorySurvivalLib.risk.covariate_sources import GivenCovariate
+from MemorySurvivalLib.risk.covariates import Covariates
+from MemorySurvivalLib.stability.record import StabilityRecord
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +55,11 @@ def score(patient: Patient, bundle: Path, models: Models, name: str = "out", **c
 
 def test_writes_report_result_mask_and_heatmap(patient: Patient, small_bundle: Path, models: Models) -> None:
     output = score(patient, small_bundle, models, explain=True, patch_mm=24.0, stride_mm=24.0)
-    assert sorted(output.files) == ["heatmap", "report", "result", "roi"]
+    assert sorted(output.files) == ["heatmap", "report", "report_data", "result", "roi"]
     assert all(path.is_file() for path in output.files.values())
+    report = read_report(patient.folder / "out")
+    assert report.record.risk == output.record.risk
+    assert all((patient.folder / "out" / picture.file).is_file() for picture in report.pictures)
     stored = json.loads(output.files["result"].read_text())
     assert stored["risk"]["log_risk"] == output.record.risk.log_risk
     assert stored["research_use"] == RESEARCH_USE
@@ -67,6 +76,44 @@ def test_writes_report_result_mask_and_heatmap(patient: Patient, small_bundle: P
     assert start[::-1].tolist() == inside.min(axis=0).tolist()
     assert heatmap.shape == tuple((inside.max(axis=0) - inside.min(axis=0) + 1).tolist())
     assert heatmap.voxels.any()
+
+
+def test_the_badge_and_the_values_as_given_stand_in_the_record(
+    patient: Patient, small_bundle: Path, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    badge = StabilityRecord("not judged", "Nothing.", 0.0, 0.0, 0.0, (), (), None, None, (), (), (), 0, 0.0)
+    asked = []
+
+    def measure(run: Run, prepared: PreparedCase, values: Covariates | None) -> StabilityRecord:
+        asked.append((prepared.case.sources["CT"].path, values))
+        return badge
+
+    monkeypatch.setattr("MemorySurvivalLib.pipeline.measure_prepared", measure)
+    given = {"albumin_g_dl": GivenCovariate("3.9", "typed"), "beta2_microglobulin_mg_l": GivenCovariate(" ", "typed")}
+    output = score(patient, small_bundle, models, stability=True, covariate_values=given)
+    assert len(asked) == 1 and asked[0][0] == str(patient.ct_path)
+    assert (asked[0][1] or {})["albumin_g_dl"] == "3.9", "the badge is scored with the same values"
+    stored = read_record(output.files["result"])
+    assert stored.stability == output.record.stability == badge
+    assert stored.given == {"albumin_g_dl": GivenCovariate("3.9", "typed")}
+    scores = read_report(patient.folder / "out").findings.scores
+    assert [one.name for one in scores] == ["ISS", "R-ISS", "R2-ISS"] and not any(one.value for one in scores)
+
+
+def test_whose_values_they_are_is_not_recorded(tmp_path: Path) -> None:
+    file = tmp_path / "values.csv"
+    file.write_text("patient_id,age,shoe size\n4711,63,\n")
+    typed = {"Age": GivenCovariate("64", "typed")}
+    found = given_covariates(ScoreRequest(tmp_path, covariates=file, covariate_values=typed))
+    assert found == {"age": GivenCovariate("64", "typed")}
+
+
+def test_a_staging_value_that_cannot_be_true_is_told_before_the_work(
+    patient: Patient, small_bundle: Path, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "score", lambda *_: pytest.fail("the case was scored"))
+    with pytest.raises(InputError, match=r"(?i)albumin"):
+        score(patient, small_bundle, models, covariate_values={"albumin_g_dl": GivenCovariate("390", "typed")})
 
 
 def test_same_input_gives_the_same_numbers(patient: Patient, small_bundle: Path, models: Models) -> None:

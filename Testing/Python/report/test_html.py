@@ -230,6 +230,21 @@ def test_pictures_have_words_for_those_who_do_not_see_them(written: tuple[Path, 
         assert len(attributes["alt"] or "") > 40 and RESEARCH_USE in (attributes["alt"] or "")
 
 
+def test_a_screen_reader_finds_its_way(written: tuple[Path, str, Page]) -> None:
+    page = written[2]
+    assert ("html", {"lang": "en"}) in page.tags
+    headings = [tag for tag, _ in page.tags if re.fullmatch(r"article|h\d", tag)]
+    runs = "".join(heading[-1] for heading in headings).split("e")[1:]
+    assert len(runs) == len(page.pages) and all(re.fullmatch("12+", run) for run in runs), runs
+    assert all((values.get("scope") in ("row", "col")) for tag, values in page.tags if tag == "th")
+    titles = {values["id"] for tag, values in page.tags if tag == "h2"}
+    named = [values["aria-labelledby"] for _, values in page.tags if "aria-labelledby" in values]
+    assert set(named) == titles and len(named) == len(titles)
+    for tag, values in page.tags:
+        if tag == "svg":
+            assert values.get("aria-hidden") == "true" or values.get("aria-label"), values
+
+
 def test_pictures_lie_beside_the_page_too(written: tuple[Path, str, Page]) -> None:
     folder, source, _ = written
     files = sorted((folder / "pictures").iterdir())

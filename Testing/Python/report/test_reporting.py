@@ -54,6 +54,18 @@ def test_nothing_is_written_over_a_report_unless_told(saved: Path) -> None:
     write_saved(ReportRequest(saved, formats=("json",), overwrite=True))
 
 
+def test_where_the_pdf_cannot_be_made_nothing_is_written(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise InputError("There is no ReportLab.")
+
+    monkeypatch.setattr("MemorySurvivalLib.report.pdf.write_pdf", refuse)
+    with pytest.raises(InputError, match="no ReportLab"):
+        write_saved(ReportRequest(saved, tmp_path / "out", ("html", "json", "pdf")))
+    assert not (tmp_path / "out").exists()
+
+
 def test_names_of_files_come_back_only_when_asked_for(saved: Path) -> None:
     assert "ct.nii.gz" not in load_report(ReportRequest(saved)).as_json().decode()
     assert load_report(ReportRequest(saved, identity="identified")).record.inputs["CT"].path == "ct.nii.gz"
