@@ -48,12 +48,13 @@ class Layer:
 
 def layers_of(data: bytes, place: str = "its bytes", depth: int = 0) -> Iterator[Layer]:
     """The bytes (of a text its letters), and every layer that can be opened inside them."""
-    text = _as_text(data)
-    yield Layer(place, data if text is None else text)
+    plain = _without_packed(data)
+    text = _as_text(plain)
+    yield Layer(place, plain if text is None else text)
     if depth >= DEEPEST:
         return
-    if text is None and len(data) < SMALL and b"\0" not in data:
-        yield Layer(place, data.decode("latin-1"))
+    if text is None and len(plain) < SMALL and b"\0" not in plain:
+        yield Layer(place, plain.decode("latin-1"))
     if text is not None:
         yield from _text_layers(text, data, place, depth)
     for inner, found in _inside(data):
@@ -62,6 +63,22 @@ def layers_of(data: bytes, place: str = "its bytes", depth: int = 0) -> Iterator
             yield from layers_of(found, where, depth + 1)
         else:
             yield Layer(where, found)
+
+
+def _without_packed(data: bytes) -> bytes:
+    """The bytes without embedded files and PDF streams that are opened later: packed as letters they make up words."""
+    if b"base64," in data:
+        data = _BASE64.sub(lambda hit: b"base64," if _from_base64(hit[1]) is not None else hit[0], data)
+    if b"%PDF" in data:
+        data = _PDF_STREAM.sub(lambda hit: b"stream" if _pdf_decoded(hit[1]) is not None else hit[0], data)
+    return data
+
+
+def _from_base64(letters: bytes) -> bytes | None:
+    try:
+        return base64.b64decode(letters)
+    except (binascii.Error, ValueError):
+        return None
 
 
 def _inside(data: bytes) -> Iterator[tuple[str, bytes | str]]:
@@ -116,10 +133,9 @@ def _text_layers(text: str, data: bytes, place: str, depth: int) -> Iterator[Lay
     }
     yield from (Layer(f"{place} with {whose} escapes read", read) for whose, read in readings.items() if read != text)
     for number, hit in enumerate(_BASE64.finditer(data), start=1):
-        try:
-            yield from layers_of(base64.b64decode(hit[1]), f"embedded file {number} of {place}", depth + 1)
-        except (binascii.Error, ValueError):
-            continue
+        embedded = _from_base64(hit[1])
+        if embedded is not None:
+            yield from layers_of(embedded, f"embedded file {number} of {place}", depth + 1)
 
 
 def _zip_members(data: bytes) -> Iterator[tuple[str, bytes | str]]:

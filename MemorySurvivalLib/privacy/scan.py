@@ -122,7 +122,7 @@ class Search:
         """Long needles as bytes. `bytes.lower` leaves other letters than ASCII alone, so those stand in each case."""
         made: dict[bytes, Needle] = {}
         for one in self.needles:
-            if one in self._short:
+            if one in self._short or (one.kind == "date" and not _numeric(one.text)):
                 continue
             spellings = {one.text, one.written} - {""}
             for text in {form for each in spellings for form in (each, each.lower(), each.title(), each.upper())}:
@@ -131,6 +131,11 @@ class Search:
                     if len(pattern) >= (SHORT if text.isascii() else SHORT_BYTES):
                         made[pattern] = one
         return tuple(made.items())
+
+
+def _numeric(text: str) -> bool:
+    """Whether a date is written in digits alone; with the month in words it stands in texts, which are read as such."""
+    return not any(character.isalpha() for character in text)
 
 
 def _encode(text: str, encoding: str) -> bytes:

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
+from MemorySurvivalLib.compare.overview import OverviewRequest, write_overview
+from MemorySurvivalLib.compare.writing import CompareRequest, compare_to_file
 from MemorySurvivalLib.dicom_out.export import export_dicom
 from MemorySurvivalLib.privacy.clean import case_identifiers
 from MemorySurvivalLib.privacy.export import export_result
@@ -27,6 +29,7 @@ from MemorySurvivalLib.privacy.scan import Finding, find_identifiers
 from MemorySurvivalLib.privacy.subject import read_subject
 from MemorySurvivalLib.report.record import read_record
 from MemorySurvivalLib.report.subject import IDENTITY_CHOICES
+from MemorySurvivalLib.report.writing import Format
 from MemorySurvivalLib.simulation.case import SimulatedCase, simulate_case
 from Testing.Python.dicom_made_up import write_series
 
@@ -40,8 +43,8 @@ PERSONS = (
     "PhysiciansOfRecord",
     "OtherPatientNames",
 )
-FORMATS = ("html", "csv", "pdf")
-PLACES = ("log", "cache", "temporary", "worklist")
+FORMATS: tuple[Format, ...] = ("html", "csv", "pdf")
+PLACES = ("log", "cache", "temporary", "worklist", "pages", "report")
 
 
 def identity_tags() -> dict[str, str]:
@@ -118,7 +121,7 @@ def count(found: Iterable[Finding], below: Path) -> list[dict[str, Any]]:
 def run() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name, private_places(Path(name)):
         work = Path(name)
-        home = work / f"{WORD}_Zoe"
+        home = work / "home" / f"{WORD}_Zoe"
         write_study(simulate_case(SEED, spacing_mm=SPACING_MM), home / "study")
         (home / "covariates.csv").write_text(f"patient_id,age_years,sex,remark\n{NUMBER},61,female,{WORD}\n", "utf-8")
         shutil.copytree(home / "study", work / "list" / "case-001")
@@ -136,8 +139,16 @@ def run() -> dict[str, Any]:
         known = case_identifiers(record)
         sources = [Path(source.path) for source in record.inputs.values()]
         exported = {choice: _export(work, home / "result", choice, sources, known) for choice in IDENTITY_CHOICES}
+        compared = (home / "result", work / "worklist" / "case-001")
+        compare_to_file(CompareRequest(*compared, work / "pages" / "comparison.html", confirm_identity=True))
+        write_overview(OverviewRequest(work / "worklist", work / "pages" / "overview.html", numbered=True))
         # The list's own paths are those that its user chose; only the work list's records hold them.
+        (work / "report").mkdir()
+        for name_of_file in ("report.html", "report.json"):
+            shutil.copy(home / "result" / name_of_file, work / "report")
         elsewhere = {place: find_identifiers([work / place], known) for place in PLACES}
+        listed = [one for one in elsewhere["worklist"] if one.file.name == "result.json"]
+        elsewhere["worklist"] = tuple(one for one in elsewhere["worklist"] if one not in listed)
         rows = [
             {"what": f"export, {choice}", **{key: made[key] for key in ("files", "bytes", "findings", "seconds")}}
             for choice, made in exported.items()
@@ -146,7 +157,7 @@ def run() -> dict[str, Any]:
             files = [one for one in (work / place).rglob("*") if one.is_file()] or [work / place]
             size = sum(one.stat().st_size for one in files if one.is_file())
             rows.append({"what": place, "files": len(files), "bytes": size, "findings": len(found)})
-        working = find_identifiers([home / "result" / "result.json"], known)
+        working = (*find_identifiers([home / "result" / "result.json"], known), *listed)
         leaks = [*exported["none"]["where"], *exported["pseudonym"]["where"]]
         leaks += [row for found in elsewhere.values() for row in count(found, work)]
     return {
@@ -155,10 +166,12 @@ def run() -> dict[str, Any]:
         "jobs": [event["event"] for event in answers],
         "scanned": rows,
         "leaks": leaks,
-        "in_the_working_record": len(working),
-        "goal": "no identifier in an export without names, in one with a pseudonym, in the log, the cache, temporary "
-        "files and a work list with neutral names; some in an identified export",
+        "in_the_working_records": len(working),
+        "goal": "no identifier in an export without names, in one with a pseudonym, in the report beside the "
+        "result, in pages that compare and list, in the log, the cache, temporary files and a work list with neutral "
+        "names; some in an identified export and in the working records (result.json)",
         "ok": not leaks
+        and len(working) > 0
         and exported["identified"]["findings"] > 0
         and [one["event"] for one in answers][::2] == ["finished"] * 2,
     }

@@ -182,3 +182,12 @@ def test_what_is_no_date_has_no_forms() -> None:
 def test_words_of_a_path_that_tell() -> None:
     words = {one.text for one in identifiers_in_path(Path("/home/data/Doe_John/CT_2020/ct.nrrd"), known=["john"])}
     assert words == {"Doe", "2020"}
+
+
+def test_letters_that_pack_a_file_make_no_words() -> None:
+    who = (Identifier("name", "Zoë"),)
+    packed = b"data:image/png;base64," + base64.b64encode(b"\x00" * 30) + b"/Zoe/" + b"A" * 39 + b'">'
+    assert b"/Zoe/" in packed
+    assert find_in_bytes(b"<img src=" + packed, who) == ()
+    assert len(find_in_bytes(b"<img alt='Zoe' src=" + packed, who)) == 1
+    assert find_in_bytes(b"base64, /Zoe/ is no file", who) != ()
