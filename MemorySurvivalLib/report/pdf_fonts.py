@@ -12,7 +12,6 @@ from typing import Literal
 from xml.sax.saxutils import escape
 
 import matplotlib
-from matplotlib.font_manager import findSystemFonts
 from reportlab.pdfbase.pdfmetrics import registerFont, stringWidth
 from reportlab.pdfbase.ttfonts import TTFError, TTFont
 
@@ -66,6 +65,8 @@ def _find_east_asian() -> tuple[Path, ...]:
 
 @cache
 def _find_system_fonts() -> tuple[Path, ...]:
+    from matplotlib.font_manager import findSystemFonts  # reads a list of all fonts when it is imported
+
     files = sorted(Path(file) for file in findSystemFonts())
     return tuple(file for name in SYSTEM_FILES for file in files if file.name == name)
 
