@@ -106,7 +106,7 @@ def answer_of(result: Mapping[str, Any]) -> dict[str, Any]:
         "position": result.get("position"),
         "risk_group": result.get("risk_group"),
         "bundle": " ".join(str(bundle[key]) for key in ("name", "version") if bundle.get(key)),
-        "labels": list((result.get("risk") or {}).get("labels") or ()),
+        "labels": list((result.get("risk") or {}).get("labels") or filter(None, [result.get("label")])),
     }
 
 

@@ -394,6 +394,8 @@ class ReaderStudyPanel(Part):
         if self.covered:
             ui.scoreButton.enabled = False
             ui.scoreButton.toolTip = waiting_sentence()
+            ui.stageLabel.text = waiting_sentence()
+            ui.stageLabel.visible = True
 
     def _asks_again(self, case: Mapping[str, Any]) -> bool:
         return bool(self._state.get("ask_again")) and bool(case["revealed_at"]) and case["final"] is None

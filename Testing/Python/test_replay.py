@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from dicom_made_up import write_series
 from made_up import BundleMaker, make_patient
 
 from MemorySurvivalLib import RESEARCH_USE, cli
@@ -126,6 +129,29 @@ def test_files_that_moved_are_found_by_content(case: Path, models: Models) -> No
     record = replay(case, models, images=case)
     assert record.verdict == "identical"
     assert ["copy beside the result" in note for note in record.notes] == [True]
+
+
+def test_a_dicom_study_that_moved_is_found_among_other_series(
+    tmp_path: Path, small_bundle: Path, models: Models
+) -> None:
+    patient = make_patient(tmp_path).written()
+    per_bqml = 70_000 / (370e6 * math.exp(-math.log(2) * 3600 / 6586.2))
+    activity = patient.pet.with_voxels(patient.pet.voxels.astype(np.float64) / per_bqml)
+    write_series(tmp_path / "study" / "a", patient.ct, "CT", shuffle=1)
+    write_series(tmp_path / "study" / "b", activity, "PT", shuffle=2)
+    request = ScoreRequest(
+        tmp_path / "result",
+        study=tmp_path / "study",
+        roi=patient.spine_path,
+        bundle=str(small_bundle),
+        device="cpu",
+        alignment="off",
+    )
+    score_case(request, models)
+    (tmp_path / "study").rename(tmp_path / "moved")
+    write_series(tmp_path / "moved" / "c", patient.ct.with_voxels(patient.ct.voxels + 1), "CT", series="another")
+    record = replay_result(ReplayRequest(tmp_path / "result" / "result.json", images=tmp_path / "moved"), models)
+    assert record.verdict == "identical" and record.causes == ()
 
 
 def test_a_folder_without_the_image_says_so(case: Path, models: Models) -> None:
