@@ -14,7 +14,7 @@ from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.privacy.subject import read_subject
 from MemorySurvivalLib.report.drawing import FOLDER
 from MemorySurvivalLib.report.language import ENGLISH
-from MemorySurvivalLib.report.model import Report, read_report
+from MemorySurvivalLib.report.model import FILE_NAME, Report, read_report
 from MemorySurvivalLib.report.record import CaseRecord, read_record
 from MemorySurvivalLib.report.subject import IdentityChoice, Subject
 from MemorySurvivalLib.report.writing import Format, Paper, make_report, write_formats
@@ -66,8 +66,10 @@ def load_report(request: ReportRequest) -> Report:
     A folder without result.json, such as one that was handed on, can only be drawn as it is: raises InputError where
     somebody else is to be named.
     """
-    saved = read_report(request.folder)
     result = request.folder / "result.json"
+    if result.is_file() and not (request.folder / FILE_NAME).is_file():
+        raise InputError(f"{request.folder} was scored before there was a {FILE_NAME}; score the case again.")
+    saved = read_report(request.folder)
     if not result.is_file():
         if request.identity != saved.subject.choice:
             raise InputError(

@@ -142,6 +142,9 @@ def test_the_job_takes_the_same_request(saved: Path, tmp_path: Path) -> None:
 
 def test_a_result_without_a_report_says_what_to_do(saved: Path) -> None:
     (saved / "report.json").unlink()
+    with pytest.raises(InputError, match=r"before there was a report\.json; score the case again"):
+        load_report(ReportRequest(saved))
+    (saved / "result.json").unlink()
     with pytest.raises(InputError, match=r"no report\.json .* give the folder of a result with a report"):
         load_report(ReportRequest(saved))
 
