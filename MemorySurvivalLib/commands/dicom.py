@@ -44,6 +44,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--study", type=Path, help="where the DICOM images are now, if they were moved")
     parser.add_argument("--ct", type=Path, help="where the CT's DICOM images are now")
     parser.add_argument("--pet", type=Path, help="where the PET's DICOM images are now")
+    parser.add_argument("--structures", type=Path, help="folder that `segment` made of this CT, to write as masks too")
     parser.add_argument("--covariates", action="store_true", help="name the covariates in the report of the risk")
     parser.add_argument(
         "--deflate",
@@ -75,6 +76,7 @@ def run(options: argparse.Namespace) -> int:
             overwrite=options.overwrite,
             deflate=options.deflate,
             with_covariates=options.covariates,
+            structures=options.structures,
             salt=_salt(options),
         )
     sys.stdout.write(_summarise(exported, options.out))

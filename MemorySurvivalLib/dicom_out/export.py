@@ -43,6 +43,7 @@ from MemorySurvivalLib.progress import Meter, ProgressCallback, ignore_progress
 from MemorySurvivalLib.report import model
 from MemorySurvivalLib.report.record import CaseRecord, read_record
 from MemorySurvivalLib.report.subject import Subject
+from MemorySurvivalLib.segmenting import LABELS_FILE, RECORD_FILE
 
 SERIES_NUMBERS: dict[ObjectKind, int] = {
     "region": 9001,
@@ -78,6 +79,7 @@ class _Work:
     deflate: bool = False
     with_covariates: bool = False
     pdf: Path | None = None
+    structures: Path | None = None
     written: list[ExportedObject] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     masks: dict[ObjectKind, Dataset] = field(default_factory=dict)
@@ -120,6 +122,7 @@ def export_dicom(
     deflate: bool = False,
     with_covariates: bool = False,
     pdf: Path | None = None,
+    structures: Path | None = None,
     salt: bytes | None = None,
 ) -> ExportedObjects:
     """Write a result's DICOM objects and dicom.json into `out`; the folder appears whole or not at all.
@@ -127,9 +130,10 @@ def export_dicom(
     `subject` says whom they name: an identified one joins the source's study with the source's patient; a pseudonym or
     nobody gives a new study with replaced UIDs (the same ones again for the same `salt`, else new every time).
     `sources` says where the images are now, where the result no longer tells. `pdf` is a report that was drawn for this
-    very subject (None: it is drawn anew; a file in the result's folder may name anybody and is never taken). What was
-    asked for and cannot be written is a sentence in `left_out`; InputError where nothing can, where the images are not
-    those that were scored, or where the subject is another patient.
+    very subject (None: it is drawn anew; a file in the result's folder may name anybody and is never taken).
+    `structures` is a folder that `segment` made of this CT. What was asked for and cannot be written is a sentence in
+    `left_out`; InputError where nothing can, where the images are not those that were scored, or where the subject is
+    another patient.
     """
     start = time.monotonic()
     unknown = [one for one in objects if one not in KINDS]
@@ -139,8 +143,9 @@ def export_dicom(
     record = read_record(folder / "result.json")
     report = model.read_report(folder) if (folder / model.FILE_NAME).is_file() else None
     with atomic_folder(out, overwrite=overwrite, ours=FILE_NAME) as target:
-        work = _prepare(folder, target, record, report, subject, wanted, sources, progress, pdf, salt)
-        work.deflate, work.with_covariates, work.pdf = deflate, with_covariates, pdf
+        given = [pdf, *([structures / LABELS_FILE, structures / RECORD_FILE] if structures is not None else [])]
+        work = _prepare(folder, target, record, report, subject, wanted, sources, progress, given, salt)
+        work.deflate, work.with_covariates, work.pdf, work.structures = deflate, with_covariates, pdf, structures
         steps: dict[Kind, Callable[[_Work], None]] = {
             "seg": _write_masks,
             "sr": _write_reports,
@@ -179,13 +184,14 @@ def _prepare(
     wanted: tuple[Kind, ...],
     paths: SourcePaths | None,
     progress: ProgressCallback,
-    pdf: Path | None,
+    given: Sequence[Path | None],
     salt: bytes | None,
 ) -> _Work:
     images_needed = subject.choice == "identified" or bool(set(wanted) & {"seg", "sr", "pm"})
     sources = find_sources(record, paths, progress) if images_needed else Sources(None, None)
     header = next((series.headers[0] for series in (sources.ct, sources.pet) if series is not None), None)
-    content = _digest(folder, report, (subject, wanted, pdf.read_bytes() if pdf is not None else None), header)
+    extra = [hashlib.sha256(path.read_bytes()).digest() for path in given if path is not None and path.is_file()]
+    content = _digest(folder, report, (subject, wanted, extra), header)
     uids = Uids(content) if subject.choice == "identified" else Uids.untraceable(content, salt)
     envelope = make_envelope(subject, header, record.created, record.bundle.sha256[:16], uids)
     shown = clean_record(record, subject, _identifiers(record, paths, sources))
@@ -264,6 +270,18 @@ def _write_masks(work: _Work) -> None:
             series_number=SERIES_NUMBERS["lesions"],
         )
         layers.append(("lesions", "seg-lesions", seg))
+    if work.structures is not None:
+        named = masks.read_structures(work.structures)
+        seg = masks.write_masks(
+            place_on(read_volume(work.structures / LABELS_FILE, "label map"), series, "label map"),
+            named,
+            series,
+            work.stands,
+            work.envelope,
+            words="Named structures",
+            series_number=SERIES_NUMBERS["structures"],
+        )
+        layers.append(("structures", "seg-structures", seg))
     for kind, name, ds in layers:
         work.masks[kind] = ds
         work.save(ds, kind, "seg", name)

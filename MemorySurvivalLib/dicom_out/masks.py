@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import highdicom as hd
 import numpy as np
@@ -29,11 +30,14 @@ from MemorySurvivalLib.dicom_out.envelope import MANUFACTURER, MODEL_NAME, Envel
 from MemorySurvivalLib.dicom_out.placing import Placed, whole_frames
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.dicom_series import DicomSeries
+from MemorySurvivalLib.imaging.reading import read_volume
 from MemorySurvivalLib.measure.lesion import Lesion
 from MemorySurvivalLib.report.record import RoiRecord
-from MemorySurvivalLib.roi.provenance import UNKNOWN_MAKER
+from MemorySurvivalLib.report.stored import read_stored
+from MemorySurvivalLib.roi.provenance import UNKNOWN_MAKER, read_roi_provenance
 from MemorySurvivalLib.roi.segments import Structure
 from MemorySurvivalLib.roi.terminology import recognise
+from MemorySurvivalLib.segmenting import RECORD_FILE, SCHEMA, SCHEMA_VERSION, SegmentRecord
 
 LESION_COLOUR = (230, 60, 60)
 BY_HAND = ("by hand", "manual", "drawn", "3d slicer", "slicer segment editor")
@@ -120,6 +124,17 @@ def structure_segment(label: int, structure: Structure, maker: str, version: str
         how=_how(maker, edited),
         colour_rgb=structure.colour_rgb,
         tracking=("", ""),
+    )
+
+
+def read_structures(folder: Path) -> tuple[Segment, ...]:
+    """What the labels of a folder that `segment` made are. Raises InputError where it is none."""
+    found = read_stored(folder / RECORD_FILE, SegmentRecord, SCHEMA, (SCHEMA_VERSION,), "named structures")
+    edited = read_roi_provenance(read_volume(folder / found.labels_file, "label map")).edited
+    maker = found.maker
+    return tuple(
+        structure_segment(label, row.structure, maker.method, maker.version, edited)
+        for label, row in found.labels.items()
     )
 
 

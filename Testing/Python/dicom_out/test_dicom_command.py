@@ -21,7 +21,6 @@ def test_it_writes_what_was_asked_for_and_says_what_may_leave(
     assert [one.kind for one in read_manifest(out).objects] == ["region", "lesions", "measurements", "risk"]
     assert main(words) == 2
     assert "already holds something" in capsys.readouterr().err
-    assert main([*words, "--overwrite"]) == 0
 
 
 @pytest.mark.parametrize(

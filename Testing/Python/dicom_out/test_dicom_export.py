@@ -11,18 +11,25 @@ import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
+from made_up import ROOT
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.bundle.rights import SIMULATED_MODEL
+from MemorySurvivalLib.dicom_out.codes import PRIVATE
 from MemorySurvivalLib.dicom_out.export import export_dicom
 from MemorySurvivalLib.dicom_out.manifest import ExportedObjects, read_manifest
 from MemorySurvivalLib.dicom_out.sources import SourcePaths
 from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.imaging.reading import read_volume
+from MemorySurvivalLib.imaging.volume import Volume
+from MemorySurvivalLib.progress import ProgressCallback
 from MemorySurvivalLib.report.model import read_report
 from MemorySurvivalLib.report.record import read_record
 from MemorySurvivalLib.report.subject import Subject
+from MemorySurvivalLib.roi.segments import Maker, Segmentation
+from MemorySurvivalLib.roi.terminology import structure
+from MemorySurvivalLib.segmenting import SegmentRequest, segment_to_folder
 
 NAME = "Yamada^Tarou=山田^太郎=やまだ^たろう"
 IDENTIFIED = Subject("identified")
@@ -220,15 +227,38 @@ def test_every_object_is_valid(exports) -> None:
 
 
 def test_the_same_result_gives_the_same_bytes(finished, tmp_path: Path) -> None:
-    first, again = (
-        export_dicom(finished.result, tmp_path / name, IDENTIFIED, ("seg", "sr", "pm", "sc")) for name in "ab"
-    )
+    first, again = (export_dicom(finished.result, tmp_path / name, IDENTIFIED, ("seg", "sr", "pm")) for name in "ab")
     assert again.objects == first.objects
     other = finished.copied(tmp_path)
     roi = other.result / "roi.nrrd"
     roi.write_bytes(roi.read_bytes().replace(b"# Complete", b"# complete"))
-    changed = export_dicom(other.result, tmp_path / "changed", IDENTIFIED, ("seg", "sr", "pm", "sc"))
+    changed = export_dicom(other.result, tmp_path / "changed", IDENTIFIED, ("seg", "sr", "pm"))
     assert not {one.sop_instance_uid for one in changed.objects} & {one.sop_instance_uid for one in first.objects}
+
+
+def test_named_structures_are_written_where_they_are_given(finished, tmp_path: Path) -> None:
+    def segment(ct: Volume, progress: ProgressCallback) -> Segmentation:
+        labels = np.zeros(ct.shape, dtype=np.uint8)
+        labels[4:8, 20:30, 20:28] = 7
+        return Segmentation(ct.with_voxels(labels), {7: structure("L3")}, Maker("a segmenter", "1.2"))
+
+    made = tmp_path / "structures"
+    request = SegmentRequest(ct=finished.patient.ct_path, out=made, kinds=())
+    segment_to_folder(request, segmenter=segment)
+    exported = export_dicom(finished.result, tmp_path / "out", IDENTIFIED, ("seg",), structures=made)
+    assert [one.kind for one in exported.sendable] == ["region", "lesions", "structures"]
+    seg = hd.seg.segread(tmp_path / "out" / "seg-structures.dcm")
+    assert seg.SegmentSequence[0].SegmentedPropertyTypeCodeSequence[0].CodeValue == "36470004"
+    assert seg.SegmentSequence[0].SegmentAlgorithmType == "AUTOMATIC" and seg.NumberOfFrames == 4
+    with pytest.raises(InputError, match=r"There is no structures\.json"):
+        export_dicom(finished.result, tmp_path / "none", IDENTIFIED, ("seg",), structures=finished.result)
+
+
+def test_every_private_code_is_documented() -> None:
+    page = (ROOT / "docs" / "dicom-results.md").read_text(encoding="utf-8")
+    for value, meaning in PRIVATE.items():
+        assert f"| {value} | {meaning} |" in page
+        assert len(value) <= 16 and len(meaning) <= 64
 
 
 def test_covariates_are_told_only_when_asked(finished, tmp_path: Path) -> None:
@@ -309,8 +339,6 @@ def test_the_report_names_whom_the_objects_name_whatever_lies_in_the_folder(fini
     export_dicom(other.result, tmp_path / "none", Subject(), ("pdf",))
     ds = pydicom.dcmread(tmp_path / "none" / "report.dcm")
     assert b"Yamada" not in ds.EncapsulatedDocument and ds.BurnedInAnnotation == "NO"
-    export_dicom(other.result, tmp_path / "same", IDENTIFIED, ("pdf",))
-    assert pydicom.dcmread(tmp_path / "same" / "report.dcm").BurnedInAnnotation == "YES"
     given = tmp_path / "given.pdf"
     given.write_bytes(b"%PDF-1.7 made for this export")
     export_dicom(other.result, tmp_path / "given", IDENTIFIED, ("pdf",), pdf=given)
