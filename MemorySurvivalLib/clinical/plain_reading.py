@@ -13,7 +13,8 @@ from MemorySurvivalLib.errors import InputError
 
 def to_plain(reading: VisualReading) -> dict[str, Any]:
     """Dictionaries, lists, and values that JSON has."""
-    return _without_tuples(asdict(reading))
+    plain: dict[str, Any] = _without_tuples(asdict(reading))
+    return plain
 
 
 def from_plain(plain: Mapping[str, Any]) -> VisualReading:
