@@ -195,7 +195,13 @@ def _stage_volumes(request: ExportRequest, record: CaseRecord, stage: Path, head
         if head is None or head.from_z_mm is None:
             shutil.copyfile(source, stage / name)
         else:
-            write_volume(leave_head_out(read_volume(source, name), head), stage / name)
+            volume = read_volume(source, name)
+            rest = leave_head_out(volume, head)
+            if name == "roi.nrrd" and volume.voxels.any() and not rest.voxels.any():
+                raise InputError(
+                    f"Nothing of the region is left without the head ({head.rule}); export with the head in."
+                )
+            write_volume(rest, stage / name)
 
 
 def _stage_report(

@@ -49,9 +49,16 @@ class ExportChoices:
             return _("Choose at least one kind of DICOM object for the node.")
         if self.to_folder and not (self.formats or self.objects or self.volumes):
             return _("Choose at least one file or object.")
-        if self.node and facts.demonstration and not set(self.objects) & {"seg", "sr"}:
+        if self.node and facts.demonstration and not sent_objects(self, facts):
             return _("The risk of a simulated model is never sent to a node; choose masks or measurements.")
         return ""
+
+
+def sent_objects(choices: ExportChoices, facts: ExportFacts) -> list[str]:
+    """The chosen objects that would go to a node: of a demonstration model none with its risk."""
+    if not facts.demonstration:
+        return list(choices.objects)
+    return [each for each in choices.objects if each == "seg" or (each == "sr" and facts.measured)]
 
 
 def describe_identity(identity: str, facts: ExportFacts) -> str:
@@ -103,13 +110,16 @@ def describe_export(choices: ExportChoices, facts: ExportFacts, node_title: str)
             what.append(_("DICOM ({objects})").format(objects=named))
         lines.append(_("Written: {what}.").format(what=", ".join(what)) if what else "")
     if choices.node:
-        named = ", ".join(objects[each] for each in choices.objects)
+        if facts.demonstration:
+            objects["sr"] = _("measurements")
+        named = ", ".join(objects[each] for each in sent_objects(choices, facts))
         whom = {
             NONE: _("naming nobody"),
             PSEUDONYM: _("under a pseudonym"),
             IDENTIFIED: _("with the patient's name and number"),
         }[choices.identity]
-        lines.append(_("Sent to {node}: {objects}, {whom}.").format(node=node_title, objects=named, whom=whom))
+        if named:
+            lines.append(_("Sent to {node}: {objects}, {whom}.").format(node=node_title, objects=named, whom=whom))
         if facts.demonstration:
             lines.append(_("Of a simulated model only masks and measurements are sent; its risk stays here."))
     shows_head = choices.volumes or choices.objects or {"html", "pdf"} & set(choices.formats)
@@ -122,8 +132,12 @@ def describe_done(result: dict[str, Any]) -> str:
     """What an export wrote, left out and sent, in lines."""
     lines = []
     if result.get("folder"):
-        count = len(result.get("files") or [])
-        lines.append(_("{count} files are in {folder}.").format(count=count, folder=result["folder"]))
+        files = [str(each) for each in result.get("files") or []]
+        objects = sum(each.startswith("dicom/") and each.endswith(".dcm") for each in files)
+        what = [each for each in files if "/" not in each]
+        if objects:
+            what.append(_("DICOM objects: {count}").format(count=objects))
+        lines.append(_("Written into {folder}: {what}.").format(folder=result["folder"], what=", ".join(what)))
     sent = result.get("sent")
     if sent:
         lines.append(str(sent["sentence"]))

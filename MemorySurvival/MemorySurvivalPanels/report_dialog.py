@@ -25,6 +25,8 @@ from MemorySurvivalPanels.report_choices import (
 )
 from MemorySurvivalPanels.report_nodes import NodesDialog
 
+WIDE = 100
+"""Letters in a line of the window."""
 NEEDS_DICOM = ("seg", "sr", "pm")
 
 
@@ -65,7 +67,9 @@ class ExportDialog:
         self.ui = ui = slicer.util.childWidgetVariables(form)
         self.window = qt.QDialog(desk.ui.exportButton.window())
         self.window.setWindowTitle(_("Export"))
-        qt.QVBoxLayout(self.window).addWidget(form)
+        self._layout = qt.QVBoxLayout(self.window)
+        self._layout.addWidget(form)
+        self.window.resize(WIDE * form.fontMetrics().averageCharWidth(), 0)
         self._radios = {
             NONE: ui.exportNoneRadio,
             PSEUDONYM: ui.exportPseudonymRadio,
@@ -175,6 +179,17 @@ class ExportDialog:
         ui.exportProblemLabel.text = problem
         ui.exportProblemLabel.visible = bool(problem)
         ui.exportStartButton.enabled = not problem
+        self._fit()
+        qt.QTimer.singleShot(0, self._fit)  # texts that wrap anew have their height only then
+
+    def _fit(self) -> None:
+        """Make the window high enough for its texts; never lower than the user made it."""
+        if self._closed:
+            return
+        self._layout.activate()
+        needed = self._layout.totalHeightForWidth(self.window.width)
+        if needed > self.window.height:
+            self.window.resize(self.window.width, needed)
 
     def _node(self, name: str) -> Mapping[str, Any] | None:
         return next((each for each in self._nodes if each["name"] == name), None)

@@ -12,6 +12,7 @@ from MemorySurvivalPanels.background_ask import BackgroundAsk
 from MemorySurvivalPanels.desk import Desk
 
 _DIMSE, _WEB = "dimse", "dicomweb"
+_OUR_AET = "MEMSURV"
 
 
 def ask_to_replace_node(name: str) -> bool:
@@ -48,10 +49,11 @@ class NodesDialog:
         self.window = qt.QDialog(parent)
         self.window.setWindowTitle(_("DICOM nodes"))
         qt.QVBoxLayout(self.window).addWidget(form)
+        self.window.resize(80 * form.fontMetrics().averageCharWidth(), 0)
         ui.nodesKindCombo.addItem(_("DICOM (C-STORE)"), _DIMSE)
         ui.nodesKindCombo.addItem(_("DICOMweb (STOW-RS)"), _WEB)
         ui.nodesPortEdit.setValidator(qt.QIntValidator(1, 65535, ui.nodesPortEdit))
-        ui.nodesCallingEdit.text = "MEMSURV"
+        ui.nodesCallingEdit.text = _OUR_AET
         ui.nodesKindCombo.activated.connect(self._show_kind)
         ui.nodesList.currentRowChanged.connect(self._show_node)
         ui.nodesSaveButton.clicked.connect(self._on_save)
@@ -111,7 +113,7 @@ class NodesDialog:
         ui.nodesHostEdit.text = str(node.get("host") or "")
         ui.nodesPortEdit.text = str(node.get("port") or "")
         ui.nodesCalledEdit.text = str(node.get("called_aet") or "")
-        ui.nodesCallingEdit.text = str(node.get("calling_aet") or "MEMSURV")
+        ui.nodesCallingEdit.text = str(node.get("calling_aet") or _OUR_AET)
         ui.nodesUrlEdit.text = str(node.get("url") or "")
         tls = node.get("tls") or {}
         ui.nodesCaEdit.text = str(tls.get("ca_file") or "")

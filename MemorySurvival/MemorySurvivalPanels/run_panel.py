@@ -163,5 +163,9 @@ def _stage_title(stage: str) -> str:
         "measuring segments": _("Measuring"),
         "listing lesions": _("Looking for lesions"),
         "worklist": _("Scoring the list"),
+        "write report": _("Writing the report"),
+        "write DICOM": _("Writing DICOM objects"),
+        "look": _("Checking what is sent"),
+        "send": _("Sending"),
     }
     return titles.get(stage, stage[:1].upper() + stage[1:])

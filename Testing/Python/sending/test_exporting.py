@@ -15,13 +15,14 @@ from made_up import make_patient
 from node_servers import serve
 from pydicom import dcmread
 
+from MemorySurvivalLib import exporting
 from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.exporting import ExportRequest, export_result
 from MemorySurvivalLib.imaging.reading import read_volume
 from MemorySurvivalLib.jobs import find_job
 from MemorySurvivalLib.jobs.context import JobContext
 from MemorySurvivalLib.pipeline import ScoreRequest, score_case
-from MemorySurvivalLib.privacy.head import find_head
+from MemorySurvivalLib.privacy.head import Head
 from MemorySurvivalLib.progress import ignore_progress
 from MemorySurvivalLib.sending.nodes import NodeBook
 from MemorySurvivalLib.sending.outbox import Outbox
@@ -110,22 +111,36 @@ def test_objects_go_to_a_node_without_the_risk_of_a_demonstration(result: Path, 
     assert any("not sent" in note for note in made.notes)
 
 
-def test_the_head_can_be_left_out(result: Path, tmp_path: Path) -> None:
+def test_the_head_can_be_left_out(result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = read_volume(result / "roi.nrrd", "mask")
+    inside = np.argwhere(mask.voxels)
+    z_mm = (mask.affine.matrix @ np.c_[inside[:, ::-1], np.ones(len(inside))].T)[2]
+    plane_mm = float(np.median(z_mm)) + 0.1
+    monkeypatch.setattr(exporting, "find_head", lambda ct: Head(plane_mm, "Made up."))
     ct = result.parent / "study" / "ct"
     with_head = export_result(ExportRequest(result, tmp_path / "a", volumes=True))
-    without = export_result(ExportRequest(result, tmp_path / "b", volumes=True, leave_head_out=True, ct=ct))
+    objects = ("seg", "sc")
+    without = export_result(
+        ExportRequest(result, tmp_path / "b", volumes=True, leave_head_out=True, ct=ct, objects=objects)
+    )
     assert any("may be recognised" in note or "cannot be told" in note for note in with_head.notes)
     assert any("left out" in note for note in without.notes)
-    from MemorySurvivalLib.exporting import _read_ct
+    kept = read_volume(tmp_path / "b" / "roi.nrrd", "mask").voxels
+    assert np.count_nonzero(kept) == np.count_nonzero(z_mm < plane_mm) < np.count_nonzero(mask.voxels)
+    (seg,) = (tmp_path / "b" / "dicom").glob("seg*.dcm")
+    assert np.count_nonzero(dcmread(seg).pixel_array) == np.count_nonzero(kept)
+    pages = [(tmp_path / name / "report.html").read_text().count("data:image/png") for name in ("a", "b")]
+    assert pages[1] < pages[0]
 
-    head = find_head(_read_ct(ct))
-    masks = [read_volume(tmp_path / name / "roi.nrrd", "mask") for name in ("a", "b")]
-    assert head.from_z_mm is not None
-    upper = np.argwhere(masks[0].voxels != masks[1].voxels)
-    kept = np.argwhere(masks[1].voxels)
-    assert len(upper) + len(kept) == np.count_nonzero(masks[0].voxels)
-    page = (tmp_path / "b" / "report.html").read_text()
-    assert page.count("data:image/png") < (tmp_path / "a" / "report.html").read_text().count("data:image/png")
+
+def test_a_region_within_the_head_cannot_be_exported_without_it(
+    result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "find_head", lambda ct: Head(-1e6, "All of it is head."))
+    ct = result.parent / "study" / "ct"
+    with pytest.raises(InputError, match=r"Nothing of the region is left without the head \(All of it is head"):
+        export_result(ExportRequest(result, tmp_path / "out", leave_head_out=True, ct=ct))
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_cannot_be_exported_is_told(result: Path, tmp_path: Path) -> None:
