@@ -127,7 +127,7 @@ def compare_results(
         measured=rows,
         lesions=lesions,
         covariates=differing(covariates),
-        covariates_alike=tuple(row.name for row in covariates if not row.differs and row.first != _NO_VALUE),
+        covariates_alike=tuple(row.name for row in covariates if not row.differs and row.first != NO_VALUE),
         notes_first=tuple(note for note in notes[0] if note not in notes[1]),
         notes_second=tuple(note for note in notes[1] if note not in notes[0]),
         notes_both=tuple(note for note in notes[0] if note in notes[1]),
@@ -274,7 +274,7 @@ def _edited(record: CaseRecord) -> str:
     return {True: "yes", False: "no", None: "not known"}[record.roi.edited]
 
 
-_NO_VALUE = "missing"
+NO_VALUE = "missing"
 
 
 def _covariate_rows(one: CaseRecord, other: CaseRecord) -> tuple[TextRow, ...]:
@@ -282,7 +282,7 @@ def _covariate_rows(one: CaseRecord, other: CaseRecord) -> tuple[TextRow, ...]:
     used = [dict(record.risk.covariates.used) if record.risk.covariates else {} for record in (one, other)]
     names = dict.fromkeys((*used[0], *used[1]))
     return tuple(
-        TextRow(name.replace("_", " "), used[0].get(name, _NO_VALUE), used[1].get(name, _NO_VALUE)) for name in names
+        TextRow(name.replace("_", " "), used[0].get(name, NO_VALUE), used[1].get(name, NO_VALUE)) for name in names
     )
 
 

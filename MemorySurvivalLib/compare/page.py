@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from MemorySurvivalLib import RESEARCH_USE, __version__
 from MemorySurvivalLib.compare.charts import NARROW_MM, PlacedRisk, draw_places
-from MemorySurvivalLib.compare.differences import KIND_WORDS, Comparison
+from MemorySurvivalLib.compare.differences import KIND_WORDS, NO_VALUE, Comparison
 from MemorySurvivalLib.compare.lesions import BoneLesions, LesionPair
 from MemorySurvivalLib.compare.reading import Side
 from MemorySurvivalLib.compare.rows import NumberRow, TextRow
@@ -91,13 +91,19 @@ def _charts(pictures: Sequence[Picture]) -> tuple[Block, ...]:
     return (FigureRow(tuple(figures)),) if figures else ()
 
 
-def _table(comparison: Comparison, rows: Sequence[NumberRow | TextRow], *, change: bool = True) -> Table:
+def _table(
+    comparison: Comparison,
+    rows: Sequence[NumberRow | TextRow],
+    *,
+    change: bool = True,
+    wide: tuple[float, ...] = (0.16, 0.42, 0.42),
+) -> Table:
     columns = ("", *comparison.names, *(("difference",) if change else ()))
     body = []
     for row in rows:
         cells = _number_cells(row) if isinstance(row, NumberRow) else (*map(Cell, (row.first, row.second)), Cell(""))
         body.append((Cell(row.name), *cells[: len(columns) - 1]))
-    return Table(columns, tuple(body), wide=(0.31, 0.25, 0.25, 0.19) if change else (0.16, 0.42, 0.42))
+    return Table(columns, tuple(body), wide=(0.3, 0.23, 0.23, 0.24) if change else wide)
 
 
 def _number_cells(row: NumberRow) -> tuple[Cell, Cell, Cell]:
@@ -111,6 +117,8 @@ def _number_cells(row: NumberRow) -> tuple[Cell, Cell, Cell]:
     first, second = cell(row.first, sign), cell(row.second, sign)
     if row.change == 0:
         return first, second, Cell("none", 0)
+    if row.change is not None and abs(row.change) < 0.5 * 10**-row.places:
+        return first, second, Cell(f"below {0.5 * 10**-row.places:g}", row.change)
     if row.change is not None:
         change = cell(row.change, "+")
         return first, second, Cell(change.text.replace("%", "points"), row.change)
@@ -173,9 +181,14 @@ def _site(name: str) -> str:
 
 
 def _covariates(comparison: Comparison) -> tuple[Block, ...]:
+    rows = comparison.covariates
     blocks: list[Block] = []
-    if comparison.covariates:
-        blocks.append(_table(comparison, comparison.covariates, change=False))
+    for name, other, own in zip(comparison.names, ("second", "first"), ("first", "second"), strict=True):
+        if rows and not comparison.covariates_alike and all(getattr(row, other) == NO_VALUE for row in rows):
+            values = ", ".join(f"{row.name} {getattr(row, own)}" for row in rows)
+            return (Paragraph(f"Only {name} used any: {values}."),)
+    if rows:
+        blocks.append(_table(comparison, comparison.covariates, change=False, wide=(0.44, 0.28, 0.28)))
     if comparison.covariates_alike:
         blocks.append(Paragraph(f"The same in both: {', '.join(comparison.covariates_alike)}.", "quiet"))
     return tuple(blocks) or (Paragraph("Neither of the two used any.", "quiet"),)

@@ -80,6 +80,12 @@ def test_a_bundle_that_may_show_no_place_gets_no_chart() -> None:
     assert draw_comparison(silent, silent, comparison) == ()
 
 
+def test_values_of_one_side_alone_are_a_sentence() -> None:
+    bare = Side("bare", with_risk(ONE.record, covariates=None))
+    assert "Only 2025 used any: age 63, sex female." in list(texts(compose(ONE, bare)))
+    assert "Only 2025 used any: age 63, sex female." in list(texts(compose(bare, ONE)))
+
+
 def test_three_hundred_lesions_keep_the_page() -> None:
     many = [make_lesion(n + 1, (0.0, 0.0, 15.0 * n), 4 + n / 100) for n in range(300)]
     record = replace(ONE.record, measurements=make_measurements(many))
