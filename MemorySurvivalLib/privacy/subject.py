@@ -70,7 +70,7 @@ def read_headers(source: Path | Dataset, *, few: bool = False) -> tuple[Dataset,
     """
     from pydicom.dataset import Dataset
 
-    from MemorySurvivalLib.imaging.dicom_header import read_file_header, reading_quietly, text
+    from MemorySurvivalLib.imaging.dicom_header import read_file_header
 
     if isinstance(source, Dataset):
         return (source,)
@@ -83,17 +83,38 @@ def read_headers(source: Path | Dataset, *, few: bool = False) -> tuple[Dataset,
         files = [file for inside in folders.values() for file in dict.fromkeys((inside[0], inside[-1]))]
     found: dict[tuple[str, ...], Dataset] = {}
     for file in files:
+        marks = _marks(file)
+        if marks is None or marks in found:
+            continue
         try:
             header = read_file_header(file)
         except (InputError, OSError):  # a damaged file names nobody; reading the images has told the user about it
             continue
-        if header is None:
-            continue
-        with reading_quietly():
-            if text(header.dataset, "Modality").upper() in _IMAGES:
-                marks = ("PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID")
-                found.setdefault(tuple(text(header.dataset, mark) for mark in marks), header.dataset)
+        if header is not None:
+            found[marks] = header.dataset
     return tuple(found.values())
+
+
+_MARKS = ("PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID")
+_LAST_MARK = 0x0020000D
+
+
+def _marks(file: Path) -> tuple[str, ...] | None:
+    """Whose and of which study a CT or PET file is, read no further than that; None for any other file."""
+    from pydicom.filereader import read_partial
+
+    from MemorySurvivalLib.imaging.dicom_header import BROKEN_VALUE, reading_quietly, text
+    from MemorySurvivalLib.imaging.dicom_magic import begins_as_dicom
+
+    with reading_quietly():
+        try:
+            with file.open("rb") as stream:
+                if not begins_as_dicom(stream):
+                    return None
+                begin = read_partial(stream, stop_when=lambda tag, vr, length: tag > _LAST_MARK, force=True)
+        except BROKEN_VALUE:
+            return None
+        return tuple(text(begin, mark) for mark in _MARKS) if text(begin, "Modality").upper() in _IMAGES else None
 
 
 def person_name(text: str) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pydicom
 import pytest
 from dicom_made_up import save, slice_header
 from made_up import make_patient
 from pydicom.dataset import Dataset
+from pydicom.uid import ImplicitVRLittleEndian
 
 from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.privacy.burned_in import BURNED_IN_NOTE, burned_in_note
@@ -124,3 +126,25 @@ def test_a_damaged_key_or_an_impossible_place_is_said(tmp_path: Path) -> None:
         load_key(place)
     with pytest.raises(OutputError):
         load_key(place / "below a file")
+
+
+def test_damaged_and_strange_files_name_nobody(tmp_path: Path) -> None:
+    save(header(tmp_path), tmp_path / "whole")
+    data = (tmp_path / "whole").read_bytes()
+    (tmp_path / "cut short").write_bytes(data[:200])
+    (tmp_path / "no longer DICOM").write_bytes(data[:132] + b"\xff" * 300)
+    assert [one.PatientID for one in read_headers(tmp_path)] == ["4711-X"]
+    assert read_headers(tmp_path / "not there") == ()
+
+
+def test_files_are_read_without_a_preamble_and_in_other_encodings(tmp_path: Path) -> None:
+    save(header(tmp_path), tmp_path / "implicit", ImplicitVRLittleEndian)
+    assert [one.PatientID for one in read_headers(tmp_path / "implicit")] == ["4711-X"]
+    bare = (tmp_path / "implicit").read_bytes()
+    ds = pydicom.dcmread(tmp_path / "implicit")
+    del ds.file_meta
+    ds.preamble = None
+    with (tmp_path / "bare").open("wb") as stream:
+        pydicom.dcmwrite(stream, ds, implicit_vr=True, little_endian=True, enforce_file_format=False)
+    assert (tmp_path / "bare").read_bytes()[:132] != bare[:132]
+    assert [one.PatientID for one in read_headers(tmp_path / "bare")] == ["4711-X"]
