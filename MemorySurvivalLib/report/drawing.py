@@ -63,12 +63,13 @@ def draw_pictures(record: CaseRecord, case: Case, roi: Roi, heatmap: Heatmap | N
 
 def write_pictures(pictures: ReportPictures, folder: Path) -> tuple[PictureEntry, ...]:
     """Write the pictures as PNG files into `folder`/pictures. Raises OutputError where that cannot be done."""
-    entries = []
+    entries: list[PictureEntry] = []
     for role, picture in pictures.by_role:
+        number = 1 + sum(entry.role == "hotspot" for entry in entries) if role == "hotspot" else None
         file = f"{FOLDER}/{picture.name}.png"
         with atomic_file(folder / file) as temporary:
             temporary.write_bytes(picture.png)
         alt = f"{picture.alt} {RESEARCH_USE}."
         size = (picture.width_mm, picture.height_mm)
-        entries.append(PictureEntry(picture.name, file, *size, picture.title, alt, role))
+        entries.append(PictureEntry(picture.name, file, *size, picture.title, alt, role, number))
     return tuple(entries)

@@ -27,7 +27,10 @@ PictureRole = Literal["reference", "survival", "overview", "hotspot"]
 
 @dataclass(frozen=True)
 class PictureEntry:
-    """A picture of the report: a PNG beside report.json, its size on paper, its title, and what it shows in words."""
+    """A picture of the report: a PNG beside report.json, its size on paper, its title, and what it shows in words.
+
+    `hotspot` is the number, from 1, of the hotspot that it shows. A copy of a report may lack pictures.
+    """
 
     name: str
     file: str
@@ -36,6 +39,7 @@ class PictureEntry:
     title: str
     alt: str
     role: PictureRole
+    hotspot: int | None = None
 
 
 @dataclass(frozen=True)

@@ -207,8 +207,11 @@ def _that_fit(texts: tuple[str, ...]) -> int:
     return sum(total <= LINES_OF_FLAGS for total in lines)
 
 
-def _images(report: Report) -> tuple[Section, Section]:
+def _images(report: Report) -> tuple[Section, Section | None]:
     pictures = report.pictures_as("overview")
+    if not pictures:
+        gone = Paragraph(tr("The pictures of the body were left out."), "quiet")
+        return Section(tr("Images and measurements"), (gone,), ((*_measured(report), *_covariates(report)),)), None
     row = FigureRow(tuple(_figure(picture, lead=picture.title) for picture in pictures))
     where = tr("Slices {where}. The line is the border of the region of interest; R is the patient's right.")
     caption = Paragraph(f"{where.format(where=tr(report.where))} {report.research_use}.", "quiet")
@@ -267,24 +270,17 @@ def _hotspots(report: Report) -> Section | None:
     if heatmap is None:
         return None
     title = tr("What moved the score")
-    pictures = report.pictures_as("hotspot")
     if heatmap.minimum == 0 == heatmap.maximum:
         text = tr(
             "Replacing tissue anywhere in the region changed the log-risk by exactly 0: the heatmap is zero everywhere "
             "and there are no hotspots."
         )
         return Section(title, (Paragraph(text),))
-    if not pictures:
+    if not heatmap.hotspots:
         text = heatmap.summary[0] if heatmap.summary else tr("The heatmap has no hotspots.")
         return Section(title, (Paragraph(f"{text} {report.research_use}."),))
-    row = FigureRow(
-        tuple(
-            hotspot_figure(picture, spot, number)
-            for number, (picture, spot) in enumerate(
-                zip(pictures[:CLOSE_UPS_ON_PAGE_ONE], heatmap.hotspots, strict=False), start=1
-            )
-        )
-    )
+    figures = hotspot_figures(report)[:CLOSE_UPS_ON_PAGE_ONE]
+    row = (FigureRow(figures),) if figures else (Paragraph(tr("The pictures of the hotspots were left out."), "quiet"),)
     colours = tr(
         "Red: this tissue raised the risk; blue: it lowered it. The heatmap runs from {low} to {high}; colours are "
         "full at ±{limit}"
@@ -293,10 +289,20 @@ def _hotspots(report: Report) -> Section | None:
         noise = tr("effects within ±{floor} are noise and not drawn")
         colours += ", " + noise.format(floor=say_plain(heatmap.noise_floor, 2))
     more = f" {tr('More hotspots are on a later page.')}" if len(heatmap.hotspots) > CLOSE_UPS_ON_PAGE_ONE else ""
-    return Section(title, (row, Paragraph(f"{colours}.{more} {report.research_use}.", "quiet")))
+    return Section(title, (*row, Paragraph(f"{colours}.{more} {report.research_use}.", "quiet")))
 
 
-def hotspot_figure(picture: PictureEntry, spot: HotspotRecord, number: int) -> Figure:
+def hotspot_figures(report: Report) -> tuple[Figure, ...]:
+    """The neighbourhoods of the hotspots that there are pictures of, strongest first."""
+    spots = report.record.heatmap.hotspots if report.record.heatmap else ()
+    return tuple(
+        _hotspot_figure(picture, spots[picture.hotspot - 1], picture.hotspot)
+        for picture in report.pictures_as("hotspot")
+        if picture.hotspot is not None and picture.hotspot <= len(spots)
+    )
+
+
+def _hotspot_figure(picture: PictureEntry, spot: HotspotRecord, number: int) -> Figure:
     """The neighbourhood of a hotspot with its effect, place, share and volume."""
     site = f" ({spot.site.replace('_', ' ')})" if spot.site else ""
     lead = tr("Hotspot {number}{site}: {effect} log-risk")

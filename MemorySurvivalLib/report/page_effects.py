@@ -6,7 +6,7 @@ from MemorySurvivalLib.report.document import Block, Cell, FigureRow, Page, Para
 from MemorySurvivalLib.report.explained import list_effects
 from MemorySurvivalLib.report.language import tr
 from MemorySurvivalLib.report.model import Report
-from MemorySurvivalLib.report.page_answer import CLOSE_UPS_ON_PAGE_ONE, hotspot_figure
+from MemorySurvivalLib.report.page_answer import CLOSE_UPS_ON_PAGE_ONE, hotspot_figures
 from MemorySurvivalLib.report.record import HeatmapRecord, HotspotRecord
 from MemorySurvivalLib.report.wording import (
     say_fixed,
@@ -33,14 +33,10 @@ def compose_effects(report: Report) -> Page | None:
         sections.append(_hotspots(heatmap))
     if list_effects(heatmap):
         sections.append(_effects(heatmap))
-    pictures = report.pictures_as("hotspot")
-    figures = [
-        hotspot_figure(picture, spot, number)
-        for number, (picture, spot) in enumerate(zip(pictures, heatmap.hotspots, strict=False), start=1)
-    ][CLOSE_UPS_ON_PAGE_ONE:]
+    figures = hotspot_figures(report)[CLOSE_UPS_ON_PAGE_ONE:]
     if figures:
         rows = range(0, len(figures), PICTURES_IN_A_ROW)
-        blocks: list[Block] = [FigureRow(tuple(figures[n : n + PICTURES_IN_A_ROW])) for n in rows]
+        blocks: list[Block] = [FigureRow(figures[n : n + PICTURES_IN_A_ROW]) for n in rows]
         sections.append(Section(tr("More hotspots"), tuple(blocks)))
     return Page(tr("What moved the score, in numbers"), tuple(sections))
 

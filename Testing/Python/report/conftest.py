@@ -330,7 +330,16 @@ def list_pictures(record: CaseRecord) -> tuple[PictureEntry, ...]:
     names += [("overview", name, 25.0, 60.0) for name in overview]
     names += [("hotspot", f"hotspot-{n}", 90.0, 34.0) for n in range(1, len(spots) + 1)]
     return tuple(
-        PictureEntry(name, f"pictures/{name}.png", wide, high, name, f"What {name} shows. {RESEARCH_USE}.", role)
+        PictureEntry(
+            name,
+            f"pictures/{name}.png",
+            wide,
+            high,
+            name,
+            f"What {name} shows. {RESEARCH_USE}.",
+            role,
+            int(name.rpartition("-")[2]) if role == "hotspot" else None,
+        )
         for role, name, wide, high in names
     )
 

@@ -154,6 +154,18 @@ def test_three_hundred_hotspots_are_a_table_with_an_end(example: Any, report_of:
     assert len(list(find(document, Figure))) <= 6 + 10
 
 
+def test_pictures_that_were_left_out_leave_the_others_in_their_places(
+    example: Any, report_of: Any, words_of: Any
+) -> None:
+    report = report_of(example.record)
+    without = tuple(one for one in report.pictures if one.role != "overview" and one.hotspot != 1)
+    first = words_of(compose_document(replace(report, pictures=without)).pages[0])
+    assert "Hotspot 2: −0.0173 log-risk" in first and "Hotspot 1:" not in first
+    assert "The pictures of the body were left out." in first and "Lesions reviewed" in first
+    none = words_of(compose_document(replace(report, pictures=())).pages[0])
+    assert "The pictures of the hotspots were left out." in none and "colours are full at" in none
+
+
 def test_labels_research_use_and_subject_belong_to_the_document(example: Any, report_of: Any) -> None:
     document = compose_document(report_of(example.record))
     assert document.labels == ("SIMULATED MODEL", "SIMULATED CASE")
