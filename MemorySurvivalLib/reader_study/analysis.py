@@ -268,7 +268,7 @@ def _median(values: Sequence[float | None]) -> float | None:
 
 COLUMNS = (
     *("reader", "session", "case", "opened_utc", "first_estimate", "first_confidence", "first_seconds", "revealed_utc"),
-    *("model_log_risk", "model_position", "model_group", "model_bundle"),
+    *("model_log_risk", "model_position", "model_group", "model_bundle", "model_labels"),
     *("final_estimate", "final_confidence", "final_seconds", "uncovered_before", "notice"),
 )
 
@@ -296,6 +296,7 @@ def _row(each: Reading) -> list[str]:
         model.position if model else None,
         model.risk_group if model else None,
         model.bundle if model else None,
+        "; ".join(model.labels) if model else None,
         _answer(final),
         final.confidence if final else None,
         each.final_s,

@@ -35,10 +35,16 @@ def compose_analysis(analysis: Analysis) -> Document:
     return Document(
         title=title,
         pages=(Page(title, tuple(sections)),),
-        labels=(),
+        labels=_labels(analysis),
         research_use=RESEARCH_USE,
         foot="Names of readers are as they were entered.",
     )
+
+
+def _labels(analysis: Analysis) -> tuple[str, ...]:
+    """What the model's answers carried, such as SIMULATED MODEL, stands on the page too."""
+    models = [each.model for each in analysis.readings if each.model is not None]
+    return tuple(dict.fromkeys(label for model in models for label in model.labels))
 
 
 def _of(kind: Kind, comparisons: Sequence[Comparison]) -> list[Comparison]:

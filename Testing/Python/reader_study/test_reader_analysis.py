@@ -179,9 +179,10 @@ def test_from_sealed_results_over_the_panels_jobs_to_the_page(
     assert cli.main(["readers", "analyse", str(study), "--out", str(tmp_path / "analysis")]) == 0
     page = (tmp_path / "analysis" / "analysis.html").read_text()
     assert RESEARCH_USE in page and "Readers with the model" in page
+    assert "SIMULATED MODEL" in page, "a demonstration bundle's answers"
     rows = list(csv.DictReader((tmp_path / "analysis" / "readings.csv").read_text().splitlines()))
     assert [row["first_estimate"] for row in rows] == ["high", ""]
-    assert float(rows[0]["model_log_risk"]) == log_risk
+    assert float(rows[0]["model_log_risk"]) == log_risk and rows[0]["model_labels"].startswith("SIMULATED MODEL")
     assert cli.main(["readers", "make", str(study), "--results", str(results), "--title", "Again"]) == 2
 
 
