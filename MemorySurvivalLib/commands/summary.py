@@ -26,6 +26,8 @@ def summarise(record: CaseRecord, files: Mapping[str, Path]) -> str:
         lines.append(f"survival    {curve.probability[-1]:.0%} progression-free at {curve.times_months[-1]:.0f} months")
     if risk.gate_pet is not None:
         lines.append(f"PET weight  {risk.gate_pet:.2f} (CT {1 - risk.gate_pet:.2f})")
+    if record.stability is not None:
+        lines.append(f"stability   {record.stability.verdict}: {record.stability.sentence}")
     if record.heatmap is not None:
         heat = record.heatmap
         span = f"{heat.minimum:+.4f} to {heat.maximum:+.4f}"

@@ -113,7 +113,10 @@ def identifiers_of(header: Dataset) -> tuple[Identifier, ...]:
 
     Names of persons, IDs, dates, UIDs (but those of the standard itself) and texts that people type.
     """
-    return tuple(dict.fromkeys(_walk(header)))
+    from MemorySurvivalLib.imaging.dicom_header import reading_quietly
+
+    with reading_quietly():
+        return tuple(dict.fromkeys(_walk(header)))
 
 
 def _walk(header: Dataset) -> Iterator[Identifier]:
