@@ -70,7 +70,7 @@ def run() -> dict[str, Any]:
                     "format": key,
                     "first_s": round(runs[0][key], 2),
                     "again_s": round(min(each[key] for each in runs[1:]), 2),
-                    "mb": round((result / f"report.{key}").stat().st_size / 1e6, 2),
+                    "kb": round((result / f"report.{key}").stat().st_size / 1e3, 1),
                 }
                 for key in FORMATS
             ],
