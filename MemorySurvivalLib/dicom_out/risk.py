@@ -18,7 +18,7 @@ from highdicom.sr import (
 from pydicom.dataset import Dataset
 
 from MemorySurvivalLib.dicom_out.codes import MONTH, RATIO, STABILITY_VALUES, STATUS_VALUES, private
-from MemorySurvivalLib.dicom_out.envelope import MANUFACTURER, Envelope
+from MemorySurvivalLib.dicom_out.envelope import Envelope
 from MemorySurvivalLib.dicom_out.structured import Group, comment_on, measure, site_of, write_structured
 from MemorySurvivalLib.report.record import CaseRecord, HotspotRecord
 
@@ -43,7 +43,6 @@ def write_risk(
     algorithm = AlgorithmIdentification(
         name=bundle.name,
         version=bundle.version,
-        manufacturer=MANUFACTURER,
         parameters=[
             f"title: {bundle.title}",
             f"status: {bundle.status}",

@@ -95,7 +95,7 @@ def find_sources(
             )
     ct, pet = found.get("CT"), found.get("PET")
     if ct is not None and pet is None:
-        notes.append("The PET was not DICOM, so the objects refer to the CT alone.")
+        notes.append("No DICOM PET was given, so the objects refer to the CT alone.")
     return Sources(ct, pet, tuple(notes))
 
 
@@ -182,10 +182,13 @@ def _is_same(
     request: Mapping[str, Any],
     progress: ProgressCallback,
 ) -> bool:
-    volume = read_series(series, progress)
-    if modality == "PET":
-        supplied = msgspec.convert(request.get("supplied") or {}, Supplied)
-        volume = suv_volume(volume, convert_to_suv(series.headers, supplied).factors)
+    try:
+        volume = read_series(series, progress)
+        if modality == "PET":
+            supplied = msgspec.convert(request.get("supplied") or {}, Supplied)
+            volume = suv_volume(volume, convert_to_suv(series.headers, supplied).factors)
+    except (InputError, msgspec.ValidationError):  # what was scored could be read, so this is another series
+        return False
     return any(variant.sha256() == source.sha256 for variant in _variants(volume, source.orientation))
 
 

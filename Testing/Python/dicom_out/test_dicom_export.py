@@ -11,6 +11,7 @@ import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
+from dicom_made_up import write_series
 from made_up import ROOT
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
@@ -19,8 +20,9 @@ from MemorySurvivalLib.bundle.rights import SIMULATED_MODEL
 from MemorySurvivalLib.dicom_out.codes import PRIVATE
 from MemorySurvivalLib.dicom_out.export import export_dicom
 from MemorySurvivalLib.dicom_out.manifest import ExportedObjects, read_manifest
-from MemorySurvivalLib.dicom_out.sources import SourcePaths
+from MemorySurvivalLib.dicom_out.sources import SourcePaths, refuse_unreferable
 from MemorySurvivalLib.errors import InputError, OutputError
+from MemorySurvivalLib.imaging.dicom_scan import scan
 from MemorySurvivalLib.imaging.reading import read_volume
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.progress import ProgressCallback
@@ -294,6 +296,32 @@ def test_images_that_moved_are_found_where_they_are_said_to_be(finished, tmp_pat
     paths = SourcePaths(ct=study / "ct", pet=study / "pet")
     exported = export_dicom(finished.result, tmp_path / "out", IDENTIFIED, ("seg",), sources=paths)
     assert [one.kind for one in exported.objects] == ["region", "lesions"]
+
+
+def test_a_ct_that_a_viewer_handed_on_is_known_again(finished, tmp_path: Path) -> None:
+    other = finished.copied(tmp_path)
+    record = read_record(other.result / "result.json")
+    shown = finished.patient.ct.reoriented("RAS")
+    handed = shown.with_voxels(shown.voxels.astype(np.float32))
+    source = replace(record.inputs["CT"], sha256=handed.sha256(), orientation="RAS", path="gone.nrrd")
+    request = {**record.request, "study": None, "ct": "gone.nrrd", "pet": "gone too.nrrd"}
+    inputs = {**record.inputs, "CT": source}
+    replace(record, inputs=inputs, request=request).write(other.result / "result.json")
+    with pytest.raises(InputError, match="no longer where it was"):
+        export_dicom(other.result, tmp_path / "out", IDENTIFIED)
+    paths = SourcePaths(ct=finished.study / "ct")
+    exported = export_dicom(other.result, tmp_path / "out", IDENTIFIED, ("seg",), sources=paths)
+    assert len(exported.objects) == 2 and "CT alone" in exported.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [({"FrameOfReferenceUID": None}, "no Frame of Reference UID"), ({"SOPInstanceUID": None}, "no SOP Instance UID")],
+)
+def test_images_that_nothing_can_refer_to_are_said(finished, tmp_path: Path, tags: dict, said: str) -> None:
+    write_series(tmp_path, finished.patient.ct, "CT", tags=tags)
+    (series,) = scan(tmp_path).series
+    assert said in refuse_unreferable(series) and "report and its pictures" in refuse_unreferable(series)
 
 
 def test_another_patient_is_refused(finished, tmp_path: Path) -> None:
