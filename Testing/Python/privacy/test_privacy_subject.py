@@ -47,7 +47,8 @@ def test_a_pseudonym_is_one_per_patient_and_hangs_on_the_key(tmp_path: Path) -> 
     other = read_subject("pseudonym", [header(tmp_path, PatientID="4712-X")], key=KEY)
     elsewhere = read_subject("pseudonym", [header(tmp_path)], key=b"x" * 32)
     assert one.patient_id == later.patient_id
-    assert len({one.patient_id, other.patient_id, elsewhere.patient_id}) == 3
+    namesake = read_subject("pseudonym", [header(tmp_path, PatientBirthDate="19600102")], key=KEY)
+    assert len({one.patient_id, other.patient_id, elsewhere.patient_id, namesake.patient_id}) == 4
     assert one.patient_id.startswith("MS-") and len(one.patient_id) == 17
     assert (one.name, one.birth_date, one.study_date, one.study_uid) == ("", "", "", "")
     assert (one.sex, one.age_years) == ("F", 60)

@@ -119,5 +119,16 @@ def test_a_face_is_stated(rich: Dataset, face: bool, value: str, cleaned: bool) 
     assert ("113102" in [code.CodeValue for code in made.DeidentificationMethodCodeSequence]) is cleaned
 
 
+def test_only_what_this_software_writes_is_kept() -> None:
+    kept = {keyword for keyword, action in ACTIONS.items() if action == "keep"}
+    assert kept == {
+        "SeriesDescription",
+        "DeviceSerialNumber",
+        "ContentSequence",
+        "DocumentTitle",
+        "SourceInstanceSequence",
+    }
+
+
 def test_every_attribute_of_the_table_is_one_of_dicom() -> None:
     assert [keyword for keyword in ACTIONS if tag_for_keyword(keyword) is None] == []
