@@ -22,12 +22,14 @@ from MemorySurvivalLib.imaging.reading import write_volume
 from MemorySurvivalLib.jobs import context
 from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.pipeline import ScoreOutput, ScoreRequest, score_case
+from MemorySurvivalLib.privacy.clean import clean_record
 from MemorySurvivalLib.replay import replaying
 from MemorySurvivalLib.replay.compare import compare_records, tolerance_of
 from MemorySurvivalLib.replay.rebuild import ReplayRequest
 from MemorySurvivalLib.replay.record import ReplayRecord
 from MemorySurvivalLib.replay.replaying import replay_result
 from MemorySurvivalLib.report.record import read_record
+from MemorySurvivalLib.report.subject import Subject
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +248,19 @@ def test_a_record_of_version_2_is_replayed(case: Path, models: Models, quick: li
     assert {name: one.value for name, one in second.covariate_values.items()} == {"age_years": "71", "sex": "female"}
 
 
+def test_a_record_that_names_nobody_is_replayed_from_the_images(
+    case: Path, models: Models, quick: list[ScoreRequest], small_bundle: Path
+) -> None:
+    file = case / "result" / "result.json"
+    file.write_bytes(clean_record(read_record(file), Subject()).as_json())
+    with pytest.raises(InputError, match="--images"):
+        replay(case, models)
+    record = replay(case, models, images=case, bundle=str(small_bundle))
+    assert record.verdict == "identical"
+    assert (quick[0].ct, quick[0].roi) == (case / "ct.nrrd", case / "result" / "roi.nrrd")
+    assert {name: one.value for name, one in quick[0].covariate_values.items()} == {"age_years": "71", "sex": "female"}
+
+
 def test_the_result_itself_is_never_overwritten(case: Path, models: Models) -> None:
     kept = (case / "result" / "result.json").read_bytes()
     with pytest.raises(InputError, match="choose another folder"):
@@ -302,8 +317,13 @@ def test_tolerances_are_those_of_the_longest_place() -> None:
 def test_comparing_knows_missing_values_lengths_and_rounding() -> None:
     was = {"risk": {"log_risk": 0.5, "labels": ["a"]}, "measurements": {"mtv": 1000.0, "sites": ["L1", "L2"]}}
     now = {"risk": {"log_risk": 0.50005, "labels": ["a"]}, "measurements": {"mtv": 1000.0005, "sites": ["L1"]}}
+    was["acquisition"] = {"origin": {"CT": "DICOM series of 3 images"}, "suv": {"facts": {"dose_bq": 3.7e8, "at": ""}}}
+    now["acquisition"] = {
+        "origin": {"CT": 'DICOM series "J. Doe"'},
+        "suv": {"facts": {"dose_bq": 3.7e8, "at": "10:15"}},
+    }
     count, found = compare_records(was, now)
-    assert count == 7
+    assert count == 10
     assert {one.name: one.within for one in found} == {
         "risk.log_risk": True,
         "measurements.mtv": True,
