@@ -188,16 +188,23 @@ def _pdf_parts(data: bytes) -> Iterator[tuple[str, bytes | str]]:
 
     Fonts may number their letters in their own way; only pdftotext reads such text.
     """
-    yield from _pdf_texts("the PDF", data)
+    yield from _pdf_texts("the PDF", _without_packed(data))
     for number, hit in enumerate(_PDF_STREAM.finditer(data), start=1):
         stream = _pdf_decoded(hit[1])
         if stream is not None:
             yield f"PDF stream {number}", stream
-            yield from _pdf_texts(f"PDF stream {number}", stream)
+            if _is_written(stream):  # fonts and pictures have parentheses too, by chance
+                yield from _pdf_texts(f"PDF stream {number}", stream)
     program = shutil.which("pdftotext")
     if program is not None:
         done = subprocess.run([program, "-q", "-", "-"], input=data, capture_output=True, timeout=120, check=False)
         yield "the PDF's pages", done.stdout.decode("utf-8", errors="replace")
+
+
+def _is_written(stream: bytes) -> bool:
+    """Whether a stream is a page's drawing or another text: mostly letters and blanks."""
+    sample = stream[:4000]
+    return sum(32 <= byte < 127 or byte in b"\r\n\t" for byte in sample) > 0.7 * len(sample)
 
 
 def _pdf_decoded(stream: bytes) -> bytes | None:
