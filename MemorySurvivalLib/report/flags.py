@@ -20,7 +20,7 @@ def find_flags(record: CaseRecord) -> tuple[Flag, ...]:
 def _about_model(record: CaseRecord) -> Iterator[Flag]:
     risk, roi = record.risk, record.roi
     if roi.kind == "other":
-        yield Flag("other-region", "The region is not of the kind that the model was trained on; its score says nothing.")
+        yield Flag("other-region", "The region is not of the kind the model was trained on; its score says nothing.")
     if risk.reference_log_risks:
         low, high = min(risk.reference_log_risks), max(risk.reference_log_risks)
         if not low <= risk.log_risk <= high:

@@ -12,6 +12,7 @@ import msgspec
 
 from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.clinical.record import ClinicalFindings
+from MemorySurvivalLib.compare.twins import Twins
 from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.report.record import CaseRecord
 from MemorySurvivalLib.report.stored import read_stored
@@ -73,7 +74,7 @@ class Report:
     """Everything that a report says. Every format is made from this, and none computes anything of its own.
 
     `record` is cleaned of identifiers as `subject.choice` asks. `where` says in words which place the overview's slices
-    go through.
+    go through. `twins` are the reference cases nearest by measured burden; None where nothing was measured.
     """
 
     subject: Subject
@@ -84,6 +85,7 @@ class Report:
     flags: tuple[Flag, ...] = ()
     literature: tuple[LiteratureNote, ...] = ()
     citations: tuple[Citation, ...] = ()
+    twins: Twins | None = None
     research_use: str = RESEARCH_USE
     schema: str = SCHEMA
     schema_version: int = SCHEMA_VERSION

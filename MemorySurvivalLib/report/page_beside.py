@@ -1,8 +1,11 @@
-"""What stands beside the score: how stable it is, staging scores, the physician's reading, and published numbers."""
+"""What stands beside the score: its stability, staging scores, similar cases, literature, the physician's reading."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from MemorySurvivalLib.clinical.record import ReadingValue, VisualReading
+from MemorySurvivalLib.compare.twins import twins_section
 from MemorySurvivalLib.report.document import Block, Bullets, Cell, Page, Paragraph, Section, Table
 from MemorySurvivalLib.report.language import say_date, say_local, tr
 from MemorySurvivalLib.report.model import Report
@@ -12,7 +15,7 @@ from MemorySurvivalLib.report.wording import say_fixed, say_plain, say_signed, s
 
 def compose_beside(report: Report) -> Page:
     """Everything that a reader lays beside the score before believing it."""
-    sections = [_stability(report), _scores(report), _literature(report), _reading(report)]
+    sections = [_stability(report), _scores(report), _twins(report), _literature(report), _reading(report)]
     return Page(tr("Beside the score"), tuple(section for section in sections if section is not None))
 
 
@@ -60,6 +63,12 @@ def _scores(report: Report) -> Section:
 
 def _score_result(value: str, points: float | None) -> str:
     return value if points is None else tr("{value} ({points} points)").format(value=value, points=say_plain(points))
+
+
+def _twins(report: Report) -> Section | None:
+    if report.twins is None:
+        return None
+    return replace(twins_section(report.twins), title=tr("Reference cases with a similar measured burden"))
 
 
 def _reading(report: Report) -> Section:

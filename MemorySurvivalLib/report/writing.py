@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from MemorySurvivalLib.clinical.record import ClinicalFindings
+from MemorySurvivalLib.compare.reference import read_shipped
+from MemorySurvivalLib.compare.twins import find_twins
 from MemorySurvivalLib.errors import OutputError
 from MemorySurvivalLib.explain.heatmap import Heatmap
 from MemorySurvivalLib.imaging.case import Case
@@ -49,6 +51,7 @@ def make_report(
         flags=find_flags(cleaned),
         literature=NOTES,
         citations=CITATIONS,
+        twins=find_twins(cleaned, read_shipped()) if cleaned.measurements is not None else None,
     )
 
 

@@ -120,6 +120,13 @@ def test_a_reading_is_final_only_when_every_item_is_confirmed(example: Any, repo
     assert "Final: confirmed by Dr. Ōe, 2026-04-01 10:00 UTC" in page and "Fractures yes – confirmed" in page
 
 
+def test_similar_cases_stand_there_where_something_was_measured(example: Any, report_of: Any, words_of: Any) -> None:
+    report = report_of(example.record)
+    assert report.twins is not None and report.twins.own is not None and report.twins.own.mtv_ml == 11.0
+    assert report.twins.title and words_of(compose_document(report)).count(report.twins.sentences[-1]) == 1
+    assert report_of(replace(example.record, measurements=None)).twins is None
+
+
 def test_every_citation_is_used_and_listed(example: Any, report_of: Any, words_of: Any) -> None:
     report = report_of(example.record)
     page = words_of(compose_document(report).pages[2])
