@@ -129,12 +129,11 @@ def _describe_drop(node: DimseNode, item: Outgoing) -> str:
 @contextmanager
 def _associate(node: DimseNode, contexts: Sequence[tuple[UID, tuple[UID, ...]]]) -> Iterator[Association]:
     """An association with these presentation contexts; released at the end, aborted when the block raises."""
-    from pynetdicom import AE, evt
+    from pynetdicom import AE, build_context, evt
 
     ae = AE(ae_title=node.calling_aet)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = ae.connection_timeout = node.timeout_s
-    for sop_class, syntaxes in contexts:
-        ae.requested_contexts = [*ae.requested_contexts, _context(sop_class, syntaxes)]
+    ae.requested_contexts = [build_context(sop_class, list(syntaxes)) for sop_class, syntaxes in contexts]
     opened: list[bool] = []
 
     def note_open(event: Any) -> None:
@@ -160,12 +159,6 @@ def _associate(node: DimseNode, contexts: Sequence[tuple[UID, tuple[UID, ...]]])
         raise
     if association.is_established:
         association.release()
-
-
-def _context(sop_class: UID, syntaxes: Sequence[UID]) -> Any:
-    from pynetdicom import build_context
-
-    return build_context(sop_class, list(syntaxes))
 
 
 def make_tls_context(tls: Tls, name: str) -> ssl.SSLContext:

@@ -71,11 +71,12 @@ def _start(
     server = Server(DimseNode("test", "127.0.0.1", 1, "TEST_SCP"), lambda server, event: 0)
 
     def on_store(event: Any) -> int:
+        stored = server.stored  # a late answer is not for the next test
         status = server.answer(server, event)
         if status == 0:
             dataset = event.dataset
             dataset.file_meta = event.file_meta
-            server.stored[dataset.SOPInstanceUID] = dataset
+            stored[dataset.SOPInstanceUID] = dataset
         return status
 
     def on_accepted(event: Any) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from dicom_made_up import write_series
 from made_up import make_patient
-from node_servers import serve
+from node_servers import ORTHANC, run_orthanc, serve
 from pydicom import dcmread
 
 from MemorySurvivalLib import exporting
@@ -24,7 +24,8 @@ from MemorySurvivalLib.jobs.context import JobContext
 from MemorySurvivalLib.pipeline import ScoreRequest, score_case
 from MemorySurvivalLib.privacy.head import Head
 from MemorySurvivalLib.progress import ignore_progress
-from MemorySurvivalLib.sending.nodes import NodeBook
+from MemorySurvivalLib.sending.guard import look_at
+from MemorySurvivalLib.sending.nodes import DimseNode, NodeBook
 from MemorySurvivalLib.sending.outbox import Outbox
 
 PER_BQML = 70_000 / (370e6 * math.exp(-math.log(2) * 3600 / 6586.2))
@@ -109,6 +110,40 @@ def test_objects_go_to_a_node_without_the_risk_of_a_demonstration(result: Path, 
     assert {each.Modality for each in sent} == {"SEG"}  # the risk stays here, and there are no measurements
     assert all(each.PatientID == "QX-4711" for each in sent)
     assert any("not sent" in note for note in made.notes)
+
+
+def test_risk_objects_of_a_demonstration_do_not_slip_through_a_folder_of_ones_own(result: Path, tmp_path: Path) -> None:
+    export_result(ExportRequest(result, tmp_path / "out", formats=(), objects=("seg", "sr", "pm", "pdf", "sc")))
+    own = tmp_path / "own"
+    own.mkdir()
+    for path in (tmp_path / "out" / "dicom").glob("*.dcm"):
+        copy = Path(shutil.copy(path, own))
+        if path.name.startswith("seg"):
+            assert look_at([copy])
+        else:
+            with pytest.raises(InputError, match="is never sent to a node"):
+                look_at([copy])
+        copy.unlink()
+
+
+@pytest.mark.system_package
+@pytest.mark.skipif(ORTHANC is None, reason="needs Orthanc (Debian: orthanc)")
+def test_every_object_of_another_bundle_reaches_a_real_archive(result: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(result, tmp_path / "result"))
+    for name in ("result.json", "report.json"):
+        text = (copy / name).read_text().replace('"status": "demonstration"', '"status": "local-research"')
+        (copy / name).write_text(text.replace('"SIMULATED MODEL"', '"A LABEL"'))
+    objects = ("seg", "sr", "pm", "pdf", "sc")
+    request = ExportRequest(copy, tmp_path / "out", objects=objects, identity="identified")
+    with run_orthanc(tmp_path / "orthanc") as archive:
+        node = DimseNode("Orthanc", "127.0.0.1", archive.dicom_port, "ORTHANC", timeout_s=20)
+        made = export_result(request, node=node, outbox=Outbox(tmp_path / "outbox"))
+        assert made.parcel is not None and not made.parcel.left, made.parcel.describe()
+        assert {entry.kind for entry in made.parcel.entries} == set(objects)
+        stored = {each["MainDicomTags"]["SOPInstanceUID"]: each["ID"] for each in archive.get("/instances?expand")}
+        assert set(stored) == {entry.sop_instance_uid for entry in made.parcel.entries}
+        (study,) = archive.get("/studies?expand")
+        assert study["PatientMainDicomTags"]["PatientID"] == "QX-4711"
 
 
 def test_the_head_can_be_left_out(result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

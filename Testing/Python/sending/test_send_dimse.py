@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from made_dicom import make_object, make_results, write
 from node_servers import CERTIFICATE, REFUSED, Server, free_port, serve
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from MemorySurvivalLib.progress import ProgressEvent
 from MemorySurvivalLib.sending.answers import describe_status
@@ -42,6 +43,16 @@ def test_a_node_takes_all_in_one_association(results: list[Path], outbox: Outbox
     assert set(server.stored) == {entry.sop_instance_uid for entry in parcel.entries}
     assert [event.done for event in events if event.stage == "send"] == [0, 1, 2, 3, 4]
     assert [path.name for path in (outbox.folder / parcel.id).iterdir()] == ["job.json"]  # no copies of a patient stay
+
+
+def test_many_kinds_of_object_go_in_one_association(tmp_path: Path, outbox: Outbox) -> None:
+    syntaxes = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian)
+    for number, (kind, syntax) in enumerate(product(("seg", "sr", "pm", "pdf", "sc"), syntaxes)):
+        write(make_object(kind, syntax=syntax, private_code="STATUS_LOCAL"), tmp_path / f"{number}.dcm")
+    with serve() as server:
+        parcel = send([tmp_path], server.node, outbox=outbox)
+        assert not parcel.left, parcel.describe()
+        assert len(server.stored) == 15 and server.associations == 1
 
 
 def test_pixels_and_text_arrive_as_they_were(tmp_path: Path, outbox: Outbox) -> None:
