@@ -43,7 +43,7 @@ NOTES = (
         "mosquera-orgueira-2025",
     ),
     LiteratureNote(
-        later("R-ISS is the staging that most patients have today; an image score has to add to it before it matters."),
+        later("R-ISS is the established staging at diagnosis; an image score has to add to it before it matters."),
         "palumbo-2015",
     ),
 )
