@@ -99,7 +99,7 @@ def _summarise(verdict: Verdict, compared: int, differences: tuple[Difference, .
     if definite:
         return f"{text}; not the same: {', '.join(definite)}."
     if possible:
-        return f"{text}; likely because of another {', '.join(possible)}."
+        return f"{text}; not the same as then: {', '.join(possible)}."
     return f"{text}, and nothing that is recorded explains it."
 
 
