@@ -11,8 +11,7 @@ from typing import Any
 
 import msgspec
 
-from MemorySurvivalLib.clinical.plain_reading import from_plain
-from MemorySurvivalLib.clinical.record import ClinicalFindings, ClinicalScore
+from MemorySurvivalLib.clinical.findings import convert_findings
 from MemorySurvivalLib.dicom_out.export import export_dicom
 from MemorySurvivalLib.dicom_out.manifest import ExportedObjects, Kind
 from MemorySurvivalLib.dicom_out.sources import SourcePaths, recorded_paths
@@ -23,7 +22,8 @@ from MemorySurvivalLib.imaging.reading import read_volume, write_volume
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.privacy.clean import case_identifiers, clean_findings, clean_record
 from MemorySurvivalLib.privacy.head import HEADLESS_NOTE, PERHAPS_NOTE, Head, find_head, leave_head_out
-from MemorySurvivalLib.privacy.subject import read_subject
+from MemorySurvivalLib.privacy.identifiers import identifiers_of
+from MemorySurvivalLib.privacy.subject import read_headers, read_subject
 from MemorySurvivalLib.progress import Meter, ProgressCallback, ignore_progress
 from MemorySurvivalLib.report.drawing import FOLDER
 from MemorySurvivalLib.report.language import ENGLISH
@@ -151,19 +151,6 @@ def export_result(
     )
 
 
-def read_findings(plain: Mapping[str, Any] | None) -> ClinicalFindings | None:
-    """Findings from plain values as the panel keeps them. Raises InputError where they are none."""
-    if plain is None:
-        return None
-    try:
-        scores = msgspec.convert(plain.get("scores") or [], tuple[ClinicalScore, ...])
-        reviewed = msgspec.convert(plain.get("reviewed_lesions") or [], tuple[int, ...])
-    except msgspec.ValidationError as error:
-        raise InputError(f"The findings for the report are not valid: {error}.") from error
-    reading = plain.get("reading")
-    return ClinicalFindings(scores, from_plain(reading) if reading is not None else None, reviewed)
-
-
 def _find_head(request: ExportRequest, record: CaseRecord) -> Head:
     path = request.ct or (request.sources or recorded_paths(record)).of("CT")
     if path is None or not path.exists():
@@ -209,21 +196,19 @@ def _stage_report(
 ) -> Report:
     """The report as it may be shown: whom it names, cleaned of the rest, with this computer's findings on it."""
     saved = read_report(request.folder)
-    found = read_findings(request.findings)
-    findings = saved.findings if found is None else found
-    identifiers = () if request.identity == "identified" else case_identifiers(record)
+    findings = saved.findings if request.findings is None else convert_findings(request.findings)
+    if subject.choice != "identified" and request.sources is not None:  # images that lie elsewhere now tell names, too
+        places = {path for path in (request.sources.study, request.sources.ct, request.sources.pet) if path is not None}
+        told = [each for path in places for header in read_headers(path) for each in identifiers_of(header)]
+        identifiers = (*case_identifiers(record), *told)
+        record = clean_record(record, subject, identifiers)
+        findings = clean_findings(findings, subject, identifiers)
     pictures = tuple(each for each in saved.pictures if head is None or not _may_show(each, record, head))
     for picture in pictures:
         if (request.folder / picture.file).is_file():
             (stage / picture.file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(request.folder / picture.file, stage / picture.file)
-    report = make_report(
-        clean_record(record, subject, identifiers),
-        pictures,
-        saved.where,
-        subject,
-        clean_findings(findings, subject, identifiers),
-    )
+    report = make_report(record, pictures, saved.where, subject, findings)
     report.write(stage / "report.json")
     return report
 

@@ -16,6 +16,7 @@ from node_servers import ORTHANC, run_orthanc, serve
 from pydicom import dcmread
 
 from MemorySurvivalLib import exporting
+from MemorySurvivalLib.dicom_out.sources import SourcePaths
 from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.exporting import ExportRequest, export_result
 from MemorySurvivalLib.imaging.reading import read_volume
@@ -84,6 +85,22 @@ def test_an_export_names_whom_the_user_chose(result: Path, tmp_path: Path, ident
     listed = json.loads((tmp_path / "out" / "export.json").read_text())
     assert listed["identity"] == identity and set(listed["files"]) == set(made.files)
     assert all_bytes(result) == before
+
+
+def test_images_that_were_moved_are_found_where_they_are_now_and_still_name_nobody(
+    result: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(result.parent / "study", moved)
+    copy = Path(shutil.copytree(result, tmp_path / "result"))
+    record = (copy / "result.json").read_text()
+    (copy / "result.json").write_text(record.replace(str(result.parent / "study"), "/gone/study"))
+    with pytest.raises(InputError, match="no longer where it was"):
+        export_result(ExportRequest(copy, tmp_path / "out", objects=("seg",)))
+    sources = SourcePaths(moved / "ct", moved / "pet")
+    export_result(ExportRequest(copy, tmp_path / "out", formats=("html", "json"), objects=("seg",), sources=sources))
+    written = all_bytes(tmp_path / "out")
+    assert not any(secret in written for secret in SECRETS)
 
 
 def test_an_export_is_replaced_only_when_asked_and_only_if_it_is_one(result: Path, tmp_path: Path) -> None:
@@ -185,7 +202,7 @@ def test_what_cannot_be_exported_is_told(result: Path, tmp_path: Path) -> None:
         export_result(ExportRequest(result), node=server.node)
     with pytest.raises(InputError, match=r"no result\.json"):
         export_result(ExportRequest(tmp_path, tmp_path / "out"))
-    with pytest.raises(InputError, match="findings for the report are not valid"):
+    with pytest.raises(InputError, match="clinical findings are not valid"):
         export_result(ExportRequest(result, tmp_path / "out", findings={"scores": [{"name": 1}]}))
     assert not (tmp_path / "out").exists()
 
@@ -202,7 +219,7 @@ def test_the_panel_exports_with_findings(result: Path, tmp_path: Path, monkeypat
                 "out": str(tmp_path / "out"),
                 "formats": ["html"],
                 "objects": ["seg"],
-                "findings": {"scores": [score], "reading": None, "reviewed_lesions": [1]},
+                "findings": {"scores": [score], "reading": None, "reviewed_lesions": []},
                 "node": "test",
             },
             JobContext(ignore_progress, lambda text: None),
