@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
+from typing import Any
 
 import highdicom as hd
 import numpy as np
@@ -67,14 +69,7 @@ def write_heatmap(
         device_serial_number=envelope.serial,
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[mapping],
-        voi_lut_transformations=[
-            hd.VOILUTTransformation(
-                window_center=0.0,
-                window_width=2.0 * shown,
-                window_explanation="as in the report",
-                voi_lut_function=hd.VOILUTFunctionValues.LINEAR_EXACT,  # plain LINEAR allows no width below 1
-            )
-        ],
+        **_window_argument(shown),
         content_description=describe(WORDS, labels),
         content_label="HEATMAP",
         pixel_measures=hd.PixelMeasuresSequence(
@@ -90,16 +85,31 @@ def write_heatmap(
             hd.PlanePositionSequence(coordinate_system=hd.CoordinateSystemNames.PATIENT, image_position=origin)
             for origin in origins
         ],
-        derivation=private("OCCLUSION"),
-        specific_character_set="ISO_IR 192",
         coding_schemes=[scheme_item()],
     )
+    found.SharedFunctionalGroupsSequence[0].FrameVOILUTSequence = [_window(shown)]
     found.BodyPartExamined = "WHOLEBODY"
     _refer(found, chosen, origins)
     envelope.finish(found, WORDS, series_number, labels)
     if deflate:
         found.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     return found
+
+
+def _window_argument(limit: float) -> dict[str, Any]:
+    """The window as this highdicom wants it: 0.27, which Slicer brings, knows two numbers, later ones a list."""
+    if "voi_lut_transformations" in inspect.signature(ParametricMap.__init__).parameters:
+        return {"voi_lut_transformations": [hd.VOILUTTransformation(window_center=0.0, window_width=2.0 * limit)]}
+    return {"window_center": 0.0, "window_width": 2.0 * limit}
+
+
+def _window(limit: float) -> Dataset:
+    """The report's own window; plain LINEAR allows no width below 1."""
+    item = Dataset()
+    item.WindowCenter, item.WindowWidth = "0", f"{2.0 * limit:.6g}"
+    item.WindowCenterWidthExplanation = "as in the report"
+    item.VOILUTFunction = "LINEAR_EXACT"
+    return item
 
 
 def _origin(stand: Dataset, start_zyx: tuple[int, int, int]) -> tuple[float, float, float]:

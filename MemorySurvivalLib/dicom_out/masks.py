@@ -185,7 +185,6 @@ def write_masks(
             slice_thickness=float(stands[0].SliceThickness),
             spacing_between_slices=round(spacing_mm[2], 6),
         ),
-        specific_character_set="ISO_IR 192",
         coding_schemes=[scheme_item()],
     )
     envelope.finish(seg, words, series_number)

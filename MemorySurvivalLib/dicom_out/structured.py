@@ -80,7 +80,6 @@ def write_structured(
         is_complete=True,
         is_final=False,
         is_verified=False,
-        specific_character_set="ISO_IR 192",
         coding_schemes=[scheme_item()],
     )
     envelope.finish(document, words, series_number, labels)

@@ -174,7 +174,7 @@ def test_the_risk_says_which_model_it_is_of_and_what_it_may(exported, finished) 
 
 def test_the_map_holds_the_heatmap_where_it_lies(exported, finished, tmp_path: Path) -> None:
     out, objects = exported
-    found = hd.pm.sop.pmread(out / "pm-heatmap.dcm")
+    found = hd.imread(out / "pm-heatmap.dcm")
     heatmap = read_volume(finished.result / "heatmap.nrrd", "heatmap")
     volume = found.get_volume()
     index = np.argwhere(np.ones(volume.spatial_shape, dtype=bool))
