@@ -53,6 +53,7 @@ PACKAGES = (
     Package("platformdirs>=4", "platformdirs", 0.7),
     Package("reportlab>=4.4", "reportlab.platypus", 9.4),
     Package("pynetdicom>=3.0", "pynetdicom", 10.1),
+    Package("matplotlib-fontja>=1.1", "matplotlib_fontja", 6.0),
 )
 
 SHIPPED = (
