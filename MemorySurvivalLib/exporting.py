@@ -49,7 +49,7 @@ class ExportRequest:
     `folder` is the result's. `out` is a folder that the export makes (None: no files); the DICOM objects in it are in
     a folder of their own. `volumes` adds mask, heatmap and lesions as NRRD. `sources` says where the DICOM images are
     now, `ct` is the CT in which the head is looked for (an image file or DICOM). `findings` are plain values: scores,
-    reading, reviewed_lesions.
+    reading, reviewed_lesions. `scratch` is a private folder for what is under way (None: the system's).
     """
 
     folder: Path
@@ -67,6 +67,7 @@ class ExportRequest:
     findings: Mapping[str, Any] | None = None
     confirm_identity: bool = False
     overwrite: bool = False
+    scratch: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def export_result(
         confirmed=request.confirm_identity,
     )
     head = _find_head(request, record) if request.leave_head_out else None
-    with tempfile.TemporaryDirectory(prefix="memory-survival-export-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="memory-survival-export-", dir=request.scratch) as scratch:
         stage = Path(scratch) / "stage"
         _stage_volumes(request, record, stage, head)
         report = _stage_report(request, record, subject, stage, head)

@@ -8,6 +8,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from MemorySurvivalPanels import busy
 from MemorySurvivalPanels.desk import Desk
 from MemorySurvivalPanels.dicom_source import dicom_file
 from MemorySurvivalPanels.errors import UserError
@@ -47,8 +48,9 @@ class ExportJob(PanelJob):
         choices, ct, pet = self._choices, self._case.of(CT), self._case.of(PET)
         result = folder / "result"
         try:
-            shutil.copytree(self._report.parent, result)
-            add_heatmap(self._case, result)
+            with busy.phase(_("Handing over the result")):
+                shutil.copytree(self._report.parent, result)
+                add_heatmap(self._case, result)
         except OSError as error:
             raise UserError(_("The files of this result are no longer there; score the case again.")) from error
         found = dicom_file(ct)
@@ -59,6 +61,7 @@ class ExportJob(PanelJob):
             self.names[head] = ct.GetName()
         return {
             "folder": str(result),
+            "scratch": str(folder),
             "out": choices.folder if choices.to_folder else None,
             "formats": list(choices.formats) if choices.to_folder else [],
             "objects": list(choices.objects),
