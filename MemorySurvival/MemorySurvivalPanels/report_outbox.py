@@ -37,6 +37,7 @@ class OutboxLine:
         desk.ui.resendButton.clicked.connect(self._on_resend)
         desk.ui.discardButton.clicked.connect(self._on_discard)
         desk.run_panel.watch(self._show)
+        self._show([])
 
     def ask(self) -> None:
         """Ask the worker what waits."""

@@ -46,6 +46,7 @@ class ReportPanel(Part):
         self.outbox = OutboxLine(desk)
         ui.exportButton.clicked.connect(self._on_export)
         ui.reportFolderButton.clicked.connect(self._on_folder)
+        self._show_done("", "")
         desk.run_panel.watch(self.update)
         ui.previewButton.clicked.connect(self._on_preview)
         ui.reportButton.clicked.connect(self._on_open)

@@ -72,7 +72,8 @@ def choose(combo: Any, value: str) -> None:
 
 
 def test_without_a_result_there_is_nothing_to_export(panel: Any) -> None:
-    assert not panel.ui.exportButton.enabled
+    panel.ui.reportSection.collapsed = False
+    assert not panel.ui.exportButton.enabled and panel.ui.exportButton.isVisible()
     assert not panel.ui.reportFolderButton.isVisible() and not panel.ui.resendButton.isVisible()
 
 
