@@ -186,7 +186,8 @@ def test_afterwards_it_is_told_and_the_folder_opens(case: Case, monkeypatch: pyt
     case.open().exportStartButton.click()
     told = {"folder": "/made", "files": ["report.html"], "left_out": ["No heatmap."], "notes": [], "sent": None}
     case.worker.sent[-1][2].job_finished(told, {})
-    assert "Written into /made: report.html." in case.ui.reportDoneLabel.text and "No heatmap." in case.ui.reportDoneLabel.text
+    said = case.ui.reportDoneLabel.text
+    assert "Written into /made: report.html." in said and "No heatmap." in said
     case.ui.reportFolderButton.click()
     assert opened == ["/made"]
     assert "The export is done" in case.ui.messageLabel.text
