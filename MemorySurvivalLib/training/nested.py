@@ -41,6 +41,18 @@ class Validation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int = 2026
     flat: bool = False
 
+    @property
+    def sentence(self) -> str:
+        """What is done, for a page."""
+        plan, budget = self.plan, self.budget
+        tried = f"{budget.trials} Sobol points an alternative are tried"
+        inner = f"in {budget.inner_folds} inner folds of the training patients, judged by {budget.objective}"
+        where = "on the outer folds themselves" if self.flat else inner
+        return (
+            f"{'Flat' if self.flat else 'Nested'} cross-validation, {plan.repeats} x {plan.folds} folds stratified by "
+            f"event and time, patients kept whole; {tried} {where} (seed {self.seed})."
+        )
+
 
 @runtime_checkable
 class Checks(Protocol):
@@ -117,7 +129,13 @@ def fit_unit(
     try:
         if flat_choice is None:
             tuned = fit_tuned(
-                recipe, training, settings.budget, seed, groups=own_groups, journal=journal, progress=progress
+                recipe,
+                training,
+                recipe.budget or settings.budget,
+                seed,
+                groups=own_groups,
+                journal=journal,
+                progress=progress,
             )
         else:
             tuned = TunedModel(flat_choice, flat_choice.model.fit(training, seed))
@@ -144,38 +162,35 @@ def validate_models(
     folder: Path | None = None,
     *,
     groups: Groups | None = None,
+    stop_after_s: float = math.inf,
     progress: ProgressCallback = ignore_progress,
 ) -> tuple[ValidatedModel, ...]:
     """Validate each recipe on the same folds.
 
     With a `folder`, splits and every finished unit are files in it: what is there is not computed again, on whatever
     machine, and a folder of another study is refused. A fold that cannot be fitted is recorded in its unit and in
-    ValidatedModel.errors. `groups` come from duplicates.group_patients. Raises InputError for unusable cohorts.
+    ValidatedModel.errors. After `stop_after_s` seconds no further fold is begun (0 only reads what is there);
+    ValidatedModel.finished says whether all are done. `groups` come from duplicates.group_patients. Raises InputError
+    for unusable cohorts.
     """
+    start = time.monotonic()
     _check(data, recipes)
     splits = _splits(data, settings.plan, groups, folder)
     whole = hash_data(data)
-    units_each = settings.plan.repeats * settings.plan.folds
-    meter = Meter("validate", len(recipes) * units_each, progress)
+    meter = Meter("validate", len(recipes) * settings.plan.repeats * settings.plan.folds, progress)
     models = []
     for recipe in recipes:
-        study = _study(whole, splits, recipe, settings)
-        place = None if folder is None else folder / _plain(recipe.name)
+        work = _Work(recipe, data, splits, settings, _study(whole, splits, recipe, settings), groups, folder)
         units = []
         for repeat in range(settings.plan.repeats):
-            choice: Choice | str | None = None
             for number in range(settings.plan.folds):
-                path = place / f"repeat-{repeat + 1:02d}-fold-{number + 1:02d}.json" if place else None
-                unit = read_unit(path, study) if path else None
-                if unit is None:
-                    if settings.flat and choice is None:
-                        choice = _choose_flat(recipe, data, splits, repeat, settings)
-                    unit = _compute(
-                        recipe, data, splits.fold(data, repeat, number), settings, study, groups, path, choice
-                    )
-                units.append(unit)
+                unit = work.read(repeat, number)
+                if unit is None and time.monotonic() - start < stop_after_s:
+                    unit = work.compute(repeat, number)
+                if unit is not None:
+                    units.append(unit)
                 meter.step()
-        models.append(gather_units(data, splits, units))
+        models.append(gather_units(recipe.name, settings.flat, data, splits, units))
     return tuple(models)
 
 
@@ -184,39 +199,74 @@ def derive_seed(*parts: int | str) -> int:
     return int.from_bytes(hashlib.sha256(msgspec.json.encode(parts)).digest()[:4], "big") >> 1
 
 
-def _compute(
-    recipe: Recipe,
-    data: CohortData,
-    fold: Fold,
-    settings: Validation,
-    study: str,
-    groups: Groups | None,
-    path: Path | None,
-    flat_choice: Choice | str | None,
-) -> Unit:
-    """One unit, its journal kept beside its file until the file is there."""
-    if isinstance(flat_choice, str):
-        unit = Unit(study, recipe.name, fold.repeat, fold.number, True, error=flat_choice)
-    else:
+class _Work:
+    """The units of one recipe, read from files where they are."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: CohortData,
+        splits: Splits,
+        settings: Validation,
+        study: str,
+        groups: Groups | None,
+        folder: Path | None,
+    ) -> None:
+        self._recipe, self._data, self._splits, self._settings = recipe, data, splits, settings
+        self._study, self._groups = study, groups
+        self._place = None if folder is None else folder / _plain(recipe.name)
+        self._flat: dict[int, Choice | str] = {}
+
+    def read(self, repeat: int, number: int) -> Unit | None:
+        """A finished unit."""
+        path = self._path(repeat, number)
+        return None if path is None else read_unit(path, self._study)
+
+    def compute(self, repeat: int, number: int) -> Unit:
+        """A unit fitted now and written; its journal stays beside its file until the file is there."""
+        path = self._path(repeat, number)
+        if path is None:
+            return self._fit(repeat, number, None)
         # named after the study, so that a journal of other settings is never continued
-        journal = path.with_name(f"{path.stem}-{study[:12]}.journal") if path else None
-        unit = fit_unit(recipe, data, fold, settings, study, groups=groups, journal=journal, flat_choice=flat_choice)
-        if journal is not None and path is not None:
-            write_unit(unit, path)
-            journal.unlink(missing_ok=True)
-            return unit
-    if path is not None:
+        journal = path.with_name(f"{path.stem}-{self._study[:12]}.journal")
+        unit = self._fit(repeat, number, journal)
         write_unit(unit, path)
-    return unit
+        journal.unlink(missing_ok=True)
+        return unit
 
+    def _path(self, repeat: int, number: int) -> Path | None:
+        return self._place / f"repeat-{repeat + 1:02d}-fold-{number + 1:02d}.json" if self._place else None
 
-def _choose_flat(recipe: Recipe, data: CohortData, splits: Splits, repeat: int, settings: Validation) -> Choice | str:
-    """What scores best on the outer folds themselves, or why nothing could be fitted."""
-    folds = [splits.fold(data, repeat, number) for number in range(settings.plan.folds)]
-    try:
-        return tune(recipe, data, folds, settings.budget, derive_seed(settings.seed, recipe.name, repeat))
-    except FIT_ERRORS as error:
-        return str(error)
+    def _fit(self, repeat: int, number: int, journal: Path | None) -> Unit:
+        choice: Choice | None = None
+        if self._settings.flat:
+            found = self._choose_flat(repeat)
+            if isinstance(found, str):
+                return Unit(self._study, self._recipe.name, repeat, number, True, error=found)
+            choice = found
+        fold = self._splits.fold(self._data, repeat, number)
+        return fit_unit(
+            self._recipe,
+            self._data,
+            fold,
+            self._settings,
+            self._study,
+            groups=self._groups,
+            journal=journal,
+            flat_choice=choice,
+        )
+
+    def _choose_flat(self, repeat: int) -> Choice | str:
+        """What scores best on the outer folds of a repeat themselves, or why nothing could be fitted."""
+        if repeat not in self._flat:
+            folds = [self._splits.fold(self._data, repeat, number) for number in range(self._settings.plan.folds)]
+            seed = derive_seed(self._settings.seed, self._recipe.name, repeat)
+            budget = self._recipe.budget or self._settings.budget
+            try:
+                self._flat[repeat] = tune(self._recipe, self._data, folds, budget, seed)
+            except FIT_ERRORS as error:
+                self._flat[repeat] = str(error)
+        return self._flat[repeat]
 
 
 def _check(data: CohortData, recipes: Sequence[Recipe]) -> None:

@@ -125,13 +125,22 @@ class FoldResult:
 
 @dataclass(frozen=True, eq=False)
 class ValidatedModel:
-    """All outer folds of one model. `flat` results are optimistic: every page that shows them says FLAT_WARNING."""
+    """The finished outer folds of one model, out of `repeats` x `folds_each`, on a cohort of `rows` patients.
+
+    `flat` results are optimistic: every page that shows them says FLAT_WARNING.
+    """
 
     name: str
     flat: bool
     repeats: int
-    folds: tuple[FoldResult, ...]
+    folds_each: int
     rows: int
+    folds: tuple[FoldResult, ...]
+
+    @property
+    def finished(self) -> bool:
+        """Whether every outer fold was tried; False where a run was stopped and has to be continued."""
+        return len(self.folds) == self.repeats * self.folds_each
 
     @property
     def warning(self) -> str:
@@ -145,18 +154,17 @@ class ValidatedModel:
 
     @property
     def log_risk(self) -> Floats:
-        """Out-of-fold log-risks (repeats, n) as the models gave them; NaN where a fold failed."""
+        """Out-of-fold log-risks (repeats, n) as the models gave them; NaN where a fold failed or is to come."""
         return self._gather(lambda fold: fold.test_log_risk)
 
     @property
     def standardised(self) -> Floats:
-        """Out-of-fold log-risks (repeats, n) that may be pooled over folds; NaN where a fold failed."""
+        """Out-of-fold log-risks (repeats, n) that may be pooled over folds; NaN where a fold failed or is to come."""
         return self._gather(lambda fold: fold.standardised)
 
     def fold_values(self, metric: Metric, data: CohortData) -> Floats:
-        """`metric` on each outer fold's test rows, (repeats, folds); NaN where a fold failed."""
-        numbers = 1 + max(fold.fold for fold in self.folds)
-        values = np.full((self.repeats, numbers), np.nan)
+        """`metric` on each outer fold's test rows, (repeats, folds); NaN where a fold failed or is to come."""
+        values = np.full((self.repeats, self.folds_each), np.nan)
         for fold in self.folds:
             if not fold.error:
                 rows = fold.test
@@ -171,11 +179,11 @@ class ValidatedModel:
         return gathered
 
 
-def gather_units(data: CohortData, splits: Splits, units: list[Unit]) -> ValidatedModel:
+def gather_units(name: str, flat: bool, data: CohortData, splits: Splits, units: list[Unit]) -> ValidatedModel:
     """The finished units of one model, put together."""
     folds = []
     for unit in sorted(units, key=lambda u: (u.repeat, u.fold)):
         fold = splits.fold(data, unit.repeat, unit.fold)
         train, test = (np.array(risk, dtype=np.float64) for risk in (unit.train_log_risk, unit.test_log_risk))
         folds.append(FoldResult(unit.repeat, unit.fold, fold.train, fold.test, train, test, unit))
-    return ValidatedModel(units[0].model, units[0].flat, splits.plan.repeats, tuple(folds), len(data))
+    return ValidatedModel(name, flat, splits.plan.repeats, splits.plan.folds, len(data), tuple(folds))

@@ -79,26 +79,6 @@ class Alternative:
         return built
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What stands as one model in a table: alternatives between which the tuning chooses."""
-
-    name: str
-    alternatives: tuple[Alternative, ...]
-
-    def __post_init__(self) -> None:
-        names = [alternative.name for alternative in self.alternatives]
-        if not names or len(set(names)) < len(names):
-            raise InputError(f"The model {self.name} needs alternatives with names of their own; it has {names}.")
-        if " at 0x" in repr(self):
-            raise InputError(f"The model {self.name} has settings without a written form, so it cannot be repeated.")
-
-    @property
-    def fixed(self) -> bool:
-        """Whether there is nothing to choose."""
-        return len(self.alternatives) == 1 and not self.alternatives[0].space
-
-
 class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much is tried: `trials` Sobol points for each alternative with a space (powers of two fill it evenly).
 
@@ -115,6 +95,30 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise InputError(
                 f"Tuning needs at least 1 trial and 2 inner folds; got {self.trials} and {self.inner_folds}."
             )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What stands as one model in a table: alternatives between which the tuning chooses.
+
+    `budget` takes the place of the validation's where a fit is dear (image heads).
+    """
+
+    name: str
+    alternatives: tuple[Alternative, ...]
+    budget: Budget | None = None
+
+    def __post_init__(self) -> None:
+        names = [alternative.name for alternative in self.alternatives]
+        if not names or len(set(names)) < len(names):
+            raise InputError(f"The model {self.name} needs alternatives with names of their own; it has {names}.")
+        if " at 0x" in repr(self):
+            raise InputError(f"The model {self.name} has settings without a written form, so it cannot be repeated.")
+
+    @property
+    def fixed(self) -> bool:
+        """Whether there is nothing to choose."""
+        return len(self.alternatives) == 1 and not self.alternatives[0].space
 
 
 @dataclass(frozen=True)

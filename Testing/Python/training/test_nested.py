@@ -118,6 +118,36 @@ def test_what_is_in_the_folder_is_not_fitted_again(tmp_path: Path) -> None:
     assert sorted(p.suffix for p in (tmp_path / "lines").iterdir()) == [".json"] * 8
 
 
+def test_a_run_may_be_stopped_by_the_clock_and_read_as_far_as_it_is(tmp_path: Path) -> None:
+    data = make_cohort_data(60, 3)
+    (nothing,) = validate_models(data, [FIXED], SETTINGS, tmp_path, stop_after_s=0)
+    assert not nothing.finished
+    assert np.isnan(nothing.log_risk).all()
+    assert nothing.fold_values(nested_c, data).shape == (2, 4)
+    validate_models(data, [FIXED], SETTINGS, tmp_path)
+    (tmp_path / "fixed" / "repeat-02-fold-03.json").unlink()
+    (part,) = validate_models(data, [FIXED], SETTINGS, tmp_path, stop_after_s=0)
+    assert not part.finished
+    assert np.isnan(part.fold_values(nested_c, data)).sum() == 1
+    (whole,) = validate_models(data, [FIXED], SETTINGS, tmp_path)
+    assert whole.finished
+
+
+def test_a_recipe_may_have_a_budget_of_its_own() -> None:
+    data = make_cohort_data(60, 3)
+    cheap = Recipe("cheap", LINES.alternatives, Budget(trials=3, inner_folds=2))
+    for settings in (SETTINGS, msgspec.structs.replace(SETTINGS, flat=True)):
+        models = validate_models(data, [cheap, LINES], settings)
+        assert [len(model.folds[0].unit.inner_scores) for model in models] == [3, 8]
+
+
+def test_what_is_done_stands_in_a_sentence() -> None:
+    nested_words, flat_words = SETTINGS.sentence, msgspec.structs.replace(SETTINGS, flat=True).sentence
+    assert "Nested cross-validation, 2 x 4 folds" in nested_words
+    assert "8 Sobol points" in nested_words and "3 inner folds" in nested_words
+    assert "Flat cross-validation" in flat_words and "on the outer folds themselves" in flat_words
+
+
 @pytest.mark.parametrize("change", ["feature", "budget", "recipe", "seed"])
 def test_results_of_another_study_are_refused(tmp_path: Path, change: str) -> None:
     data, settings, recipe = make_cohort_data(60, 3), SETTINGS, FIXED
