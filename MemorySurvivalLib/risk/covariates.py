@@ -57,11 +57,13 @@ class CovariateSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a head expects, with the preprocessing state that was fitted on its training cohort.
 
     Continuous values are z-scored, categories one-hot; missing values take the training mean (0 after scaling) or
-    the training shares (paper section 2.4.2).
+    the training shares (paper section 2.4.2). `indicators` names those for which one value more at the end says
+    whether they were missing (1) or not (0).
     """
 
     continuous: tuple[ContinuousCovariate, ...]
     categorical: tuple[CategoricalCovariate, ...]
+    indicators: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -76,7 +78,7 @@ class CovariateSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def width(self) -> int:
         """Length of the encoded vector."""
-        return len(self.continuous) + sum(len(c.levels) for c in self.categorical)
+        return len(self.continuous) + sum(len(c.levels) for c in self.categorical) + len(self.indicators)
 
     def find_problem(self) -> str | None:
         """What makes this schema unusable for encoding, as a clause; None when it is fitted and consistent."""
@@ -92,6 +94,8 @@ class CovariateSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 return f"{category.name} needs a share of at least 0 for each level"
             if len({level.lower() for level in category.levels}) != len(category.levels):
                 return f"{category.name} names a level twice"
+        if len(set(self.indicators)) != len(self.indicators) or not set(self.indicators) <= set(self.names):
+            return "its indicators of missing values need to name its covariates, each once"
         return None
 
 
@@ -190,6 +194,7 @@ def encode_covariates(schema: CovariateSchema, values: Covariates) -> EncodedCov
         meant = find_level(category.field, text)
         vector.extend(float(level == meant) for level in category.levels)
         used[category.name] = text
+    vector.extend(float(name in missing) for name in schema.indicators)
     names = {plain_name(name) for name in schema.names}
     ignored = tuple(name for name in values if plain_name(name) not in names)
     return EncodedCovariates(tuple(vector), used, tuple(missing), ignored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,15 +12,35 @@ import torch
 from torch import nn
 
 from MemorySurvivalLib.imaging.window import Modality
-from MemorySurvivalLib.risk.downsamplers import EMBEDDING_SIZE, AverageDownsampler
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.risk.downsamplers import (
+    EMBEDDING_SIZE,
+    LAYER_CHANNELS,
+    AverageDownsampler,
+    DownsamplerName,
+    MemoryShape,
+    StandardisedDownsampler,
+    build_downsampler,
+)
 from MemorySurvivalLib.risk.fusion import FusionName, build_fusion
 
 MAXIMUM_WIDTH = 4096
 """Wider layers are a damaged or hostile bundle, not a survival network."""
 
+MAXIMUM_STATE = 2**22
+"""Values of one memory state; the largest that is used has 2**18 in each of a few layers."""
+
+MAXIMUM_MIX, MAXIMUM_LAYER = 256, 2**26
+"""Widest first layer of a downsampler that keeps channels, and the most weights that it may have."""
+
 
 class HeadSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Shape of a head: which modalities enter, how they are fused, how wide the survival layers are."""
+    """Shape of a head: which modalities enter, how they are fused, how wide the survival layers are.
+
+    The fields after `dropout` came later; their defaults are what every earlier head is. `memory_shape` (channels of
+    all layers, h, w) matters to all downsamplers but "average". `statistics` names numbers measured in the region,
+    which enter as one more token. `missing_modality`: a missing image is replaced by a learned vector, not refused.
+    """
 
     modalities: tuple[Modality, ...]
     fusion: FusionName
@@ -27,6 +48,10 @@ class HeadSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     downsampler_width: int = 32
     hidden: tuple[int, ...] = (64,)
     dropout: float = 0.3
+    downsampler: DownsamplerName = "average"
+    memory_shape: MemoryShape = (64, 16, 16)
+    statistics: tuple[str, ...] = ()
+    missing_modality: bool = False
 
     def __post_init__(self) -> None:
         if not self.modalities or len(set(self.modalities)) != len(self.modalities):
@@ -37,6 +62,20 @@ class HeadSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"layers must be 1 to {MAXIMUM_WIDTH} wide, got {[self.downsampler_width, *self.hidden]}")
         if not 0 <= self.covariate_width <= MAXIMUM_WIDTH or not 0 <= self.dropout < 1:
             raise ValueError(f"a head cannot have {self.covariate_width} covariates with dropout {self.dropout}")
+        self._check_state()
+        if len(set(self.statistics)) != len(self.statistics) or len(self.statistics) > MAXIMUM_WIDTH:
+            raise ValueError("a head names each statistic once")
+
+    def _check_state(self) -> None:
+        """Refuse what no backbone gives, and layers that would fill the memory before they are compared with it."""
+        shape, width = self.memory_shape, self.downsampler_width
+        if min(shape) < 1 or shape[0] > MAXIMUM_WIDTH or math.prod(shape) > MAXIMUM_STATE:
+            raise ValueError(f"memory states of {list(shape)} are not what a backbone gives")
+        if self.downsampler == "attention" and shape[0] > LAYER_CHANNELS and shape[0] % LAYER_CHANNELS:
+            raise ValueError(f"{shape[0]} channels are no whole number of memory layers of {LAYER_CHANNELS}")
+        inputs = math.prod(shape) if self.downsampler == "flatten" else shape[0]
+        if self.downsampler != "average" and (width > MAXIMUM_MIX or inputs * width > MAXIMUM_LAYER):
+            raise ValueError(f"a layer of {inputs} to {width} is wider than a head needs")
 
 
 @dataclass(frozen=True)
@@ -47,11 +86,50 @@ class HeadOutput:
     gate_pet: torch.Tensor | None
 
 
-class RiskHead(nn.Module):
-    """Memory states and encoded covariates to a log-risk.
+class StatisticsToken(nn.Module):
+    """Statistics (n, p), NaN where missing, to one token (n, 128): arcsinh, z-score, missing flags, two layers."""
 
-    DeepSurv: fully connected layers with batch norm, ReLU and dropout, then one linear output. `offset` is subtracted
-    so that 0 is the mean log-risk of the training cohort.
+    mean: torch.Tensor
+    sd: torch.Tensor
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(count))
+        self.register_buffer("sd", torch.ones(count))
+        self.layers = nn.Sequential(
+            nn.Linear(2 * count, EMBEDDING_SIZE), nn.ReLU(), nn.Linear(EMBEDDING_SIZE, EMBEDDING_SIZE)
+        )
+
+    def forward(self, statistics: torch.Tensor) -> torch.Tensor:
+        """Statistics as they were measured to the token; a missing one takes the training cohort's mean."""
+        scaled = torch.nan_to_num((torch.arcsinh(statistics) - self.mean) / self.sd)
+        token: torch.Tensor = self.layers(torch.cat([scaled, torch.isnan(statistics).float()], dim=1))
+        return token
+
+    def standardise(self, statistics: torch.Tensor) -> None:
+        """Take mean and SD of training statistics (n, p); a constant one keeps SD 1, so that it stays 0."""
+        values = torch.arcsinh(statistics)
+        known = ~torch.isnan(values)
+        count = known.sum(dim=0).clamp(min=1)
+        mean = torch.nan_to_num(values).sum(dim=0) / count
+        sd = ((torch.where(known, values - mean, 0.0) ** 2).sum(dim=0) / count).sqrt()
+        self.mean.copy_(mean)
+        self.sd.copy_(torch.where(sd > 1e-6, sd, 1.0))
+
+
+def build_deepsurv(width: int, hidden: tuple[int, ...], dropout: float) -> nn.Sequential:
+    """DeepSurv: fully connected layers with batch norm, ReLU and dropout, then one linear output (n, 1)."""
+    widths = [width, *hidden]
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.ReLU(), nn.Dropout(dropout)]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], 1))
+
+
+class RiskHead(nn.Module):
+    """Memory states, region statistics and encoded covariates to a log-risk.
+
+    `offset` is subtracted so that 0 is the mean log-risk of the training cohort.
     """
 
     offset: torch.Tensor
@@ -60,33 +138,99 @@ class RiskHead(nn.Module):
         super().__init__()
         self.spec = spec
         self.downsamplers = nn.ModuleDict(
-            {modality: AverageDownsampler(spec.downsampler_width) for modality in spec.modalities}
+            {
+                modality: build_downsampler(spec.downsampler, spec.memory_shape, spec.downsampler_width)
+                for modality in spec.modalities
+            }
         )
         self.fusion = build_fusion(spec.fusion, EMBEDDING_SIZE, len(spec.modalities))
-        widths = [self.fusion.out_size + spec.covariate_width, *spec.hidden]
-        layers: list[nn.Module] = []
-        for before, after in pairwise(widths):
-            layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.ReLU(), nn.Dropout(spec.dropout)]
-        self.deepsurv = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
+        size = self.fusion.out_size + (EMBEDDING_SIZE if spec.statistics else 0) + spec.covariate_width
+        self.deepsurv = build_deepsurv(size, spec.hidden, spec.dropout)
         self.register_buffer("offset", torch.zeros(()))
+        # Only heads that need them have these parts, so that earlier heads keep their tensors.
+        if spec.statistics:
+            self.statistics = StatisticsToken(len(spec.statistics))
+        if spec.missing_modality:
+            self.absent = nn.ParameterDict({m: nn.Parameter(torch.zeros(EMBEDDING_SIZE)) for m in spec.modalities})
 
-    def forward(self, maps: Mapping[Modality, torch.Tensor], covariates: torch.Tensor) -> HeadOutput:
-        """Averaged maps (n, 1, 64, 64) by modality and covariates (n, width) to log-risks."""
-        embeddings = [self.downsamplers[modality](maps[modality]) for modality in self.spec.modalities]
+    def forward(
+        self,
+        maps: Mapping[Modality, torch.Tensor],
+        covariates: torch.Tensor,
+        statistics: torch.Tensor | None = None,
+        present: Mapping[Modality, torch.Tensor] | None = None,
+        weights: Mapping[Modality, torch.Tensor] | None = None,
+    ) -> HeadOutput:
+        """Prepared states by modality (see `prepare`) and covariates (n, width) to log-risks.
+
+        `statistics` (n, p) in the order of the spec, NaN where missing (all missing where None). `present` (n,) bool by
+        modality, for heads that can do without one; what stands in the maps of an absent image does not matter as long
+        as it is finite. `weights` (n, 1, h, w) by modality: the region, for pooling inside it.
+        """
+        embeddings = []
+        for modality in self.spec.modalities:
+            extra = () if weights is None or modality not in weights else (weights[modality],)
+            embedding = self.downsamplers[modality](maps[modality], *extra)
+            if present is not None and self.spec.missing_modality:
+                embedding = torch.where(present[modality][:, None], embedding, self.absent[modality])
+            embeddings.append(embedding)
         fused, gate = self.fusion(embeddings)
-        log_risk = self.deepsurv(torch.cat([fused, covariates], dim=1))[:, 0] - self.offset
+        tokens = [fused]
+        if self.spec.statistics:
+            missing = fused.new_full((len(fused), len(self.spec.statistics)), math.nan)
+            tokens.append(self.statistics(missing if statistics is None else statistics))
+        log_risk = self.deepsurv(torch.cat([*tokens, covariates], dim=1))[:, 0] - self.offset
         return HeadOutput(log_risk, gate)
 
+    def prepare(self, states: torch.Tensor) -> torch.Tensor:
+        """Memory states (n, layers, channels, h, w) to what `forward` takes: maps (n, 1, 64, 64) of the average
+        downsampler, else (n, layers * channels, h, w) as float32."""
+        if self.spec.downsampler == "average":
+            return AverageDownsampler.average(states)
+        return states.float().flatten(1, 2)
+
     def standardise(self, modality: Modality, maps: torch.Tensor) -> None:
-        """Take the mean map and the SD across cases of training maps (n, 1, 64, 64) as a modality's preprocessing."""
+        """Take the mean and the SD across cases of prepared training states as a modality's preprocessing.
+
+        The average downsampler has one SD for the map, the others one for each channel.
+        """
         downsampler = self.downsamplers[modality]
-        assert isinstance(downsampler, AverageDownsampler)
+        if isinstance(downsampler, AverageDownsampler):
+            downsampler.mean.copy_(maps.mean(dim=0))
+            downsampler.sd.copy_(maps.std(dim=0).mean())
+            return
+        assert isinstance(downsampler, StandardisedDownsampler)
         downsampler.mean.copy_(maps.mean(dim=0))
-        downsampler.sd.copy_(maps.std(dim=0).mean())
+        sd = maps.std(dim=0).mean(dim=(1, 2), keepdim=True)
+        downsampler.sd.copy_(torch.where(sd > 1e-6, sd, 1.0))
 
     @torch.inference_mode()
-    def score(self, states: Mapping[Modality, torch.Tensor], covariates: tuple[float, ...]) -> HeadOutput:
-        """One case: memory states (layers, channels, h, w) by modality, encoded covariates (empty for image-only)."""
-        maps = {modality: AverageDownsampler.average(states[modality][None]) for modality in self.spec.modalities}
-        output: HeadOutput = self(maps, torch.tensor([covariates], dtype=torch.float32).reshape(1, -1))
+    def score(
+        self,
+        states: Mapping[Modality, torch.Tensor],
+        covariates: tuple[float, ...],
+        statistics: tuple[float, ...] | None = None,
+    ) -> HeadOutput:
+        """One case: memory states (layers, channels, h, w) by modality, encoded covariates (empty for image-only).
+
+        `statistics` in the order of the spec, NaN where missing. A head made for missing images takes states of fewer
+        modalities than it has. Raises InputError where the head takes statistics and gets none or another number.
+        """
+        if len(statistics or ()) != len(self.spec.statistics):
+            raise InputError(
+                f"This head takes {len(self.spec.statistics)} statistics of the region "
+                f"({', '.join(self.spec.statistics) or 'none'}), but {len(statistics or ())} were given; measure them."
+            )
+        maps, present = {}, {}
+        for modality in self.spec.modalities:
+            present[modality] = torch.tensor([modality in states])
+            if modality in states or not self.spec.missing_modality:
+                maps[modality] = self.prepare(states[modality][None])
+            else:
+                mean = self.downsamplers[modality].mean
+                assert isinstance(mean, torch.Tensor)
+                maps[modality] = mean[None]
+        vector = torch.tensor([covariates], dtype=torch.float32).reshape(1, -1)
+        measured = torch.tensor([statistics], dtype=torch.float32) if statistics is not None else None
+        output: HeadOutput = self(maps, vector, measured, present)
         return output
