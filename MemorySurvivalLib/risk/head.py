@@ -11,8 +11,8 @@ import msgspec
 import torch
 from torch import nn
 
-from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.risk.downsamplers import (
     EMBEDDING_SIZE,
     LAYER_CHANNELS,
