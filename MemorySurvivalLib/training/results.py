@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 
 from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.evaluation.out_of_fold import OutOfFold
 from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.training.data import CohortData, Floats
 from MemorySurvivalLib.training.folds import Splits, canonical_order
@@ -170,6 +171,19 @@ class ValidatedModel:
                 rows = fold.test
                 values[fold.repeat, fold.fold] = metric(data.times_months[rows], data.events[rows], fold.test_log_risk)
         return values
+
+    def out_of_fold(self, data: CohortData) -> OutOfFold:
+        """What the metrics of MemorySurvivalLib.evaluation take.
+
+        Raises InputError where a fold failed or is to come, because figures on the rest would not be comparable.
+        """
+        if self.errors:
+            raise InputError(f"{len(self.errors)} folds could not be fitted, so nothing is judged: {self.errors[0]}")
+        if not self.finished:
+            raise InputError(
+                f"{self.name} has {len(self.folds)} of {self.repeats * self.folds_each} outer folds; run it to its end."
+            )
+        return OutOfFold(data.times_months, data.events, self.folds)
 
     def _gather(self, of: Callable[[FoldResult], Floats]) -> Floats:
         gathered = np.full((self.repeats, self.rows), np.nan)

@@ -79,6 +79,14 @@ def test_log_risks_are_out_of_fold_and_scaled_by_the_training_rows() -> None:
         np.testing.assert_allclose(model.standardised[1, fold.test], (test - train.mean()) / train.std(ddof=1))
 
 
+def test_the_metrics_take_what_is_left() -> None:
+    data = make_cohort_data(60, 2)
+    (model,) = validate_models(data, [FIXED], SETTINGS)
+    seen = model.out_of_fold(data)
+    np.testing.assert_array_equal(seen.log_risk, model.standardised)
+    assert seen.repeats == 2
+
+
 def test_values_of_each_fold() -> None:
     data = make_cohort_data(60, 2)
     (model,) = validate_models(data, [FIXED], SETTINGS)
@@ -127,7 +135,8 @@ def test_a_run_may_be_stopped_by_the_clock_and_read_as_far_as_it_is(tmp_path: Pa
     validate_models(data, [FIXED], SETTINGS, tmp_path)
     (tmp_path / "fixed" / "repeat-02-fold-03.json").unlink()
     (part,) = validate_models(data, [FIXED], SETTINGS, tmp_path, stop_after_s=0)
-    assert not part.finished
+    with pytest.raises(InputError, match="fixed has 7 of 8 outer folds"):
+        part.out_of_fold(data)
     assert np.isnan(part.fold_values(nested_c, data)).sum() == 1
     (whole,) = validate_models(data, [FIXED], SETTINGS, tmp_path)
     assert whole.finished
@@ -195,6 +204,8 @@ def test_a_fold_that_fails_is_recorded_and_the_others_go_on(tmp_path: Path) -> N
         assert np.isfinite(model.log_risk[0, unlucky.train]).all()
         assert np.isnan(model.fold_values(lambda *_: 1.0, data)).sum() == 2
         assert not fixed.errors
+        with pytest.raises(InputError, match="2 folds could not be fitted, so nothing is judged: picky"):
+            model.out_of_fold(data)
 
 
 def test_log_risks_that_are_not_finite_are_a_failure() -> None:
