@@ -41,7 +41,7 @@ class HandedCase:
             self._key = key
         job = {name: value for name, value in self._job.items() if name != "out"}
         # These change nothing about the files.
-        job |= {"device": parameters.device.value, "explain": True, "measure": False}
+        job |= {"device": parameters.device.value, "explain": True, "measure": False, "stability": False}
         return {**job, "confirm_identity": self.confirmed, "explanation": explanation_settings(parameters)}
 
     def forget(self) -> None:

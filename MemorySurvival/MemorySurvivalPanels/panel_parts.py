@@ -24,12 +24,15 @@ from MemorySurvivalPanels.reader_study_gate import ReaderGate
 from MemorySurvivalPanels.reader_study_panel import ReaderStudyPanel
 from MemorySurvivalPanels.reading_panel import ReadingPanel
 from MemorySurvivalPanels.report_panel import ReportPanel
+from MemorySurvivalPanels.result_more import ResultMore
 from MemorySurvivalPanels.result_panel import ResultPanel
+from MemorySurvivalPanels.review_overview import ReviewOverview
 from MemorySurvivalPanels.review_panel import ReviewPanel
 from MemorySurvivalPanels.run_panel import RunPanel
 from MemorySurvivalPanels.score_run import ScoreRun
 from MemorySurvivalPanels.scratch import ScratchFolder
 from MemorySurvivalPanels.shortcuts import Shortcuts
+from MemorySurvivalPanels.stability_panel import StabilityPanel
 from MemorySurvivalPanels.step import StepHeader
 from MemorySurvivalPanels.worker_protocol import WorkerProtocol
 
@@ -57,12 +60,16 @@ class PanelParts:
         self.masks = MaskPanel(desk)
         self.model = ModelPanel(desk)
         self.result = ResultPanel(desk)
+        self.stability = StabilityPanel(desk, self.result)
+        self.more = ResultMore(desk, self.result)
         self.score = ScoreRun(desk, self.banner, self.pet_values, self.result)
         self.explain = ExplainPanel(desk, self.score)
         self.findings = FindingsPanel(desk, self.result)
         self.report = ReportPanel(desk, self.result, self.findings.findings)
         self.review = ReviewPanel(desk)
+        self.overview = ReviewOverview(desk)
         self.score.watch(self.review.case_scored)
+        self.stability.watch(self.review.result_amended)
         self.reader_study = ReaderStudyPanel(desk, self.score, self.review)
         self.prior = PriorPanel(desk)
         self.all: tuple[Part, ...] = (
@@ -78,10 +85,13 @@ class PanelParts:
             self.model,
             self.score,
             self.result,
+            self.stability,
+            self.more,
             self.explain,
             self.findings,
             self.report,
             self.review,
+            self.overview,
             self.prior,
             self.install,
         )
@@ -95,7 +105,7 @@ class PanelParts:
         worker = self._worker()
         if self._gate is None or self._gate.worker is not worker:
             self._gate = InstallGate(worker, self.install)
-        return ReaderGate(self._gate, lambda: self.reader_study.covered)
+        return ReaderGate(self._gate, lambda: self.reader_study.covered, lambda: self.reader_study.on)
 
     def _ask_again(self) -> None:
         """Packages have come in: what could not be asked of the worker is asked now."""

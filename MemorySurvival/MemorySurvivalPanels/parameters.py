@@ -151,6 +151,8 @@ class ScoreParameters:
     pet_values_of - the node identifier of the PET that these were typed for, so that they never serve another.
     covariate_values - clinical values that were typed or filled in, with their sources, as JSON in C locale.
     covariate_values_of - the images that these and the file were given for, so that they never serve another patient.
+    check_stability - measure, with every score, how far it moves under small changes.
+    worklist_outcomes - a CSV file with the outcomes of the list's cases, or nothing.
     staging_values - laboratory and FISH values for the staging scores, as JSON in C locale.
     """
 
@@ -201,3 +203,5 @@ class ScoreParameters:
     reader_pet: slicer.vtkMRMLScalarVolumeNode
     prior_ct: slicer.vtkMRMLScalarVolumeNode
     prior_pet: slicer.vtkMRMLScalarVolumeNode
+    check_stability: bool = False
+    worklist_outcomes: str = ""

@@ -26,13 +26,19 @@ ALLOWED = frozenset(
 )
 """Jobs that tell nothing of a score; a job that is not named here waits for the estimate."""
 
+OF_OTHERS = frozenset({"compare", "overview"})
+"""Jobs that tell scores of other cases, which have no estimate yet; they wait until the study is switched off."""
+
 
 class ReaderGate:
     """A WorkerProtocol that hands jobs on to another, but for those that the reader must not have yet."""
 
-    def __init__(self, worker: WorkerProtocol, covered: Callable[[], bool]) -> None:
+    def __init__(
+        self, worker: WorkerProtocol, covered: Callable[[], bool], on: Callable[[], bool] = lambda: False
+    ) -> None:
         self.worker = worker
         self._covered = covered
+        self._on = on
 
     @property
     def busy(self) -> bool:
@@ -45,6 +51,9 @@ class ReaderGate:
         """Do the job, or tell the listener at once why not."""
         if self._covered() and job not in ALLOWED:
             listener.job_failed(Failure(waiting_sentence(), "ReaderStudy"))
+            return
+        if job in OF_OTHERS and self._on():
+            listener.job_failed(Failure(others_sentence(), "ReaderStudy"))
             return
         self.worker.submit(job, parameters, listener, background=background)
 
@@ -68,3 +77,8 @@ class ReaderGate:
 def waiting_sentence() -> str:
     """Why nothing is shown."""
     return _("Reader study: lock in your own estimate first, then the score is shown.")
+
+
+def others_sentence() -> str:
+    """Why scores of several cases are not shown."""
+    return _("Reader study: this would show scores of other cases; switch the study off first.")

@@ -106,6 +106,11 @@ class ReaderStudyPanel(Part):
     # What is covered
 
     @property
+    def on(self) -> bool:
+        """Whether the study is on, also while another module is open."""
+        return _stored_switch() if self.parameters is None else bool(self.parameters.reader_study)
+
+    @property
     def covered(self) -> bool:
         """Whether nothing of a score may be shown or computed now."""
         parameters = self.parameters

@@ -28,7 +28,7 @@ from MemorySurvivalPanels.scored_cases import (
 from MemorySurvivalPanels.scored_inputs import read_inputs
 from MemorySurvivalPanels.step import Step, StepState
 
-__all__ = ["ResultPanel", "describe_run", "heatmap_limit"]
+__all__ = ["ResultPanel", "describe_choice", "describe_run", "heatmap_limit", "local_time"]
 
 
 class ResultPanel(Part):
@@ -207,7 +207,7 @@ class ResultPanel(Part):
         combo = self._ui.resultCombo
         combo.clear()  # only a click of the user is listened to ("activated")
         for node in nodes:
-            combo.addItem(_describe_choice(node), node.GetID())
+            combo.addItem(describe_choice(node), node.GetID())
         combo.currentIndex = -1 if chosen is None else combo.findData(chosen.GetID())
         combo.visible = len(nodes) > 1
 
@@ -246,19 +246,20 @@ def describe_run(case: ScoredCase) -> str:
     software = case.result.get("software") or {}
     version = software.get("memory-survival")
     parts = [
-        _local_time(case.created),
+        local_time(case.created),
         " ".join(str(bundle[key]) for key in ("name", "version") if bundle.get(key)),
         f"MemorySurvival {version}" if version else "",
     ]
     return "  ·  ".join(part for part in parts if part)
 
 
-def _describe_choice(node: Any) -> str:
+def describe_choice(node: Any) -> str:
     """A result in the list, such as "22.11.2026 08:10  Result of CT"."""
-    return f"{_local_time(node.GetAttribute('MemorySurvival.Created') or '')}  {node.GetName()}".strip()
+    return f"{local_time(node.GetAttribute('MemorySurvival.Created') or '')}  {node.GetName()}".strip()
 
 
-def _local_time(text: str) -> str:
+def local_time(text: str) -> str:
+    """A moment in ISO form as the user writes it; the text itself where it is none."""
     try:
         moment = datetime.fromisoformat(text).astimezone()
     except ValueError:

@@ -1,5 +1,6 @@
 """What a review list keeps of a case in its folder of results: the mask as the person left it, and the result."""
 
+import json
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from MemorySurvivalPanels.segmentations import REGION_FILL
 
 MASKS = "masks"
 PREPARED = "prepared"
+AMENDED = ("report.html", "report.json", "result.json")
+"""What of a result says more when something was measured later; the record last, as it is what counts."""
 
 
 def mask_file(out: Path, folder: str) -> Path:
@@ -73,6 +76,31 @@ def keep_results(source: Path, place: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise _cannot_write(place) from error
+
+
+def amend_results(source: Path, place: Path) -> None:
+    """Replace the record and the report of a kept result by those of the same run that say more. Raises UserError.
+
+    Nothing is done where nothing, or another run, is kept.
+    """
+    names = [name for name in AMENDED if (source / name).is_file() and (place / name).is_file()]
+    try:
+        if _read_created(source) is None or _read_created(source) != _read_created(place):
+            return
+        for name in names:
+            temporary = place / f".partial-{name}"
+            shutil.copyfile(source / name, temporary)
+            temporary.replace(place / name)
+    except OSError as error:
+        raise _cannot_write(place) from error
+
+
+def _read_created(folder: Path) -> str | None:
+    """When the result of a folder was made; None where it holds none that can be read."""
+    try:
+        return str(json.loads((folder / "result.json").read_text(encoding="utf-8"))["created"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def ask_about_mask(case: str) -> str:

@@ -18,6 +18,7 @@ from MemorySurvivalPanels.part import Part
 from MemorySurvivalPanels.review_jobs import ListJob, QuietJob
 from MemorySurvivalPanels.review_keeping import (
     AskMask,
+    amend_results,
     ask_about_mask,
     keep_mask,
     keep_results,
@@ -262,6 +263,16 @@ class ReviewPanel(Part, VTKObservationMixin):
             return
         risk = result.get("log_risk")
         self._mark(case["case"], "scored", log_risk=risk if isinstance(risk, int | float) else None)
+
+    def result_amended(self, ct: Any, folder: Path) -> None:
+        """The result of a CT has more to say: where the list keeps it, that says so too."""
+        case = self.table.find(case_of(ct))
+        if case is None:
+            return
+        try:
+            amend_results(folder, Path(case["folder"]))
+        except UserError as error:
+            self._desk.run_panel.show_problem(str(error))
 
     def _mark(self, name: str, state: str, sentence: str = "", log_risk: float | None = None) -> None:
         case = self.table.find(name) or {}

@@ -162,6 +162,7 @@ def _stage_title(stage: str) -> str:
         "outside the region": _("Looking outside the region"),
         "measuring segments": _("Measuring"),
         "listing lesions": _("Looking for lesions"),
+        "stability": _("Checking the stability"),
         "worklist": _("Scoring the list"),
         "write report": _("Writing the report"),
         "write DICOM": _("Writing DICOM objects"),

@@ -107,6 +107,7 @@ def score_job(
         "out": str(out),
         "explain": parameters.explain,
         "measure": parameters.measure,
+        "stability": parameters.check_stability,
         "alignment": parameters.alignment.value,
         "supplied": supplied_values(parameters),
         "confirm_identity": confirm_identity,

@@ -106,6 +106,29 @@ def store_result(
     return read_result(node)
 
 
+def amend_result(case: ScoredCase, result: Mapping[str, Any], folder: Path) -> ScoredCase:
+    """Put a result in the place of what the scene keeps, with its files as they are in `folder` now.
+
+    Its inputs and its age stay. Raises UserError where the scene does not hold this result any more as it was read.
+    """
+    with busy.phase(_("Keeping the result")):
+        node = case.node
+        if node.GetScene() is None or node.GetAttribute(RESULT) is None or read_result(node).result != case.result:
+            raise UserError(_("The result was removed or changed meanwhile."))
+        there = {name: str(folder / path) for name, path in case.files.items() if path is not None}
+        report, packed, left_out = _pack(there)
+        content = json.loads(node.GetText())
+        content["result"] = dict(result)
+        content["left_out"] = sorted({*case.left_out, *left_out})
+        node.SetText(json.dumps(content, ensure_ascii=False))
+        node.SetAttribute(_DIGEST, _digest(node.GetText()))
+        for role, text in ((_REPORT, report), (_FILES, packed)):
+            part = case.of(role)
+            if part is not None and text:
+                part.SetText(text)
+    return read_result(node)
+
+
 def find_results(ct: slicer.vtkMRMLNode | None, pet: slicer.vtkMRMLNode | None) -> list[slicer.vtkMRMLTextNode]:
     """The nodes of all results of these two images, the newest first."""
     if ct is None or pet is None:

@@ -167,11 +167,53 @@ def test_no_job_that_could_tell_a_score_runs(room: Any) -> None:
         job_noted = staticmethod(print)
 
     asked = len(room.widget.logic.worker.long)
-    jobs = ("score", "explain", "stability", "batch", "replay", "a job of tomorrow")
+    jobs = ("score", "explain", "stability", "batch", "replay", "compare", "overview", "a job of tomorrow")
     for job in jobs:
         room.widget.parts.score._desk.worker().submit(job, {}, Listener())
     assert [each.kind for each in failures] == ["ReaderStudy"] * len(jobs)
     assert len(room.widget.logic.worker.long) == asked
+
+
+def test_scores_of_other_cases_wait_until_the_study_is_off(room: Any) -> None:
+    """After the estimate of one case it may be run again, but a page of several would tell of those to come."""
+    room.widget._parameters.worklist_out = str(room.study)
+    switch_on(room)
+    begin(room)
+    answer(room)
+    assert not room.widget.parts.reader_study.covered
+    failures: list[Any] = []
+
+    class Listener:
+        job_failed = staticmethod(failures.append)
+
+    submit = room.widget.parts.score._desk.worker().submit
+    for job in ("compare", "overview", "replay"):
+        submit(job, {}, Listener())
+    assert [each.kind for each in failures] == ["ReaderStudy"] * 2 and "other cases" in failures[0].sentence
+    assert not room.ui.reviewOverviewButton.enabled and "other cases" in room.ui.reviewOverviewButton.toolTip
+    room.ui.readerSwitch.click()
+    assert room.ui.reviewOverviewButton.enabled
+    submit("overview", {}, Listener())
+    assert len(failures) == 2
+
+
+def test_a_stability_that_is_being_checked_is_given_up_when_its_result_is_covered(room: Any) -> None:
+    room.ui.stabilityButton.click()
+    (job,) = [each for each in room.widget.logic.worker.long if each[0] == "stability"]
+    switch_on(room)
+    begin(room)
+    assert not any(each[0] == "stability" for each in room.widget.logic.worker.long)
+    job[2].job_finished({"verdict": "stable", "lowest": 0.4213, "highest": 0.4213, "log_risk": 0.4213}, {})
+    assert tells_the_score(room) == []
+
+
+def test_what_running_again_has_shown_is_covered_too(room: Any) -> None:
+    more = room.widget.parts.more
+    more._replayed = (room.widget.parts.result.case.node.GetID(), "Different: log-risk 0.4213.")
+    more.update()
+    assert room.ui.resultMoreLabel.text
+    switch_on(room)
+    assert room.ui.resultMoreLabel.text == "" and not room.ui.resultMoreButton.enabled
 
 
 def test_the_lists_column_of_scores_is_hidden_while_the_study_is_on(room: Any) -> None:
