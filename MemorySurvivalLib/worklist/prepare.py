@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from MemorySurvivalLib.bundle.bundle import ModelBundle
 from MemorySurvivalLib.devices import DeviceName, choose_device
 from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.imaging.case import prepare_case
 from MemorySurvivalLib.imaging.intake import ImageRequest, take_in
 from MemorySurvivalLib.memory.cache import MemoryCache
 from MemorySurvivalLib.models import Models
-from MemorySurvivalLib.pipeline import embed_case
+from MemorySurvivalLib.preparing import Run, ScoreRequest, embed_case, ignore_note
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
-from MemorySurvivalLib.roi.region import RegionRequest, prepare_region
-from MemorySurvivalLib.roi.roi import RoiKind
 from MemorySurvivalLib.segmenting import SegmentRequest, segment_to_folder
 
 
@@ -55,31 +53,35 @@ def prepare_ahead(
     """
     models = models or Models()
     bundle = models.bundle(request.bundle)
-    limits = bundle.manifest.pet_limits
-    intake = take_in(ImageRequest(ct=request.ct, pet=request.pet, study=request.study), limits, progress)
-    case = prepare_case(intake, "off", limits)
-    mask = request.roi or _make_masks(request, intake.names["CT"], bundle.manifest.roi, progress)
-    region = prepare_region(
-        RegionRequest(mask=mask),
-        case.ct,
-        bundle.manifest.roi,
-        bundle.manifest.propagation.slice_step,
-        progress,
-        config=bundle.manifest.roi_config,
-        identity=intake.identity,
+    mask = request.roi or _make_masks(request, bundle, progress)
+    score = ScoreRequest(
+        out=request.masks,  # nothing is written there
+        ct=request.ct,
+        pet=request.pet,
+        study=request.study,
+        roi=mask,
+        bundle=request.bundle,
+        device=request.device,
+        alignment="off",
     )
-    engine = models.engine(bundle, choose_device(request.device))
-    passes = embed_case(engine, bundle, case, region.roi, progress, MemoryCache())
+    run = Run(score, models, bundle, choose_device(request.device), progress, ignore_note)
+    case = run.prepare(None)
+    roi = case.region.roi
+    passes = run.on_device(lambda engine: embed_case(engine, bundle, case.case, roi, progress, MemoryCache()))
     slices = max(len(one.boxes) for one in passes.values())
-    return Prepared(slices, round(region.roi.volume_ml, 1), mask)
+    return Prepared(slices, round(roi.volume_ml, 1), mask)
 
 
-def _make_masks(request: PrepareRequest, ct: str, kind: RoiKind, progress: ProgressCallback) -> Path:
-    """The mask of the bundle's kind, as generating masks in the panel would make it."""
+def _make_masks(request: PrepareRequest, bundle: ModelBundle, progress: ProgressCallback) -> Path:
+    """The mask of the bundle's kind, as generating masks in the panel would make it; one that is there is used."""
+    kind = bundle.manifest.roi
     made = request.masks / f"{kind}.nrrd"
+    if made.is_file():
+        return made
+    images = ImageRequest(ct=request.ct, pet=request.pet, study=request.study)
+    ct = take_in(images, bundle.manifest.pet_limits, progress).names["CT"]
+    record = segment_to_folder(SegmentRequest(Path(ct), request.masks), progress).record
     if not made.is_file():
-        record = segment_to_folder(SegmentRequest(Path(ct), request.masks), progress).record
-        if not made.is_file():
-            why = " ".join(record.notes) or "It was not found on the CT."
-            raise InputError(f"There is no {kind} mask: {why} Make one by hand.")
+        why = " ".join(record.notes) or "It was not found on the CT."
+        raise InputError(f"There is no {kind} mask: {why} Make one by hand.")
     return made
