@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.simulation.tissues import Tissue
 
 FocusKind = Literal["focal", "paramedullary", "extramedullary"]
 
@@ -17,12 +18,14 @@ MAX_FOCI = 60
 
 @dataclass(frozen=True)
 class Focus:
-    """One lesion before it is placed: `diameter_mm` along its mean axis, `suv_bw` at its centre before blurring."""
+    """One lesion before it is placed: `diameter_mm` along its mean axis, `suv_bw` at its centre before blurring; `site`
+    is the tissue that it must begin in (None: drawn when it is placed)."""
 
     kind: FocusKind
     diameter_mm: float
     suv_bw: float
     lytic: bool
+    site: Tissue | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in ("focal", "paramedullary", "extramedullary"):

@@ -109,9 +109,11 @@ def _propose(
     table: tuple[tuple[tuple[Tissue, ...], float], ...],
     rng: np.random.Generator,
 ) -> PlacedFocus | None:
-    weights = np.asarray([weight for _, weight in table])
-    tissues = table[int(rng.choice(len(table), p=weights / weights.sum()))][0]
-    site = tissues[int(rng.integers(len(tissues)))]
+    site = focus.site
+    if site is None:
+        weights = np.asarray([weight for _, weight in table])
+        tissues = table[int(rng.choice(len(table), p=weights / weights.sum()))][0]
+        site = tissues[int(rng.integers(len(tissues)))]
     index = _voxel_in(canvas, plan, site, focus, rng)
     if index is None:
         return None

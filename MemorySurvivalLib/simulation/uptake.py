@@ -16,11 +16,13 @@ from MemorySurvivalLib.simulation.tissues import BONES, Tissue
 
 @dataclass(frozen=True)
 class Scanner:
-    """How the PET was taken: resolution (full width at half maximum), voxel size, relative noise in the liver."""
+    """How the PET was taken: resolution (full width at half maximum), voxel size, relative noise in the liver, minutes
+    from injection to scan."""
 
     resolution_mm: float = 6.5
     spacing_mm: tuple[float, float, float] = (4.07, 4.07, 3.0)
     liver_noise: float = 0.09
+    uptake_minutes: float = 60.0
 
 
 # Mean SUVbw and the relative spread between people, about one hour after injection.
@@ -83,6 +85,18 @@ _MARROW_SHARE: dict[Tissue, float] = {
 }
 _NORMAL_MARROW_SUV = 1.15
 _INFILTRATED_GAIN_SUV = 5.5
+# Uptake goes as (minutes / 60) to this power: tumour and brain still fill, blood empties, urine collects.
+_TUMOUR_POWER = 0.35
+_POWER: dict[Tissue, float] = {
+    Tissue.HEART_BLOOD: -0.4,
+    Tissue.MEDIASTINUM: -0.25,
+    Tissue.LIVER: -0.15,
+    Tissue.SPLEEN: -0.15,
+    Tissue.SPINAL_CANAL: -0.2,
+    Tissue.GREY_MATTER: 0.2,
+    Tissue.CEREBELLUM: 0.2,
+    Tissue.BLADDER: 0.4,
+}
 
 
 def simulate_pet(phantom: Phantom, seed: int, scanner: Scanner | None = None) -> Volume:
@@ -94,7 +108,7 @@ def simulate_pet(phantom: Phantom, seed: int, scanner: Scanner | None = None) ->
     if scanner is None:
         scanner = Scanner(spacing_mm=(4.07, 4.07, max(3.0, phantom.ct.spacing_mm[2])))
     tissue_rng, texture_rng, noise_rng = (np.random.default_rng([seed, purpose, 1]) for purpose in (11, 12, 13))
-    activity = _activity(phantom, tissue_rng, texture_rng)
+    activity = _activity(phantom, tissue_rng, texture_rng, scanner.uptake_minutes / 60)
     image = phantom.ct.with_voxels(activity).to_sitk()
     # The grids' own voxels blur too; what is left of the resolution is applied here.
     sigma = max(scanner.resolution_mm**2 - 0.5 * float(np.mean(np.square(phantom.ct.spacing_mm))), 9.0) ** 0.5 / 2.355
@@ -115,13 +129,13 @@ def simulate_pet(phantom: Phantom, seed: int, scanner: Scanner | None = None) ->
     return Volume(suv, grid.affine, simulated_by(seed))
 
 
-def _activity(phantom: Phantom, rng: np.random.Generator, texture_rng: np.random.Generator) -> Array:
-    """True SUVbw on the CT's grid, before the scanner."""
+def _activity(phantom: Phantom, rng: np.random.Generator, texture_rng: np.random.Generator, hours: float) -> Array:
+    """True SUVbw on the CT's grid `hours` after injection, before the scanner."""
     labels = phantom.labels.voxels
     marrow = np.asarray(phantom.marrow.voxels, dtype=np.float32)
     table = np.full(256, _CORTEX_SUV, dtype=np.float32)
     for tissue, (mean, spread) in _UPTAKE.items():
-        table[tissue] = mean * np.exp(rng.normal(0, 1) * spread)
+        table[tissue] = mean * np.exp(rng.normal(0, 1) * spread) * hours ** _POWER.get(tissue, 0.0)
     blood = table[Tissue.HEART_BLOOD]
     table[Tissue.ARTERY] = table[Tissue.VEIN] = blood
     # The fasting heart is anything between as dark as blood and hotter than the brain.
@@ -138,7 +152,9 @@ def _activity(phantom: Phantom, rng: np.random.Generator, texture_rng: np.random
     shares = np.zeros(256, dtype=np.float32)
     for tissue in BONES:
         shares[tissue] = _MARROW_SHARE.get(tissue, 1.0)
-    activity[bone] += (marrow * (_marrow_suv(phantom, rng, texture, patchy) * shares[labels] - _CORTEX_SUV))[bone]
+    activity[bone] += (marrow * (_marrow_suv(phantom, rng, texture, patchy, hours) * shares[labels] - _CORTEX_SUV))[
+        bone
+    ]
     _add_benign(phantom, activity)
     spacing = phantom.ct.spacing_mm
     origin = phantom.ct.affine.origin_mm
@@ -146,15 +162,15 @@ def _activity(phantom: Phantom, rng: np.random.Generator, texture_rng: np.random
     voxel_mm = float(np.prod(spacing) ** (1 / 3))
     for focus in phantom.foci:
         box, part = occupancy(focus, x, y, z, voxel_mm, labels.astype(np.uint8, copy=False))
-        activity[box] += part * (np.float32(focus.suv_bw) - activity[box])
+        activity[box] += part * (np.float32(focus.suv_bw * hours**_TUMOUR_POWER) - activity[box])
     return activity
 
 
-def _marrow_suv(phantom: Phantom, rng: np.random.Generator, fine: Array, patchy: Array) -> Array:
+def _marrow_suv(phantom: Phantom, rng: np.random.Generator, fine: Array, patchy: Array, hours: float) -> Array:
     """Uptake of vertebral marrow: normal, stimulated, or infiltrated (diffuse and a little patchy)."""
     disease = phantom.disease
     normal = _NORMAL_MARROW_SUV * phantom.spec.distractors.marrow_stimulation * float(np.exp(rng.normal(0, 0.12)))
-    tumour = _INFILTRATED_GAIN_SUV * disease.avidity * disease.marrow_infiltration**1.5
+    tumour = _INFILTRATED_GAIN_SUV * disease.avidity * disease.marrow_infiltration**1.5 * hours**_TUMOUR_POWER
     gain = tumour * (1 + 0.12 * fine + 0.18 * patchy)
     return np.asarray(normal * (1 - 0.3 * disease.marrow_infiltration) + gain, dtype=np.float32)
 
