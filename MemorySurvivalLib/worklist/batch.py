@@ -21,6 +21,9 @@ from MemorySurvivalLib.worklist.items import WorkItem, folder_name
 from MemorySurvivalLib.worklist.status import CaseStatus, WorklistStatus, read_status, write_status
 
 TABLE_FILE = "results.csv"
+MASKS = "masks"
+"""The folder of masks that a person kept while reading, one file a case."""
+
 TABLE_COLUMNS = ("case", "state", "log_risk", "position", "risk_group", "labels", "reviewer", "sentence", "folder")
 
 
@@ -79,13 +82,14 @@ def run_batch(
 
     A case that failed is told and left behind. A case that was already scored or reviewed by the same request, with
     the same files and bundle, is not scored again, so that an interrupted run is resumed by repeating it. What a person
-    reviewed, or scored in the panel, is left alone whatever changed. Raises OutputError where `out` cannot be written.
+    reviewed, or scored in the panel, is left alone whatever changed. A mask that a person kept for a case goes before
+    the list's own. Raises OutputError where `out` cannot be written.
     """
     models = models or Models()
     status = read_status(out)
     done = failed = skipped = 0
     bundle = models.bundle(options.bundle).archive.sha256
-    for number, item in enumerate(items):
+    for number, item in enumerate(with_kept_masks(items, out)):
         progress(ProgressEvent("worklist", number, len(items), None))
         before, mark = status.of(item.case), fingerprint(item, options, bundle)
         folder = out / folder_name(item.case)
@@ -102,6 +106,15 @@ def run_batch(
     progress(ProgressEvent("worklist", len(items), len(items), 0.0))
     write_status(out, status)
     return BatchOutput(status, write_table(items, status, out), done, failed, skipped)
+
+
+def with_kept_masks(items: Sequence[WorkItem], out: Path) -> tuple[WorkItem, ...]:
+    """The cases with the masks that a person left in the results' folder."""
+    kept = (out / MASKS / f"{folder_name(item.case)}.seg.nrrd" for item in items)
+    return tuple(
+        replace(item, files=replace(item.files, roi=mask)) if mask.is_file() else item
+        for item, mask in zip(items, kept, strict=True)
+    )
 
 
 def fingerprint(item: WorkItem, options: BatchOptions, bundle_sha256: str) -> str:

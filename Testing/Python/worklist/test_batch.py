@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,25 @@ def test_goes_on_where_it_stopped(folder: Path, tmp_path: Path, small_bundle: Pa
     (folder / "a" / "ct.nrrd").touch()
     assert run_batch(items, out, options, models, score=score).status.of("a").state == "scored"
     assert scored == ["a", "c", "c", "a"]
+
+
+def test_a_mask_that_a_person_kept_goes_first(folder: Path, tmp_path: Path, small_bundle: Path) -> None:
+    items, out = read_worklist(folder, "spine_dilated"), tmp_path / "out"
+    kept = out / "masks" / "a.seg.nrrd"
+    kept.parent.mkdir(parents=True)
+    asked: dict[str, Path | None] = {}
+
+    def score(request: Any, *given: Any) -> None:
+        asked[request.out.name] = request.roi
+
+    options = BatchOptions(bundle=str(small_bundle), device="cpu")
+    run_batch(items, out, options, score=score)
+    listed = asked["a"]
+    assert listed is not None and listed.parent.name == "a"
+    shutil.copyfile(listed, kept)
+    run_batch(items, out, options, score=score)
+    assert asked["a"] == kept
+    assert asked["c"] != kept
 
 
 @pytest.mark.parametrize("state", ["reviewed", "scored"])
