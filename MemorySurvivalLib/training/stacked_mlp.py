@@ -19,6 +19,9 @@ from MemorySurvivalLib.training.models.outcomes import check_outcomes, split_for
 Weights = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """Stacked: hidden weights (models, p, width), hidden biases (models, 1, width), output weights (models, width, 1)."""
 
+_SHRINK_AT = 0.8
+"""Share of networks still running below which the others are taken out of the stack."""
+
 
 @dataclass(frozen=True)
 class StackedMlp:
@@ -118,20 +121,24 @@ def _train(variants: Sequence[StackedMlp], x: torch.Tensor, data: CohortData, se
     best: Weights = (weights[0].detach().clone(), weights[1].detach().clone(), weights[2].detach().clone())
     best_loss = torch.full((len(variants),), torch.inf)
     best_epoch = torch.zeros(len(variants))
+    running = torch.arange(len(variants))
     for epoch in range(shared.epochs):
         draw = torch.rand(len(x_fit), shared.width, generator=generator)
         risks = _forward(weights, x_fit, (draw < keep) / keep)
         optimiser.step(weights, torch.autograd.grad(fit_loss(risks).sum(), weights))
         with torch.no_grad():
             watched = watch_loss(_forward(weights, x_watch, None))
-            stopped = epoch - best_epoch > shared.patience
-            better = (watched < best_loss) & ~stopped
-            best_loss = torch.where(better, watched, best_loss)
-            best_epoch[better] = epoch
-            for kept, now in zip(best, weights, strict=True):
-                kept[better] = now[better]
-        if bool(stopped.all()):
+        going = epoch - best_epoch[running] <= shared.patience
+        better = (watched < best_loss[running]) & going
+        rows = running[better]
+        best_loss[rows], best_epoch[rows] = watched[better], float(epoch)
+        for kept, now in zip(best, weights, strict=True):
+            kept[rows] = now.detach()[better]
+        if not bool(going.any()):
             break
+        if int(going.sum()) <= _SHRINK_AT * len(running):  # networks that have stopped cost as much as others
+            running, weights, keep = running[going], _only(weights, going), keep[going]
+            optimiser.keep_only(going)
     return best
 
 
@@ -143,6 +150,12 @@ class _StackedAdamW:
         self._first = [torch.zeros_like(w) for w in weights]
         self._second = [torch.zeros_like(w) for w in weights]
         self._steps = 0
+
+    def keep_only(self, going: torch.Tensor) -> None:
+        """Forget the models that are not `going` (models,)."""
+        self._rates, self._decays = self._rates[going], self._decays[going]
+        self._first = [moment[going] for moment in self._first]
+        self._second = [moment[going] for moment in self._second]
 
     @torch.no_grad()
     def step(self, weights: Weights, gradients: tuple[torch.Tensor, ...]) -> None:
@@ -164,6 +177,11 @@ def _forward(weights: Weights, x: torch.Tensor, mask: torch.Tensor | None) -> to
     if mask is not None:
         hidden = hidden * mask
     return torch.matmul(hidden, weights[2])[:, :, 0]
+
+
+def _only(weights: Weights, going: torch.Tensor) -> Weights:
+    hidden, bias, out = (weight.detach()[going].requires_grad_() for weight in weights)
+    return hidden, bias, out
 
 
 def _log_risk(hidden: Floats, bias: Floats, out: Floats, x: Floats) -> Floats:
