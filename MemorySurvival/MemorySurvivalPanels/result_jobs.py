@@ -88,7 +88,7 @@ class ReplayJob(PanelJob):
             images.mkdir()
             for role, name in ((CT, "CT"), (PET, "PET")):
                 self._write_image(role, name, images)
-            self.names[str(images)] = _("this scene")
+            self.names[str(images)] = _("the images of this scene")
             job["images"] = str(images)
         return job
 
@@ -125,7 +125,7 @@ class OverviewJob(PanelJob):
         """Show the page."""
         page = Path(files.get("page") or self._parameters["out"])
         self._done(page)
-        return _("Overview of {n} results: {page}.").format(n=result.get("results"), page=page)
+        return _("The overview is shown in the web browser, and kept as {page}.").format(page=page)
 
     def stop(self, failure: Failure | None) -> None:
         """The job ended without a page."""

@@ -12,7 +12,7 @@ from MemorySurvivalPanels.desk import Desk
 from MemorySurvivalPanels.errors import UserError
 from MemorySurvivalPanels.part import Part
 from MemorySurvivalPanels.result_jobs import CompareJob, ReplayJob
-from MemorySurvivalPanels.result_panel import ResultPanel, describe_choice, local_time
+from MemorySurvivalPanels.result_panel import ResultPanel, describe_choice
 from MemorySurvivalPanels.scored_cases import RESULT, ScoredCase, read_result
 
 MOST_LISTED = 15
@@ -69,8 +69,7 @@ class ResultMore(Part):
         case = self._result_panel.case
         if case is None or self._desk.run_panel.running:
             return
-        when = "" if isinstance(other, Path) else local_time(other.created)
-        names = (_("Other result {time}").format(time=when).strip(), self._own_name(case))
+        names = (_("Other result"), _("This result"))
 
         def doubted(differences: list[str]) -> None:
             # Asked when the worker's signal is over: a dialog has an event loop of its own.
@@ -90,9 +89,6 @@ class ResultMore(Part):
             self.update()
 
         ReplayJob(self._desk, case, done).start()
-
-    def _own_name(self, case: ScoredCase) -> str:
-        return _("This result {time}").format(time=local_time(case.created)).strip()
 
     def _open(self, *_ignored: Any) -> None:
         """Show the menu below its button; it does not stop the event loop."""

@@ -28,7 +28,7 @@ from MemorySurvivalPanels.scored_cases import (
 from MemorySurvivalPanels.scored_inputs import read_inputs
 from MemorySurvivalPanels.step import Step, StepState
 
-__all__ = ["ResultPanel", "describe_choice", "describe_run", "heatmap_limit", "local_time"]
+__all__ = ["ResultPanel", "describe_choice", "describe_run", "heatmap_limit"]
 
 
 class ResultPanel(Part):
@@ -246,7 +246,7 @@ def describe_run(case: ScoredCase) -> str:
     software = case.result.get("software") or {}
     version = software.get("memory-survival")
     parts = [
-        local_time(case.created),
+        _local_time(case.created),
         " ".join(str(bundle[key]) for key in ("name", "version") if bundle.get(key)),
         f"MemorySurvival {version}" if version else "",
     ]
@@ -255,11 +255,10 @@ def describe_run(case: ScoredCase) -> str:
 
 def describe_choice(node: Any) -> str:
     """A result in the list, such as "22.11.2026 08:10  Result of CT"."""
-    return f"{local_time(node.GetAttribute('MemorySurvival.Created') or '')}  {node.GetName()}".strip()
+    return f"{_local_time(node.GetAttribute('MemorySurvival.Created') or '')}  {node.GetName()}".strip()
 
 
-def local_time(text: str) -> str:
-    """A moment in ISO form as the user writes it; the text itself where it is none."""
+def _local_time(text: str) -> str:
     try:
         moment = datetime.fromisoformat(text).astimezone()
     except ValueError:

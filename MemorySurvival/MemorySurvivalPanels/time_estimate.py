@@ -19,6 +19,8 @@ from MemorySurvivalPanels.run_panel import describe_duration
 from MemorySurvivalPanels.segmentations import segment_voxels
 from MemorySurvivalPanels.volumes import ijk_to_world
 
+CHANGES = 9
+"""Under how many small changes the stability reads a case again."""
 QUIET_MS = 400
 """How long nothing may have changed before a question is asked."""
 
@@ -65,7 +67,7 @@ class TimeEstimate:
 
         def done(result: Mapping[str, Any]) -> None:
             if key == self._key:
-                self._show(describe_estimate(result, explained=parameters.explain))
+                self._show(describe_estimate(result, explained=parameters.explain, checked=parameters.check_stability))
 
         self._desk.worker().submit("estimate", request, BackgroundAsk(done), background=True)
 
@@ -75,7 +77,7 @@ class TimeEstimate:
         self._desk.run_panel.set_estimate(sentence)
 
 
-def describe_estimate(result: Mapping[str, Any], *, explained: bool) -> str:
+def describe_estimate(result: Mapping[str, Any], *, explained: bool, checked: bool = False) -> str:
     """Such as "About 2 min for 194 slices on this computer, and 8 min for the explanation."."""
     if "seconds" not in result:
         return ""
@@ -87,6 +89,10 @@ def describe_estimate(result: Mapping[str, Any], *, explained: bool) -> str:
         )
     else:
         text = _("About {time} for {n} slices.").format(time=time, n=slices)
+    if checked:
+        text += " " + _("Checking the stability: about {time} more.").format(
+            time=describe_duration(CHANGES * result["seconds"])
+        )
     beyond = _("Reading the images comes on top.")
     if result.get("assumed"):
         beyond = _("Reading the images and finding the region come on top.")
@@ -152,7 +158,7 @@ def _key(parameters: ScoreParameters) -> tuple[Any, ...] | None:
     elif roi is not None:
         region = (roi.GetID(), roi.GetImageData().GetMTime() if roi.GetImageData() else 0)
     place = voxel_matrix(ct).tobytes()
-    choices = (parameters.bundle, parameters.device, parameters.explain)
+    choices = (parameters.bundle, parameters.device, parameters.explain, parameters.check_stability)
     return (ct.GetID(), place, ct.GetImageData().GetDimensions(), region, choices)
 
 

@@ -71,11 +71,23 @@ def test_another_result_of_the_scene_is_compared_in_the_browser(room: Room, open
     assert kind == "compare" and not job["confirm_identity"]
     assert all((Path(job[name]) / "result.json").is_file() for name in ("first", "second"))
     assert job["first"] != job["second"]
-    assert job["names"][0].startswith("Other result ") and job["names"][1].startswith("This result ")
+    assert job["names"] == ["Other result", "This result"]
     Path(job["out"]).write_text("<p>differences</p>", encoding="utf-8")
     listener.job_finished({}, {"page": job["out"]})
     assert opened == [job["out"]] and Path(job["out"]).is_file() and not Path(job["first"]).exists()
     assert "browser" in room.ui.messageLabel.text
+
+
+def test_a_result_removed_while_the_menu_is_open_is_not_compared(room: Room) -> None:
+    import slicer
+
+    room.finish()
+    room.finish(log_risk=0.5)
+    other = next(action for text, action in entries(room).items() if "Result of CT of the case" in text)
+    slicer.mrmlScene.RemoveNode(room.parts.more.others()[0].node)
+    sent = len(room.worker.sent)
+    other.trigger()
+    assert len(room.worker.sent) == sent and "no longer in the scene" in room.ui.messageLabel.text
 
 
 def test_a_folder_is_compared_and_two_patients_are_asked_about(
@@ -187,7 +199,7 @@ def test_the_overview_is_written_and_an_earlier_one_is_asked_about(
     assert job == {"folder": str(tmp_path), "out": str(page), "outcomes": outcomes, "overwrite": False}
     page.write_text("<p>earlier</p>", encoding="utf-8")
     listener.job_finished({"results": 3}, {"page": str(page)})
-    assert opened == [str(page)] and "3 results" in room.ui.messageLabel.text
+    assert opened == [str(page)] and str(page) in room.ui.messageLabel.text
     sent, answers = len(room.worker.sent), [True, False]
     room.parts.overview.ask_overwrite = lambda path: answers.pop()
     button.click()

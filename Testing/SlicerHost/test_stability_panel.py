@@ -85,6 +85,17 @@ def test_the_tick_goes_with_the_score_and_is_off_by_itself(room: Room) -> None:
     assert room.parameters.check_stability
 
 
+def test_the_time_told_counts_the_changes(application: Any) -> None:
+    from MemorySurvivalPanels.time_estimate import CHANGES, describe_estimate
+
+    from MemorySurvivalLib.stability.changes import BADGE
+
+    told = {"seconds": 20.0, "slices": 60}
+    assert "stability" not in describe_estimate(told, explained=False)
+    assert "Checking the stability: about 3 min more." in describe_estimate(told, explained=False, checked=True)
+    assert len(BADGE) == CHANGES
+
+
 @pytest.mark.parametrize(
     ("record", "text"),
     [
