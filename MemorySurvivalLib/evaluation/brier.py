@@ -75,7 +75,7 @@ class BrierScore:
         self._check_same(other)
         self._check_same(reference)
         better, theirs = other._integral() - self._integral(), reference._integral()
-        name = f"difference of the gain in integrated Brier score, {self._window}"
+        name = f"difference of gain in integrated Brier score, {self._window}"
         counts = draw_counts(len(better), resamples, seed)
         low, high = percentile_limits((counts @ better) / (counts @ theirs), name)
         method = f"Paired difference of two models' gains, {WEIGHTED}; {BY_PATIENT.format(resamples=resamples)}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import least_squares
+from scipy.optimize import leastsq
 
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.evaluation.bootstrap import BY_PATIENT, percentile_limits, resample
@@ -16,6 +16,7 @@ from MemorySurvivalLib.evaluation.outcomes import Bools, Floats, Index, check_ou
 RESAMPLES = 500
 _SPAN = 0.75
 _KNOTS = 50
+_STEEPEST = 20.0
 _PSEUDO = "by pseudo-observations (jackknife of Kaplan-Meier), which take censoring to be independent of risk"
 
 
@@ -51,51 +52,40 @@ def calibration_slope(times_months: Floats, events: Bools, risk: Floats, horizon
     """Intercept and slope (a, b) of observed = 1 - exp(-exp(a + b x)), x = log(-log(1 - predicted risk)).
 
     Fitted to pseudo-observations by least squares (Perme and Andersen 2008); 0 and 1 are right. Raises InputError where
-    all predictions are equal.
+    all predictions are equal or the slope has no finite value (few patients).
     """
     _check(times_months, events, risk, horizon_months)
-    x = _cloglog(risk)
-    if np.ptp(x) < 1e-9:
-        raise InputError("All predicted risks are equal, so they have no calibration slope.")
-    observed = pseudo_risks(times_months, events, horizon_months)
-    # A free intercept at the centre of x keeps the two parameters apart; it is carried back to x = 0 below.
-    centre = x.mean()
-    fit = least_squares(lambda ab: _inverse(ab[0] + centre + ab[1] * (x - centre)) - observed, np.array([0.0, 1.0]))
-    at_centre, slope = fit.x
-    return float(at_centre + centre - slope * centre), float(slope)
+    return _fit_line(pseudo_risks(times_months, events, horizon_months), risk)
 
 
 def calibration_intercept(times_months: Floats, events: Bools, risk: Floats, horizon_months: float) -> float:
     """a with the slope held at 1: calibration in the large on the log(-log) scale."""
     _check(times_months, events, risk, horizon_months)
-    x = _cloglog(risk)
-    observed = pseudo_risks(times_months, events, horizon_months)
-    return float(least_squares(lambda a: _inverse(a[0] + x) - observed, np.array([0.0])).x[0])
+    return _fit_intercept(pseudo_risks(times_months, events, horizon_months), risk)
 
 
 def integrated_calibration_index(times_months: Floats, events: Bools, risk: Floats, horizon_months: float) -> float:
     """Mean |predicted - smoothed observed| risk (Austin, Harrell and van Klaveren 2020, with pseudo-observations)."""
     _check(times_months, events, risk, horizon_months)
-    knots, observed = smooth_observed(times_months, events, risk, horizon_months)
-    return float(np.abs(np.interp(risk, knots, observed) - risk).mean())
+    return _mean_distance(pseudo_risks(times_months, events, horizon_months), risk)
 
 
-def smooth_observed(times_months: Floats, events: Bools, risk: Floats, horizon_months: float) -> tuple[Floats, Floats]:
+def smooth_observed(observed: Floats, risk: Floats) -> tuple[Floats, Floats]:
     """Predicted risks (k,), ascending, and the observed risk there (k,), kept within 0 to 1.
 
-    Pseudo-observations smoothed over predicted risk by local lines: tricube weights on the nearest 75 % of patients
-    (Cleveland 1979); where neighbours have one predicted risk, their mean.
+    `observed` pseudo-observations (n,) smoothed over predicted `risk` (n,) by local lines: tricube weights on the
+    nearest 75 % of patients (Cleveland 1979); where neighbours have one predicted risk, their mean.
     """
-    observed = pseudo_risks(times_months, events, horizon_months)
     knots = np.unique(np.quantile(risk, np.linspace(0, 1, _KNOTS)))
     away = risk[None, :] - knots[:, None]
     distance = np.abs(away)
     near = max(2, int(np.ceil(_SPAN * len(risk)))) - 1
     reach = np.maximum(np.partition(distance, near, axis=1)[:, [near]], 1e-9) * (1 + 1e-9)
-    weight = np.clip(1 - (distance / reach) ** 3, 0, 1) ** 3
-    total, first = weight.sum(axis=1), (weight * away).sum(axis=1)
-    second, up = (weight * away**2).sum(axis=1), (weight * away * observed).sum(axis=1)
-    level = (weight * observed).sum(axis=1)
+    closeness = np.maximum(1 - (distance / reach) ** 3, 0)
+    weight = closeness * closeness * closeness
+    leaning = weight * away
+    total, first, second = weight.sum(axis=1), leaning.sum(axis=1), (leaning * away).sum(axis=1)
+    level, up = weight @ observed, leaning @ observed
     spread = total * second - first**2
     flat = spread <= 1e-9 * total**2
     line = (second * level - first * up) / np.where(flat, 1, spread)
@@ -118,16 +108,11 @@ def calibration(
     equal = np.ptp(_cloglog(risk)) < 1e-9
 
     def all_of(rows: Index) -> Floats:
-        outcome = (times_months[rows], events[rows], risk[rows], horizon_months)
-        slope = np.nan if equal else calibration_slope(*outcome)[1]
-        return np.array(
-            [
-                observed_to_expected(*outcome),
-                calibration_intercept(*outcome),
-                integrated_calibration_index(*outcome),
-                slope,
-            ]
-        )
+        own = risk[rows]
+        ratio = observed_to_expected(times_months[rows], events[rows], own, horizon_months)
+        observed = pseudo_risks(times_months[rows], events[rows], horizon_months)
+        slope = np.nan if equal else _fit_line(observed, own)[1]
+        return np.array([ratio, _fit_intercept(observed, own), _mean_distance(observed, own), slope])
 
     values = all_of(np.arange(len(events)))
     drawn = resample(all_of, len(events), resamples, seed)
@@ -148,7 +133,7 @@ def calibration(
         estimate("calibration intercept", 1, f"Slope held at 1, log(-log) scale, {_PSEUDO}", 0.0),
         None if equal else estimate("calibration slope", 3, f"log(-log) scale, {_PSEUDO}", 1.0),
         estimate("ICI", 2, smoothing, 0.0),
-        *smooth_observed(times_months, events, risk, horizon_months),
+        *smooth_observed(pseudo_risks(times_months, events, horizon_months), risk),
     )
 
 
@@ -160,6 +145,49 @@ def _check(times_months: Floats, events: Bools, risk: Floats, horizon_months: fl
         raise InputError(
             f"None of the {len(events)} patients has an event by {horizon_months:g} months; choose a later time."
         )
+
+
+def _fit_line(observed: Floats, risk: Floats) -> tuple[float, float]:
+    x = _cloglog(risk)
+    if np.ptp(x) < 1e-9:
+        raise InputError("All predicted risks are equal, so they have no calibration slope.")
+    # An intercept at the centre of x keeps the two parameters apart; it is carried back to x = 0 at the end.
+    centre = x.mean()
+    at_centre, slope = _least_squares(
+        observed, np.full_like(x, centre), np.stack([np.ones_like(x), x - centre], axis=1)
+    )
+    if not abs(slope) < _STEEPEST:
+        raise InputError(
+            f"The outcomes of the {len(risk)} patients are separated by their predicted risk, so the calibration slope "
+            "has no finite value; it needs more patients."
+        )
+    return at_centre + centre - slope * centre, slope
+
+
+def _fit_intercept(observed: Floats, risk: Floats) -> float:
+    x = _cloglog(risk)
+    return _least_squares(observed, x, np.ones((len(x), 1)))[0]
+
+
+def _least_squares(observed: Floats, offset: Floats, design: Floats) -> list[float]:
+    """Coefficients of observed ~ 1 - exp(-exp(offset + design @ coefficients)), from 0 for the intercept, 1 else."""
+
+    def residuals(coefficients: Floats) -> Floats:
+        return _inverse(offset + design @ coefficients) - observed
+
+    def jacobian(coefficients: Floats) -> Floats:
+        x = np.clip(offset + design @ coefficients, -30, 5)
+        values: Floats = np.exp(x - np.exp(x))[:, None] * design
+        return values
+
+    start = np.array([0.0, 1.0])[: design.shape[1]]
+    fitted: list[float] = leastsq(residuals, start, Dfun=jacobian)[0].tolist()
+    return fitted
+
+
+def _mean_distance(observed: Floats, risk: Floats) -> float:
+    knots, smooth = smooth_observed(observed, risk)
+    return float(np.abs(np.interp(risk, knots, smooth) - risk).mean())
 
 
 def _cloglog(risk: Floats) -> Floats:

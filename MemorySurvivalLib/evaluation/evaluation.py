@@ -34,6 +34,8 @@ class Figure:
     """One figure as a mean over folds and pooled out of fold; None where that cannot be had (the notes say why).
 
     The two differ, and both are reported: a fold's figure ranks patients by one model, pooling ranks across models.
+    Fold means use all repeats, and so do pooled c and AUC (their mean over repeats); whatever needs predicted risks or
+    groups of patients is pooled over the first repeat, because a mean of predictions would be another model.
     """
 
     name: str
@@ -186,7 +188,7 @@ class _Work:
         return self.attempt(
             "Quartiles of risk",
             lambda: risk_quartiles(
-                m.times_months, m.events, m.mean_log_risk, plan.permutations, plan.seed, m.fold_of_row
+                m.times_months, m.events, m.log_risk[0], plan.permutations, plan.seed, m.fold_of_row
             ),
         )
 

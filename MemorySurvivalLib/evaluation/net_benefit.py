@@ -71,12 +71,8 @@ def net_benefit(
 
     def curves(rows: Index) -> Floats:
         outcome = (times_months[rows], events[rows])
-        return np.stack(
-            [
-                _curve(*outcome, risk[rows], horizon_months, thresholds),
-                _curve(*outcome, np.ones(len(rows)), horizon_months, thresholds),
-            ]
-        )
+        model = _curve(*outcome, risk[rows], horizon_months, thresholds)
+        return np.stack([model, _everybody(*outcome, horizon_months, thresholds)])
 
     model, everybody = curves(np.arange(len(events)))
     drawn = resample(curves, len(events), resamples, seed)
@@ -107,10 +103,8 @@ def net_benefit_gain(
     check_survival(risk[:, None], len(events), 1)
     check_horizon(times_months, horizon_months)
     at = np.array([threshold])
-    model, everybody = (
-        float(_curve(times_months, events, acted_on, horizon_months, at)[0])
-        for acted_on in (risk, np.ones(len(events)))
-    )
+    model = float(_curve(times_months, events, risk, horizon_months, at)[0])
+    everybody = float(_everybody(times_months, events, horizon_months, at)[0])
     if not np.isfinite(model):
         raise InputError(
             f"Patients with a risk of {threshold:g} or more are not followed to {horizon_months:g} months; choose an "
@@ -127,6 +121,12 @@ def _curve(times_months: Floats, events: Bools, risk: Floats, horizon_months: fl
             share, odds = acted.mean(), threshold / (1 - threshold)
             had_event = _risk_among(times_months[acted], events[acted], horizon_months)
             values[k] = share * (had_event - odds * (1 - had_event))
+    return values
+
+
+def _everybody(times_months: Floats, events: Bools, horizon_months: float, thresholds: Floats) -> Floats:
+    had_event = _risk_among(times_months, events, horizon_months)
+    values: Floats = had_event - thresholds / (1 - thresholds) * (1 - had_event)
     return values
 
 

@@ -129,12 +129,6 @@ class OutOfFold:
         """
         return self._place(_standardise)
 
-    @cached_property
-    def mean_log_risk(self) -> Floats:
-        """The mean over repeats of `log_risk` (n,)."""
-        values: Floats = self.log_risk.mean(axis=0)
-        return values
-
     @property
     def fold_of_row(self) -> Index:
         """The fold of each patient (n,) in the first repeat."""
@@ -156,12 +150,15 @@ class OutOfFold:
         return Censoring.from_folds(curves, rows)
 
     def survival(self, grid_months: Floats) -> Floats:
-        """Out-of-fold survival curves (n, t), mean over repeats; each by its own fold's Breslow baseline."""
-        return self._mean_curves(lambda case: case.survival(grid_months), len(grid_months))
+        """Out-of-fold survival curves (n, t) of the first repeat, each by its own fold's Breslow baseline.
+
+        Not the mean over repeats, which would judge an ensemble of models that nobody proposes.
+        """
+        return self._curves(lambda case: case.survival(grid_months), len(grid_months))
 
     def no_model(self, grid_months: Floats) -> Floats:
-        """What no model says of each patient: their training part's Kaplan-Meier curve (n, t), mean over repeats."""
-        return self._mean_curves(lambda case: case.no_model(grid_months), len(grid_months))
+        """What no model says of each patient: their training part's Kaplan-Meier curve (n, t)."""
+        return self._curves(lambda case: case.no_model(grid_months), len(grid_months))
 
     def case(self, fold: FoldOutput) -> FoldCase:
         """One fold with the outcomes of its patients."""
@@ -194,11 +191,12 @@ class OutOfFold:
             placed[fold.repeat, fold.test] = of(fold)
         return placed
 
-    def _mean_curves(self, of: Callable[[FoldCase], Floats], times: int) -> Floats:
-        total = np.zeros((len(self.events), times))
+    def _curves(self, of: Callable[[FoldCase], Floats], times: int) -> Floats:
+        curves = np.zeros((len(self.events), times))
         for fold in self.folds:
-            total[fold.test] += of(self.case(fold)) / self.repeats
-        return np.clip(total, 0, 1)
+            if fold.repeat == 0:
+                curves[fold.test] = of(self.case(fold))
+        return curves
 
 
 def judged_until(folds: Sequence[FoldOutput], times_months: Floats, at_risk: int = 10) -> float:
