@@ -28,7 +28,7 @@ from MemorySurvivalLib.training.folds import (
 )
 from MemorySurvivalLib.training.results import Unit, ValidatedModel, gather_units, hash_data, read_unit, write_unit
 from MemorySurvivalLib.training.survival_model import FittedModel
-from MemorySurvivalLib.training.tuning import FIT_ERRORS, Budget, Choice, Recipe, tune
+from MemorySurvivalLib.training.tuning import FIT_ERRORS, Budget, Choice, Recipe, forget_journal, tune
 
 _FORMAT = 1
 
@@ -231,7 +231,7 @@ class _Work:
         journal = path.with_name(f"{path.stem}-{self._study[:12]}.journal")
         unit = self._fit(repeat, number, journal)
         write_unit(unit, path)
-        journal.unlink(missing_ok=True)
+        forget_journal(journal)
         return unit
 
     def _path(self, repeat: int, number: int) -> Path | None:

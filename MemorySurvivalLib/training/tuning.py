@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkabl
 import msgspec
 import numpy as np
 
-from MemorySurvivalLib.errors import InputError, MemorySurvivalError
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.files import explain_os_error
 from MemorySurvivalLib.progress import Meter, ProgressCallback, ignore_progress
 from MemorySurvivalLib.training.data import CohortData
 from MemorySurvivalLib.training.folds import Fold
@@ -24,7 +25,7 @@ from MemorySurvivalLib.training.survival_model import FittedModel, SurvivalModel
 if TYPE_CHECKING:
     import optuna
 
-FIT_ERRORS = (MemorySurvivalError, ArithmeticError, ValueError, RuntimeError)
+FIT_ERRORS = (InputError, ArithmeticError, ValueError, RuntimeError)
 """What a fit may raise because of its patients or settings: recorded for that fit, the others go on."""
 
 Values = dict[str, float]
@@ -255,20 +256,21 @@ class _Journal:
     """What was tried for one alternative, kept in a file where one is given."""
 
     def __init__(self, path: Path | None, name: str, space: tuple[Range, ...]) -> None:
-        self._space = space
+        self._path, self._space = path, space
         self._study: optuna.Study | None = None
         self._known: dict[int, float | None] = {}
         if path is None:
             return
-        import optuna
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
-
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _drop_torn_line(path)
-        storage = JournalStorage(JournalFileBackend(str(path)))
-        self._study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True, direction="maximize")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _drop_torn_line(path)
+            try:
+                self._study = _open_study(path, name)
+            except (ValueError, KeyError):  # damaged: it only saves time, so begin a new one
+                path.unlink()
+                self._study = _open_study(path, name)
+        except OSError as error:
+            raise explain_os_error(error, path) from error
         for trial in self._study.get_trials(deepcopy=False):
             self._known[int(trial.user_attrs["point"])] = trial.value if trial.state.name == "COMPLETE" else None
 
@@ -277,24 +279,47 @@ class _Journal:
         return point in self._known, self._known.get(point)
 
     def add(self, first: int, values: Sequence[Values], scores: Sequence[float | None]) -> None:
-        """Keep the scores of the points from `first` on."""
-        if self._study is None:
+        """Keep the scores of the points from `first` on. Raises OutputError where they cannot be written."""
+        if self._study is None or self._path is None:
             return
-        import optuna
-
         for point, (value, score) in enumerate(zip(values, scores, strict=True), start=first):
-            if point in self._known:
-                continue
-            self._study.add_trial(
-                optuna.trial.create_trial(
-                    state=optuna.trial.TrialState.FAIL if score is None else optuna.trial.TrialState.COMPLETE,
-                    value=score,
-                    params=dict(value),
-                    distributions=_distributions(self._space),
-                    user_attrs={"point": point},
-                )
-            )
-            self._known[point] = score
+            if point not in self._known:
+                try:
+                    self._study.add_trial(_trial(value, score, self._space, point))
+                except OSError as error:
+                    raise explain_os_error(error, self._path) from error
+                self._known[point] = score
+
+
+def forget_journal(path: Path) -> None:
+    """Remove a journal that is no longer needed, and the lock that a killed program left."""
+    path.unlink(missing_ok=True)
+    path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
+
+
+def _open_study(path: Path, name: str) -> optuna.Study:
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # Optuna's usual lock is a symbolic link, which Windows refuses to make; a lock left behind is broken after 10 s.
+    lock = JournalFileOpenLock(str(path), grace_period=10)
+    storage = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+    return optuna.create_study(storage=storage, study_name=name, load_if_exists=True, direction="maximize")
+
+
+def _trial(values: Values, score: float | None, space: tuple[Range, ...], point: int) -> optuna.trial.FrozenTrial:
+    import optuna
+
+    state = optuna.trial.TrialState.FAIL if score is None else optuna.trial.TrialState.COMPLETE
+    return optuna.trial.create_trial(
+        state=state,
+        value=score,
+        params=dict(values),
+        distributions=_distributions(space),
+        user_attrs={"point": point},
+    )
 
 
 def _drop_torn_line(path: Path) -> None:

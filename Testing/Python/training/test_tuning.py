@@ -13,7 +13,7 @@ from cohorts_made_up import FittedLine, Line, make_cohort_data
 from lifelines.utils import concordance_index
 from torchsurv.loss.cox import neg_partial_log_likelihood
 
-from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.progress import ProgressEvent
 from MemorySurvivalLib.training.data import CohortData
 from MemorySurvivalLib.training.folds import Fold, FoldPlan, make_splits
@@ -24,6 +24,7 @@ from MemorySurvivalLib.training.tuning import (
     FloatRange,
     IntRange,
     Recipe,
+    forget_journal,
     sobol_points,
     tune,
 )
@@ -135,6 +136,23 @@ def test_a_journal_continues_where_it_was_stopped(tmp_path: Path) -> None:
     assert len(fitted) == (9 - 5) * 3
     assert tune(counted, data, folds_of(data), BUDGET, 1, journal).scores == whole.scores
     assert len(fitted) == (9 - 5) * 3
+
+
+def test_a_damaged_journal_is_begun_anew_and_one_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    data = make_cohort_data(60, 3)
+    whole = tune(lines(), data, folds_of(data), BUDGET, 1, tmp_path / "j")
+    text = (tmp_path / "j").read_bytes().splitlines(keepends=True)
+    (tmp_path / "j").write_bytes(b"".join([*text[:4], b"no log\n", *text[4:]]))
+    assert tune(lines(), data, folds_of(data), BUDGET, 1, tmp_path / "j").scores == whole.scores
+    with pytest.raises(OutputError, match="is a file, not a folder"):
+        tune(lines(), data, folds_of(data), BUDGET, 1, tmp_path / "j" / "k")
+
+
+def test_a_lock_of_a_killed_program_goes_with_the_journal(tmp_path: Path) -> None:
+    for name in ("j", "j.lock"):
+        (tmp_path / name).touch()
+    forget_journal(tmp_path / "j")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_setting_that_fails_is_out_and_the_others_stay(tmp_path: Path) -> None:
