@@ -30,6 +30,9 @@ MAXIMUM_WIDTH = 4096
 MAXIMUM_STATE = 2**22
 """Values of one memory state; the largest that is used has 2**18 in each of a few layers."""
 
+SMALLEST_SD = 1e-4
+"""What varies less between training patients counts as constant; bundles keep float16, which ends near 6e-8."""
+
 MAXIMUM_MIX, MAXIMUM_LAYER = 256, 2**26
 """Widest first layer of a downsampler that keeps channels, and the most weights that it may have."""
 
@@ -114,7 +117,7 @@ class StatisticsToken(nn.Module):
         mean = torch.nan_to_num(values).sum(dim=0) / count
         sd = ((torch.where(known, values - mean, 0.0) ** 2).sum(dim=0) / count).sqrt()
         self.mean.copy_(mean)
-        self.sd.copy_(torch.where(sd > 1e-6, sd, 1.0))
+        self.sd.copy_(torch.where(sd > SMALLEST_SD, sd, 1.0))
 
 
 def build_deepsurv(width: int, hidden: tuple[int, ...], dropout: float) -> nn.Sequential:
@@ -202,7 +205,7 @@ class RiskHead(nn.Module):
         assert isinstance(downsampler, StandardisedDownsampler)
         downsampler.mean.copy_(maps.mean(dim=0))
         sd = maps.std(dim=0).mean(dim=(1, 2), keepdim=True)
-        downsampler.sd.copy_(torch.where(sd > 1e-6, sd, 1.0))
+        downsampler.sd.copy_(torch.where(sd > SMALLEST_SD, sd, 1.0))
 
     @torch.inference_mode()
     def score(

@@ -99,7 +99,11 @@ class ImageModel:
             def risk_of(rows: torch.Tensor) -> torch.Tensor:
                 return inputs.run(head, rows, hide if head.training else 0.0)
 
+            # Channels last, convolutions train in about half the time; scoring keeps the layout that bundles load into.
+            if self.downsampler in ("average", "channels"):
+                head.to(memory_format=torch.channels_last)
             history = train_network(head, risk_of, data, parts, self.training, seed)
+            head.to(memory_format=torch.contiguous_format)
         with torch.inference_mode():
             head.offset.copy_(inputs.run(head, torch.arange(len(data))).mean())
         return FittedImageModel(self, head, clinical, history)

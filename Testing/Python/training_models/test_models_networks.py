@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
+from made_up import make_head, make_manifest
 from model_cohorts import QUICK, SCHEMA, held_out_c, make_cohort
 
+from MemorySurvivalLib.bundle.bundle import as_float16, save_bundle
+from MemorySurvivalLib.bundle.manifest import BackboneEntry
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.risk.covariates import encode_covariates
+from MemorySurvivalLib.risk.head import RiskHead
 from MemorySurvivalLib.training.models.deep_surv import DeepSurv
 from MemorySurvivalLib.training.models.features import StateVectors, VectorFeatures
 from MemorySurvivalLib.training.models.fitting import TrainingConfig, make_batches
@@ -136,6 +142,25 @@ def test_an_exported_head_scores_a_case_as_the_model_does() -> None:
     mixed = dataclasses.replace(model, inputs=("PET/mean", "PET/max"), fusion="concatenation").fit(data, 0)
     with pytest.raises(InputError, match="A bundle has one readout, but channels takes max, mean"):
         mixed.export_head()
+
+
+def test_an_exported_head_survives_a_bundle(tmp_path: Path) -> None:
+    data = make_cohort(24, 1)
+    model = dataclasses.replace(
+        CHANNELS, statistics=("*",), missing_modality=True, training=dataclasses.replace(QUICK, epochs=2)
+    )
+    exported = model.fit(data, 0).export_head()
+    entry = msgspec.structs.replace(make_head("a", None, 0)[1], spec=exported.head.spec)
+    head = as_float16(exported.head)
+    weights = BackboneEntry("sam2.1-compact", 256, "external", "0" * 64, "made up")
+    loaded = save_bundle(
+        tmp_path / "a.msbundle", make_manifest((entry,), weights), {"a": exported.head}, "# Card", None
+    )
+    states = {"PET": data.states["PET/mean"][0].float()[None]}
+    assert isinstance(head, RiskHead)
+    expected = head.score(states, (), (100.0, 5.0)).log_risk  # type: ignore[arg-type]
+    assert torch.equal(loaded.heads["a"].score(states, (), (100.0, 5.0)).log_risk, expected)  # type: ignore[arg-type]
+    assert torch.isfinite(expected).all()
 
 
 def test_batches_never_have_one_row_or_no_event() -> None:
