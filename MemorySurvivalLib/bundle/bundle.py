@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 
 from MemorySurvivalLib.bundle.archive import BACKBONE, CARD, HEADS, Archive, read_archive, write_archive
+from MemorySurvivalLib.bundle.card import say_held_back
 from MemorySurvivalLib.bundle.manifest import HeadEntry, Manifest
 from MemorySurvivalLib.errors import BundleError
 from MemorySurvivalLib.memory.backbone import BackboneSpec, build_backbone, load_weights, weights_sha256
@@ -79,9 +80,12 @@ def load_bundle(path: Path) -> ModelBundle:
     """Read, verify and build a bundle. Raises BundleError with one sentence for anything wrong in it."""
     archive = read_archive(path)
     try:
-        archive.members[CARD].decode()
+        card = archive.members[CARD].decode()
     except UnicodeDecodeError as error:
         raise BundleError(f"The model bundle {path} is damaged: {CARD} is not UTF-8 text.") from error
+    held_back = say_held_back(card) if archive.manifest.status == "validated" else None
+    if held_back:
+        raise BundleError(f"The model bundle {path} cannot be validated: {held_back}.")
     tensors = _tensors(archive, HEADS)
     heads = {}
     used: set[str] = set()
