@@ -100,10 +100,9 @@ class ImageModel:
                 return inputs.run(head, rows, hide if head.training else 0.0)
 
             # Channels last, convolutions train in about half the time; scoring keeps the layout that bundles load into.
-            if self.downsampler in ("average", "channels"):
-                head.to(memory_format=torch.channels_last)
+            _lay_out(head, torch.channels_last)
             history = train_network(head, risk_of, data, parts, self.training, seed)
-            head.to(memory_format=torch.contiguous_format)
+            _lay_out(head, torch.contiguous_format)
         with torch.inference_mode():
             head.offset.copy_(inputs.run(head, torch.arange(len(data))).mean())
         return FittedImageModel(self, head, clinical, history)
@@ -240,6 +239,12 @@ def _insist_on_images(present: Mapping[Modality, torch.Tensor], may_miss: bool) 
             f"Row {row + 1} of the cohort has no image of {absent} ({int(wrong.sum())} of {len(wrong)} rows are like "
             f"that); {advice}."
         )
+
+
+def _lay_out(head: RiskHead, layout: torch.memory_format) -> None:
+    for module in head.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.weight.data = module.weight.data.contiguous(memory_format=layout)
 
 
 def _hide(present: Mapping[Modality, torch.Tensor], share: float) -> dict[Modality, torch.Tensor]:
