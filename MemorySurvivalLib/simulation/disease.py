@@ -15,6 +15,8 @@ FocusKind = Literal["focal", "paramedullary", "extramedullary"]
 MAX_FOCI = 60
 """More than this cannot be told apart on an image, nor by the hazard, which saturates long before."""
 
+MAX_AVIDITY = 3.0
+
 
 @dataclass(frozen=True)
 class Focus:
@@ -47,7 +49,7 @@ class Disease:
     high_risk_genetics: bool = False
 
     def __post_init__(self) -> None:
-        if not (0 <= self.marrow_infiltration <= 1 and 0 <= self.avidity <= 3):
+        if not (0 <= self.marrow_infiltration <= 1 and 0 <= self.avidity <= MAX_AVIDITY):
             raise InputError(
                 "A disease needs a marrow infiltration of 0-1 and an FDG avidity of 0-3; correct these numbers."
             )
@@ -72,7 +74,7 @@ def draw_disease(rng: np.random.Generator) -> Disease:
     the liver in about 35 % (Zamagni et al. 2021), FDG-negative tumour in about 10 %."""
     aggressive = float(rng.normal())
     high_risk = bool(rng.random() < 1 / (1 + np.exp(1.6 - 0.9 * aggressive)))
-    avidity = float(np.exp(rng.normal(0.1 * aggressive, 0.25)))
+    avidity = min(float(np.exp(rng.normal(0.1 * aggressive, 0.25))), MAX_AVIDITY)
     if rng.random() < 0.10:
         avidity = float(rng.uniform(0.08, 0.2))
     infiltration = float(1 / (1 + np.exp(-(rng.normal(-1.0, 1.25) + 0.45 * aggressive))))

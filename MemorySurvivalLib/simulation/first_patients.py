@@ -56,10 +56,10 @@ def draw_first_values(person: Biology, rng: np.random.Generator) -> dict[str, fl
         ),
         "calcium_mg_dl": _clip(rng.normal(9.3 + 0.8 * burden, 0.5) + spike, 7.5, 16, 2),
         "beta2_microglobulin_mg_l": _clip(
-            np.exp(rng.normal(1.37 + 1.6 * more + 0.25 * host + (0.5 * renal_step if renal else 0.0), 0.33)), 0.8, 60, 2
+            np.exp(rng.normal(1.39 + 2.0 * more + 0.25 * host + (0.5 * renal_step if renal else 0.0), 0.33)), 0.8, 60, 2
         ),
         "albumin_g_dl": _clip(rng.normal(3.74 - 1.1 * more - 0.2 * host, 0.42), 1.5, 5.3, 1),
-        "ldh_u_l": _clip(np.exp(rng.normal(5.23 + 0.6 * more + 0.1 * host + 0.2 * beyond, 0.26)), 80, 2500, 0),
+        "ldh_u_l": _clip(np.exp(rng.normal(5.24 + 0.9 * more + 0.12 * host + 0.2 * beyond, 0.25)), 80, 2500, 0),
         "ldh_upper_limit_u_l": 250.0,
     }
 

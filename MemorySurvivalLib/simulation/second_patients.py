@@ -65,11 +65,11 @@ def _draw_disease(clone: float, genetics: Genetics, rng: np.random.Generator) ->
     infiltration = float(rng.beta(4.0, 3.2) if diffuse else rng.beta(1.8, 7.0))
     count = 0
     if rng.random() < 0.80:
-        count = min(1 + int(rng.poisson(rng.gamma(0.85, 6.5 * np.exp(0.4 * clone) / 0.85))), MAX_FOCI - 8)
+        count = min(1 + int(rng.poisson(rng.gamma(0.85, 6.5 * np.exp(0.4 * clone) / 0.85))), MAX_FOCI - 10)
     growth = float(np.exp(rng.normal(0.15 * clone, 0.2)))
     foci = [_grow("focal", growth, avidity, rng) for _ in range(count)]
     if count and rng.random() < 0.16:
-        foci += [_grow("paramedullary", growth, avidity, rng) for _ in range(1 + int(rng.poisson(0.7)))]
+        foci += [_grow("paramedullary", growth, avidity, rng) for _ in range(1 + min(int(rng.poisson(0.7)), 3))]
     if rng.random() < 1 / (1 + np.exp(2.35 - 0.6 * clone)):
         foci += [_grow("extramedullary", growth, avidity, rng) for _ in range(1 + min(int(rng.poisson(1.1)), 5))]
     return Disease(tuple(foci), round(infiltration, 4), round(avidity, 4), genetics.high_risk)
