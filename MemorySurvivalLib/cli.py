@@ -17,6 +17,7 @@ from MemorySurvivalLib.commands import (
     compare,
     dicom,
     explain,
+    export,
     findings,
     inspect,
     measure,
@@ -51,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     for command in (
         report,
         dicom,
+        export,
         score,
         explain,
         batch,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from MemorySurvivalLib.clinical.findings import convert_findings
 from MemorySurvivalLib.dicom_out.export import export_dicom
@@ -20,26 +19,45 @@ from MemorySurvivalLib.files import atomic_folder, explain_os_error
 from MemorySurvivalLib.imaging.dicom_magic import is_dicom_source
 from MemorySurvivalLib.imaging.reading import read_volume, write_volume
 from MemorySurvivalLib.imaging.volume import Volume
-from MemorySurvivalLib.privacy.clean import case_identifiers, clean_findings, clean_record
+from MemorySurvivalLib.measure.tables import write_lesions, write_segments
+from MemorySurvivalLib.privacy import manifest
+from MemorySurvivalLib.privacy.burned_in import burned_in_note
+from MemorySurvivalLib.privacy.clean import case_identifiers, clean_record, wording_of
 from MemorySurvivalLib.privacy.head import HEADLESS_NOTE, PERHAPS_NOTE, Head, find_head, leave_head_out
-from MemorySurvivalLib.privacy.identifiers import identifiers_of
+from MemorySurvivalLib.privacy.identifiers import Identifier, identifiers_in_path, identifiers_of
+from MemorySurvivalLib.privacy.images import clean_image
+from MemorySurvivalLib.privacy.pseudonym import load_key
+from MemorySurvivalLib.privacy.report import clean_report, may_show_head, shows_body
 from MemorySurvivalLib.privacy.subject import read_headers, read_subject
+from MemorySurvivalLib.privacy.wording import Wording
 from MemorySurvivalLib.progress import Meter, ProgressCallback, ignore_progress
 from MemorySurvivalLib.report.drawing import FOLDER
 from MemorySurvivalLib.report.language import ENGLISH
-from MemorySurvivalLib.report.model import PictureEntry, Report, read_report
+from MemorySurvivalLib.report.model import FILE_NAME, Report, read_report
 from MemorySurvivalLib.report.record import CaseRecord, read_record
 from MemorySurvivalLib.report.subject import IdentityChoice, Subject
-from MemorySurvivalLib.report.writing import Format, Paper, make_report, write_formats
+from MemorySurvivalLib.report.writing import Format, Paper, write_formats
 from MemorySurvivalLib.sending.guard import check_identity, look_at
 from MemorySurvivalLib.sending.nodes import Node
 from MemorySurvivalLib.sending.outbox import Outbox, Parcel
 from MemorySurvivalLib.sending.sending import send
 
 DICOM_FOLDER = "dicom"
-VOLUMES = ("roi.nrrd", "heatmap.nrrd", "lesions.nrrd")
-_NEAR_MM = 80.0
-"""A close-up shows this much around its hotspot."""
+VOLUMES = (
+    "roi.nrrd",
+    "labels.nrrd",
+    "lesions.nrrd",
+    "references.nrrd",
+    "agreement.nrrd",
+    "gradient.nrrd",
+    "heatmap.nrrd",
+    "heatmap_CT.nrrd",
+    "heatmap_PET.nrrd",
+)
+"""The masks and maps that a result may hold."""
+
+TABLES = ("measurements.json", "segments.csv", "lesions.csv")
+_MADE_HERE = (*VOLUMES, *TABLES, "result.json", "report.json", "report.html", "report.csv", "report.pdf")
 
 
 @dataclass(frozen=True)
@@ -47,9 +65,10 @@ class ExportRequest:
     """What of a finished result goes where, and whom it names.
 
     `folder` is the result's. `out` is a folder that the export makes (None: no files); the DICOM objects in it are in
-    a folder of their own. `volumes` adds mask, heatmap and lesions as NRRD. `sources` says where the DICOM images are
-    now, `ct` is the CT in which the head is looked for (an image file or DICOM). `findings` are plain values: scores,
-    reading, reviewed_lesions. `scratch` is a private folder for what is under way (None: the system's).
+    a folder of their own. `record` adds result.json, report.json and the pictures, from which the report can be made
+    again; `tables` the measurements as JSON and CSV; `volumes` the masks and maps as NRRD. `sources` says where the
+    DICOM images are now, `ct` is the CT in which the head is looked for (an image file or DICOM). `findings` are plain
+    values: scores, reading, reviewed_lesions. `scratch` is a private folder for what is under way (None: the system's).
     """
 
     folder: Path
@@ -60,6 +79,8 @@ class ExportRequest:
     language: str = ENGLISH
     identity: IdentityChoice = "none"
     pseudonym: str | None = None
+    record: bool = False
+    tables: bool = False
     volumes: bool = False
     leave_head_out: bool = False
     ct: Path | None = None
@@ -68,6 +89,16 @@ class ExportRequest:
     confirm_identity: bool = False
     overwrite: bool = False
     scratch: Path | None = None
+
+    @property
+    def has_voxels(self) -> bool:
+        """Whether masks or maps are asked for."""
+        return self.volumes or bool({"seg", "pm"} & set(self.objects))
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether anything is asked for that holds the report's pictures."""
+        return self.record or bool({"html", "pdf"} & set(self.formats)) or bool({"pdf", "sc"} & set(self.objects))
 
 
 @dataclass(frozen=True)
@@ -82,6 +113,22 @@ class Exported:
     parcel: Parcel | None = None
 
 
+@dataclass(frozen=True)
+class _Work:
+    """A result, and all that decides how it may be shown; `stage` is a copy of it that may be shown."""
+
+    request: ExportRequest
+    raw: CaseRecord
+    record: CaseRecord
+    subject: Subject
+    known: tuple[Identifier, ...]
+    wording: Wording | None
+    head: Head | None
+    sources: SourcePaths
+    burned_in: str
+    stage: Path
+
+
 def export_result(
     request: ExportRequest,
     *,
@@ -92,68 +139,86 @@ def export_result(
 ) -> Exported:
     """Write a result's export whole or not at all, and send its DICOM objects to `node` where one is given.
 
-    Everything is made from the saved result: no score is computed anew. Objects with the risk of a demonstration
-    bundle are written, never sent. An existing folder is replaced only with `overwrite`, and only where it holds an
-    earlier export. Raises InputError and OutputError with one sentence; trouble with the node is in the parcel.
+    Everything is made from the saved result: no score is computed anew, and nothing in the result is changed. Objects
+    with the risk of a demonstration bundle are written, never sent. An existing folder is replaced only with
+    `overwrite`, and only where it holds an earlier export. export.json lists every file with its hash. Raises
+    InputError and OutputError with one sentence; trouble with the node is in the parcel.
     """
     if request.out is None and node is None:
         raise InputError("An export needs a folder or a node to go to.")
     if node is not None and not request.objects:
         raise InputError("Only DICOM objects can be sent to a node; choose at least one kind of object.")
-    record = read_record(request.folder / "result.json")
-    sources = request.sources or recorded_paths(record)
-    subject = read_subject(
-        request.identity,
-        [path for path in (sources.study, sources.ct, sources.pet) if path is not None and path.exists()],
-        request.pseudonym,
-        confirmed=request.confirm_identity,
-    )
-    head = _find_head(request, record) if request.leave_head_out else None
+    without_risk = False
+    identified = request.identity == "identified"
     with tempfile.TemporaryDirectory(prefix="memory-survival-export-", dir=request.scratch) as scratch:
-        stage = Path(scratch) / "stage"
-        _stage_volumes(request, record, stage, head)
-        report = _stage_report(request, record, subject, stage, head)
-        made = Path(scratch) / "made"
-        made.mkdir()
-        Meter("write report", 1, progress).step()
-        if request.formats:
-            write_formats(report, stage / FOLDER, made, request.formats, request.paper, request.language)
-        exported = _make_objects(request, report, subject, stage, made, sources, progress)
-        if request.volumes:
-            for name in VOLUMES:
-                if (stage / name).is_file():
-                    shutil.copyfile(stage / name, made / name)
-        without_risk = record.bundle.status == "demonstration"
-        if node is not None:  # what may not go is told before anything is written
-            items = look_at([made / DICOM_FOLDER], without_risk=without_risk)
-            check_identity(items, request.identity == "identified", node.name)
-        files = tuple(sorted(path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()))
-        if request.out is not None:
-            _publish(made, request.out, files, subject, overwrite=request.overwrite)
+        with _place(request, Path(scratch)) as made:
+            work = _prepare(request, Path(scratch) / "stage")
+            without_risk = work.raw.bundle.status == "demonstration"
+            exported, left_out, notes = _write(work, made, progress)
+            if node is not None:  # what may not go is told before anything stays written
+                check_identity(look_at([made / DICOM_FOLDER], without_risk=without_risk), identified, node.name)
+            files = manifest.list_files(made)
+            cut = work.head is not None and work.head.from_z_mm is not None
+            manifest.ExportManifest(request.identity, cut, notes, left_out, files).write(made / manifest.FILE_NAME)
         parcel = None
         if node is not None:
             parcel = send(
-                [made / DICOM_FOLDER],
+                [(request.out or made) / DICOM_FOLDER],
                 node,
-                identified=request.identity == "identified",
+                identified=identified,
                 without_risk=without_risk,
                 token=token,
                 outbox=outbox,
                 progress=progress,
             )
-    notes = _notes(request, exported, record, head, sent=node is not None)
-    return Exported(
-        folder=request.out,
-        files=files if request.out is not None else (),
-        left_out=exported.left_out if exported is not None else (),
-        notes=notes,
+            if without_risk and exported is not None and len(exported.sendable) < len(exported.objects):
+                sent = "Objects with the risk of the demonstration model were not sent; the others were."
+                notes = (*notes, sent)
+    names = tuple(one.name for one in files) if request.out is not None else ()
+    return Exported(request.out, names, left_out, notes, work.subject, parcel)
+
+
+def _place(request: ExportRequest, scratch: Path) -> AbstractContextManager[Path]:
+    """Where the export is made: beside its target, which it becomes when it is whole, or in the scratch folder."""
+    if request.out is not None:
+        return atomic_folder(request.out, overwrite=request.overwrite, ours=manifest.FILE_NAME)
+    made = scratch / "made"
+    made.mkdir()
+    return nullcontext(made)
+
+
+def _prepare(request: ExportRequest, stage: Path) -> _Work:
+    record = read_record(request.folder / "result.json")
+    sources = request.sources or recorded_paths(record)
+    places = [path for path in (sources.study, sources.ct, sources.pet) if path is not None and path.exists()]
+    confirmed = request.confirm_identity or record.request.get("confirm_identity") is True
+    subject = read_subject(request.identity, places, request.pseudonym, confirmed=confirmed)
+    headers = [header for path in places for header in read_headers(path, few=True)]
+    known: tuple[Identifier, ...] = ()
+    if request.identity != "identified":  # images that lie elsewhere now tell names, too
+        told = [each for header in headers for each in identifiers_of(header)]
+        told += [each for path in places for each in identifiers_in_path(path)]
+        known = tuple(dict.fromkeys((*case_identifiers(record), *told)))
+    head = None
+    if request.leave_head_out and (request.has_voxels or request.has_pictures):
+        head = _find_head(request, sources)
+    stage.mkdir()
+    return _Work(
+        request=request,
+        raw=record,
+        record=clean_record(record, subject, known),
         subject=subject,
-        parcel=parcel,
+        known=known,
+        wording=None if request.identity == "identified" else wording_of(record, known),
+        head=head,
+        sources=sources,
+        burned_in=burned_in_note(headers),
+        stage=stage,
     )
 
 
-def _find_head(request: ExportRequest, record: CaseRecord) -> Head:
-    path = request.ct or (request.sources or recorded_paths(record)).of("CT")
+def _find_head(request: ExportRequest, sources: SourcePaths) -> Head:
+    path = request.ct or sources.of("CT")
     if path is None or not path.exists():
         raise InputError(
             "The head can only be left out where the CT is at hand, which shows where it begins; say where the CT is."
@@ -171,100 +236,132 @@ def _read_ct(path: Path) -> Volume:
     return read_series(choose_one(scan(path), "CT"))
 
 
-def _stage_volumes(request: ExportRequest, record: CaseRecord, stage: Path, head: Head | None) -> None:
-    """Copies of everything that objects are made from; without the head where that was asked for."""
-    stage.mkdir()
-    heatmap = record.heatmap.file if record.heatmap is not None else "heatmap.nrrd"
-    shutil.copyfile(request.folder / "result.json", stage / "result.json")
-    for name in dict.fromkeys((*VOLUMES, heatmap, "labels.nrrd")):
+def _write(
+    work: _Work, made: Path, progress: ProgressCallback
+) -> tuple[ExportedObjects | None, tuple[str, ...], tuple[str, ...]]:
+    """Everything that was asked for into `made`; the DICOM objects' list, what was left out, and what to know."""
+    request = work.request
+    meter = Meter("write report", 1, progress)
+    try:
+        _stage_volumes(work)
+        report, hidden = _stage_report(work)
+        if request.formats:
+            write_formats(report, work.stage / FOLDER, made, request.formats, request.paper, request.language)
+        if request.record:
+            work.record.write(made / "result.json")
+            report.write(made / FILE_NAME)
+            if (work.stage / FOLDER).is_dir():
+                shutil.copytree(work.stage / FOLDER, made / FOLDER)
+        if request.tables:
+            _write_tables(work.record, made)
+        if request.volumes:
+            for path in sorted(work.stage.glob("*.nrrd")):
+                shutil.copyfile(path, made / path.name)
+        meter.step()
+        exported = _write_objects(work, report, made, progress)
+    except OSError as error:
+        raise explain_os_error(error, request.out or made) from error
+    left_out = [*hidden, *_stayed_behind(request)]
+    if exported is not None:
+        left_out += exported.left_out if work.wording is None else map(work.wording.clean, exported.left_out)
+    return exported, tuple(left_out), _notes(work, report, exported)
+
+
+def _stage_volumes(work: _Work) -> None:
+    """Clean copies of the masks and maps; without the head where that was asked for."""
+    request, head = work.request, work.head
+    shutil.copyfile(request.folder / "result.json", work.stage / "result.json")  # export_dicom cleans it by itself
+    if not request.has_voxels:
+        return
+    heatmap = (work.raw.heatmap.file,) if work.raw.heatmap is not None else ()
+    for name in dict.fromkeys((*VOLUMES, *heatmap)):
         source = request.folder / name
         if not source.is_file():
             continue
-        if head is None or head.from_z_mm is None:
-            shutil.copyfile(source, stage / name)
-        else:
-            volume = read_volume(source, name)
-            rest = leave_head_out(volume, head)
-            if name == "roi.nrrd" and volume.voxels.any() and not rest.voxels.any():
-                raise InputError(
-                    f"Nothing of the region is left without the head ({head.rule}); export with the head in."
-                )
-            write_volume(rest, stage / name)
+        volume = clean_image(read_volume(source, name), work.wording)
+        rest = volume if head is None else leave_head_out(volume, head)
+        if head is not None and name == "roi.nrrd" and volume.voxels.any() and not rest.voxels.any():
+            raise InputError(_nothing_left(head))
+        write_volume(rest, work.stage / name)
 
 
-def _stage_report(
-    request: ExportRequest, record: CaseRecord, subject: Subject, stage: Path, head: Head | None
-) -> Report:
-    """The report as it may be shown: whom it names, cleaned of the rest, with this computer's findings on it."""
+def _nothing_left(head: Head) -> str:
+    if head.known:
+        return f"Nothing of the region is left without the head ({head.rule}); export with the head in."
+    return (
+        "Nothing of the region would be left without the head, but that is a precaution: neither a skull nor a neck "
+        "was found in the CT, so all of its upper part that could be a head was taken for one. Look whether the "
+        "images show a face, and export with the head in where they do not."
+    )
+
+
+def _stage_report(work: _Work) -> tuple[Report, list[str]]:
+    """The report as it may be shown, with its pictures, and a sentence for each picture that may not be shown."""
+    request, head = work.request, work.head
     saved = read_report(request.folder)
     findings = saved.findings if request.findings is None else convert_findings(request.findings)
-    if subject.choice != "identified" and request.sources is not None:  # images that lie elsewhere now tell names, too
-        places = {path for path in (request.sources.study, request.sources.ct, request.sources.pet) if path is not None}
-        told = [each for path in places for header in read_headers(path) for each in identifiers_of(header)]
-        identifiers = (*case_identifiers(record), *told)
-        record = clean_record(record, subject, identifiers)
-        findings = clean_findings(findings, subject, identifiers)
-    pictures = tuple(each for each in saved.pictures if head is None or not _may_show(each, record, head))
-    for picture in pictures:
+    report = clean_report(replace(saved, findings=findings), work.record, work.subject, work.known, work.wording)
+    hidden = [one for one in report.pictures if head is not None and may_show_head(one, work.raw, head)]
+    report = replace(report, pictures=tuple(one for one in report.pictures if one not in hidden))
+    for picture in report.pictures if request.has_pictures else ():
         if (request.folder / picture.file).is_file():
-            (stage / picture.file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(request.folder / picture.file, stage / picture.file)
-    report = make_report(record, pictures, saved.where, subject, findings)
-    report.write(stage / "report.json")
-    return report
+            (work.stage / picture.file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(request.folder / picture.file, work.stage / picture.file)
+    report.write(work.stage / FILE_NAME)
+    return report, [f'The picture "{one.title}" may show the head, so it was left out.' for one in hidden]
 
 
-def _may_show(picture: PictureEntry, record: CaseRecord, head: Head) -> bool:
-    """Whether a picture may show the head: the whole body, or what lies around a hotspot near it."""
-    if head.from_z_mm is None or picture.role in ("reference", "survival"):
-        return False
-    number = "".join(each for each in picture.name if each.isdigit())
-    hotspots = {each.number: each for each in record.heatmap.hotspots} if record.heatmap is not None else {}
-    near = hotspots.get(int(number)) if picture.role == "hotspot" and number else None
-    return near is None or near.position_lps_mm[2] > head.from_z_mm - _NEAR_MM
+def _write_tables(record: CaseRecord, folder: Path) -> None:
+    measured = record.measurements
+    if measured is None:
+        return
+    as_json, segments, lesions = (folder / name for name in TABLES)
+    as_json.write_bytes(measured.as_json())
+    write_segments((measured.roi, *measured.segments), segments)
+    write_lesions(measured.lesions, lesions)
 
 
-def _make_objects(
-    request: ExportRequest,
-    report: Report,
-    subject: Subject,
-    stage: Path,
-    made: Path,
-    sources: SourcePaths,
-    progress: ProgressCallback,
-) -> ExportedObjects | None:
+def _write_objects(work: _Work, report: Report, made: Path, progress: ProgressCallback) -> ExportedObjects | None:
+    request, pdf = work.request, None
     if not request.objects:
         return None
     if "pdf" in request.objects:
         pdf = made / "report.pdf"
         if not pdf.is_file():
-            write_formats(report, stage / FOLDER, stage, ("pdf",), request.paper, request.language)
-        else:
-            shutil.copyfile(pdf, stage / "report.pdf")
-    return export_dicom(stage, made / DICOM_FOLDER, subject, request.objects, sources, progress)
+            pdf = work.stage / "report.pdf"
+            write_formats(report, work.stage / FOLDER, work.stage, ("pdf",), request.paper, request.language)
+    return export_dicom(
+        work.stage,
+        made / DICOM_FOLDER,
+        work.subject,
+        request.objects,
+        work.sources,
+        progress,
+        pdf=pdf,
+        # With one key the objects of a study stay together from one export to the next.
+        salt=load_key() if request.identity == "pseudonym" else None,
+    )
 
 
-def _publish(made: Path, out: Path, files: tuple[str, ...], subject: Subject, *, overwrite: bool) -> None:
-    """Put what was made in its place, with a list of what it is; an earlier export there only goes when asked."""
-    with atomic_folder(out, overwrite=overwrite, ours="export.json") as target:
-        try:
-            shutil.copytree(made, target, dirs_exist_ok=True)
-            listed = {"schema": "memory-survival-export", "schema_version": 1, "identity": subject.choice}
-            (target / "export.json").write_bytes(
-                msgspec.json.format(msgspec.json.encode({**listed, "files": files}), indent=1)
-            )
-        except OSError as error:
-            raise explain_os_error(error, out) from error
+def _stayed_behind(request: ExportRequest) -> list[str]:
+    """Where a copy of the result is asked for: how many files in it are others'. Their names may be the patient's."""
+    if not (request.record or request.tables or request.volumes):
+        return []
+    strange = sum(path.is_file() and path.name not in _MADE_HERE for path in request.folder.iterdir())
+    files = "One file" if strange == 1 else f"{strange} files"
+    return [f"{files} that this software did not make stayed behind, because it cannot clean them."] if strange else []
 
 
-def _notes(
-    request: ExportRequest, exported: ExportedObjects | None, record: CaseRecord, head: Head | None, *, sent: bool
-) -> tuple[str, ...]:
+def _notes(work: _Work, report: Report, exported: ExportedObjects | None) -> tuple[str, ...]:
+    """What pictures and voxels may still show of the patient, where there are any in the export."""
     notes = list(exported.notes) if exported is not None else []
-    if head is None:
-        notes.append(PERHAPS_NOTE)
-    elif head.from_z_mm is not None:
-        notes += [HEADLESS_NOTE, head.rule]
-    if sent and record.bundle.status == "demonstration":
-        notes.append("Objects with the risk of the demonstration model were not sent; masks and measurements were.")
+    pictures = work.request.has_pictures and any(shows_body(one) for one in report.pictures)
+    hidden = work.head is not None and work.head.from_z_mm is not None
+    if pictures or work.request.has_voxels or hidden:
+        if work.head is None:
+            notes.append(PERHAPS_NOTE)
+        else:
+            notes += [HEADLESS_NOTE, work.head.rule] if hidden else [work.head.rule]
+    if pictures and work.burned_in:
+        notes.append(work.burned_in)
     return tuple(notes)

@@ -21,15 +21,14 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from MemorySurvivalLib.compare.overview import OverviewRequest, write_overview
 from MemorySurvivalLib.compare.writing import CompareRequest, compare_to_file
-from MemorySurvivalLib.dicom_out.export import export_dicom
+from MemorySurvivalLib.dicom_out.manifest import KINDS
+from MemorySurvivalLib.exporting import ExportRequest, export_result
 from MemorySurvivalLib.privacy.clean import case_identifiers
-from MemorySurvivalLib.privacy.export import export_result
 from MemorySurvivalLib.privacy.identifiers import IDS, TEXTS, Identifier, too_short
 from MemorySurvivalLib.privacy.scan import Finding, find_identifiers
-from MemorySurvivalLib.privacy.subject import read_subject
 from MemorySurvivalLib.report.record import read_record
-from MemorySurvivalLib.report.subject import IDENTITY_CHOICES
-from MemorySurvivalLib.report.writing import Format
+from MemorySurvivalLib.report.subject import IDENTITY_CHOICES, IdentityChoice
+from MemorySurvivalLib.report.writing import FORMATS
 from MemorySurvivalLib.simulation.case import SimulatedCase, simulate_case
 from Testing.Python.dicom_made_up import write_series
 
@@ -43,7 +42,6 @@ PERSONS = (
     "PhysiciansOfRecord",
     "OtherPatientNames",
 )
-FORMATS: tuple[Format, ...] = ("html", "csv", "pdf")
 PLACES = ("log", "cache", "temporary", "worklist", "pages", "report")
 
 
@@ -137,8 +135,7 @@ def run() -> dict[str, Any]:
         )
         record = read_record(home / "result" / "result.json")
         known = case_identifiers(record)
-        sources = [Path(source.path) for source in record.inputs.values()]
-        exported = {choice: _export(work, home / "result", choice, sources, known) for choice in IDENTITY_CHOICES}
+        exported = {choice: _export(work, home / "result", choice, known) for choice in IDENTITY_CHOICES}
         compared = (home / "result", work / "worklist" / "case-001")
         compare_to_file(CompareRequest(*compared, work / "pages" / "comparison.html", confirm_identity=True))
         write_overview(OverviewRequest(work / "worklist", work / "pages" / "overview.html", numbered=True))
@@ -177,14 +174,14 @@ def run() -> dict[str, Any]:
     }
 
 
-def _export(
-    work: Path, result: Path, choice: Any, sources: list[Path], known: tuple[Identifier, ...]
-) -> dict[str, Any]:
+def _export(work: Path, result: Path, choice: IdentityChoice, known: tuple[Identifier, ...]) -> dict[str, Any]:
+    """Everything that an export can hold, as the panel and the command write it."""
     out = work / f"export-{choice}"
+    request = ExportRequest(
+        result, out, formats=FORMATS, objects=KINDS, identity=choice, record=True, tables=True, volumes=True
+    )
     start = time.perf_counter()
-    subject = read_subject(choice, sources)
-    export_result(result, out / "result", subject, formats=FORMATS)
-    export_dicom(result, out / "dicom", subject)
+    export_result(request)
     made_s = time.perf_counter() - start
     found = find_identifiers([out], known)
     files = [one for one in out.rglob("*") if one.is_file()]

@@ -8,28 +8,34 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pydicom
 import pytest
 from dicom_made_up import write_series
 from made_up import BundleMaker, make_patient
 
+from MemorySurvivalLib import exporting
 from MemorySurvivalLib.clinical.record import ClinicalFindings, ReadingItem, VisualReading
-from MemorySurvivalLib.dicom_out.export import export_dicom
 from MemorySurvivalLib.errors import InputError, OutputError
+from MemorySurvivalLib.exporting import ExportRequest, export_result
 from MemorySurvivalLib.imaging.reading import read_volume, write_volume
 from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.pipeline import ScoreRequest, score_case
+from MemorySurvivalLib.privacy.burned_in import BURNED_IN_NOTE
 from MemorySurvivalLib.privacy.clean import READER, case_identifiers, clean_findings, clean_record
-from MemorySurvivalLib.privacy.export import MANIFEST, clean_image, export_result
-from MemorySurvivalLib.privacy.head import HEADLESS_NOTE, Head
+from MemorySurvivalLib.privacy.head import HEADLESS_NOTE, PERHAPS_NOTE, Head
 from MemorySurvivalLib.privacy.identifiers import Identifier
+from MemorySurvivalLib.privacy.images import clean_image
+from MemorySurvivalLib.privacy.manifest import FILE_NAME, ExportManifest, list_files
 from MemorySurvivalLib.privacy.profile import find_departures
 from MemorySurvivalLib.privacy.scan import find_identifiers, find_in_bytes
-from MemorySurvivalLib.privacy.subject import read_subject
+from MemorySurvivalLib.report.model import read_report
 from MemorySurvivalLib.report.record import CaseRecord, read_record
 from MemorySurvivalLib.report.subject import IdentityChoice, Subject
+from MemorySurvivalLib.report.writing import FORMATS
 from MemorySurvivalLib.risk.covariate_sources import GivenCovariate
 from MemorySurvivalLib.roi.mask_files import write_roi
 from MemorySurvivalLib.roi.provenance import ROI_ATTRIBUTE, RoiPart
@@ -45,7 +51,6 @@ TAGS = {
     "ReferringPhysicianName": "Weissnicht^Karl",
     "AccessionNumber": "ACC771234",
 }
-KEY = b"k" * 32
 
 
 @dataclass(frozen=True)
@@ -55,10 +60,6 @@ class Scored:
     folder: Path
     record: CaseRecord
     known: tuple[Identifier, ...]
-
-    def subject(self, choice: IdentityChoice) -> Subject:
-        sources = [Path(source.path) for source in self.record.inputs.values()]
-        return read_subject(choice, sources, key=KEY)
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,21 @@ def scored(tmp_path_factory: pytest.TempPathFactory, make_bundle: BundleMaker) -
     return Scored(place / "result", record, case_identifiers(record))
 
 
+@pytest.fixture(autouse=True)
+def _own_key(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMORYSURVIVAL_DATA", str(tmp_path_factory.mktemp("key")))
+
+
+def give_away(folder: Path, out: Path, identity: IdentityChoice = "none", **asked: Any) -> ExportManifest:
+    """An export of all that a result can give but DICOM objects; what its list says."""
+    request = {"formats": ("html", "json", "csv"), "record": True, "tables": True, "volumes": True, **asked}
+    made = export_result(ExportRequest(folder, out, identity=identity, **request))
+    told = msgspec.json.decode((out / FILE_NAME).read_bytes(), type=ExportManifest)
+    assert (told.left_out, told.notes) == (made.left_out, made.notes)
+    assert tuple(one.name for one in told.files) == made.files
+    return told
+
+
 def kinds(found: Iterable[object]) -> set[str]:
     return {one.kind for one in found}  # type: ignore[attr-defined]
 
@@ -108,19 +124,28 @@ def test_the_working_record_does_name_the_patient(scored: Scored) -> None:
 @pytest.mark.parametrize("choice", ["none", "pseudonym"])
 def test_an_export_holds_no_identifier(scored: Scored, choice: IdentityChoice, tmp_path: Path) -> None:
     before = digests(scored.folder.parent)
-    subject = scored.subject(choice)
-    manifest = export_result(scored.folder, tmp_path / "given away", subject)
+    manifest = give_away(
+        scored.folder, tmp_path / "given away", choice, formats=FORMATS, objects=("seg", "sr", "pm", "pdf", "sc")
+    )
     assert [one.sentence for one in find_identifiers([tmp_path / "given away"], scored.known)] == []
     assert manifest.identity == choice
     names = {one.name for one in manifest.files}
-    assert {"result.json", "report.json", "report.html", "report.csv", "roi.nrrd", "heatmap.nrrd"} <= names
+    assert {"result.json", "report.json", "report.html", "report.csv", "report.pdf"} <= names
+    assert {"roi.nrrd", "heatmap.nrrd", "dicom/dicom.json", "dicom/report.dcm", "dicom/pm-heatmap.dcm"} <= names
+    assert any(name.startswith("pictures/") for name in names)
+    written = {one.name: (one.sha256, one.size_bytes) for one in list_files(tmp_path / "given away")}
+    del written[FILE_NAME]
+    assert written == {one.name: (one.sha256, one.size_bytes) for one in manifest.files}
     assert digests(scored.folder.parent) == before
+    report = read_report(tmp_path / "given away")
     page = (tmp_path / "given away" / "report.html").read_text(encoding="utf-8")
-    assert (subject.patient_id in page) and page.startswith("<!")
+    assert report.subject.patient_id in page and page.startswith("<!")
+    for path in (tmp_path / "given away" / "dicom").glob("*.dcm"):
+        assert find_departures(pydicom.dcmread(path), report.subject) == (), path.name
 
 
 def test_an_identified_export_names_the_patient(scored: Scored, tmp_path: Path) -> None:
-    export_result(scored.folder, tmp_path / "ours", scored.subject("identified"))
+    give_away(scored.folder, tmp_path / "ours", "identified")
     found = find_identifiers([tmp_path / "ours"], scored.known)
     assert {"name", "ID", "UID"} <= kinds(found)
     text = (tmp_path / "ours" / "result.json").read_text(encoding="utf-8")
@@ -171,18 +196,58 @@ def test_a_mask_keeps_its_stamp_and_nothing_of_others(scored: Scored) -> None:
     assert find_in_bytes(json.dumps(dict(shown.attributes)).encode(), scored.known) == ()
 
 
-def test_the_head_can_be_left_out(scored: Scored, tmp_path: Path) -> None:
+def test_the_head_can_be_left_out(scored: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     roi = read_volume(scored.folder / "roi.nrrd", "mask")
     z = roi.affine.points_mm([(0, 0, k) for k in range(roi.shape[0])])[:, 2]
-    head = Head(float(np.median(z)), "for the test")
-    manifest = export_result(scored.folder, tmp_path / "out", Subject(), head=head, without_head=True)
+    plane_mm = float(np.median(z))
+    monkeypatch.setattr(exporting, "find_head", lambda ct: Head(plane_mm, "For the test."))
+    manifest = give_away(scored.folder, tmp_path / "out", leave_head_out=True)
     left = read_volume(tmp_path / "out" / "roi.nrrd", "mask").voxels
-    assert not left[z >= head.from_z_mm].any() and left[z < head.from_z_mm].any()
-    assert manifest.notes == (HEADLESS_NOTE,)
+    assert not left[z >= plane_mm].any() and left[z < plane_mm].any()
+    assert manifest.head_left_out and manifest.notes == (HEADLESS_NOTE, "For the test.")
     assert any("picture" in sentence for sentence in manifest.left_out)
     assert not list((tmp_path / "out" / "pictures").glob("*overview*"))
-    with pytest.raises(InputError, match="where it begins"):
-        export_result(scored.folder, tmp_path / "other", Subject(), without_head=True)
+    monkeypatch.setattr(exporting, "find_head", lambda ct: Head(None, "No head here."))
+    manifest = give_away(scored.folder, tmp_path / "all", leave_head_out=True)
+    assert not manifest.head_left_out and manifest.notes == ("No head here.",) and not manifest.left_out
+
+
+def test_a_precaution_that_would_take_the_whole_region_says_so(
+    scored: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "find_head", lambda ct: Head(-1e6, "The uppermost 300 mm.", known=False))
+    with pytest.raises(InputError, match="neither a skull nor a neck was found"):
+        give_away(scored.folder, tmp_path / "out", leave_head_out=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_head_is_only_spoken_of_where_something_could_show_it(scored: Scored, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"record": False, "tables": True, "volumes": False, "formats": ("json", "csv")}
+    assert give_away(scored.folder, tmp_path / "numbers", **asked).notes == ()
+    assert not (tmp_path / "numbers" / "pictures").exists()
+    asked["volumes"] = True
+    assert give_away(scored.folder, tmp_path / "voxels", **asked).notes == (PERHAPS_NOTE,)
+    asked |= {"volumes": False, "formats": ("html",)}
+    assert give_away(scored.folder, tmp_path / "pages", **asked).notes == (PERHAPS_NOTE,)
+
+
+def test_burned_in_text_is_told_where_pictures_go_along(
+    scored: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = pydicom.Dataset()
+    header.BurnedInAnnotation = "YES"
+    monkeypatch.setattr(exporting, "read_headers", lambda path, few: (header,))
+    numbers: dict[str, Any] = {"formats": ("csv",), "record": False, "volumes": False}
+    assert BURNED_IN_NOTE in give_away(scored.folder, tmp_path / "a", formats=("html",)).notes
+    assert BURNED_IN_NOTE not in give_away(scored.folder, tmp_path / "b", **numbers).notes
+
+
+def test_objects_of_a_pseudonym_stay_in_one_study(scored: Scored, tmp_path: Path) -> None:
+    for name, kind in (("a", "seg"), ("b", "sr")):
+        made = ExportRequest(scored.folder, tmp_path / name, formats=(), objects=(kind,), identity="pseudonym")  # type: ignore[arg-type]
+        assert export_result(made).subject.patient_id.startswith("MS-")
+    studies = {pydicom.dcmread(path).StudyInstanceUID for path in tmp_path.rglob("*.dcm")}
+    assert len(studies) == 1
 
 
 def test_an_export_is_not_overwritten_unasked(scored: Scored, tmp_path: Path) -> None:
@@ -190,7 +255,7 @@ def test_an_export_is_not_overwritten_unasked(scored: Scored, tmp_path: Path) ->
     (tmp_path / "out" / "letter.txt").write_text("mine")
     for overwrite in (False, True):
         with pytest.raises(OutputError):
-            export_result(scored.folder, tmp_path / "out", Subject(), overwrite=overwrite)
+            give_away(scored.folder, tmp_path / "out", overwrite=overwrite)
     assert (tmp_path / "out" / "letter.txt").read_text() == "mine"
 
 
@@ -199,13 +264,12 @@ def test_files_of_unknown_kinds_stay_behind(scored: Scored, tmp_path: Path) -> N
     for path in strangers:
         path.write_bytes(b"Grunwald")
     try:
-        manifest = export_result(scored.folder, tmp_path / "out", Subject())
+        manifest = give_away(scored.folder, tmp_path / "out")
     finally:
         for path in strangers:
             path.unlink()
     assert len(manifest.left_out) == 1 and manifest.left_out[0].startswith("2 files")
     assert find_identifiers([tmp_path / "out"], scored.known) == ()
-    assert (tmp_path / "out" / MANIFEST).is_file()
 
 
 def test_a_reading_loses_its_reader_and_remarks() -> None:
@@ -216,16 +280,3 @@ def test_a_reading_loses_its_reader_and_remarks() -> None:
     assert (shown.reader, shown.confirmed_at, shown.notes) == (READER, "", ())
     assert (shown.items[0].answer, shown.items[0].basis) == ("2", "from [removed]'s liver")
     assert clean_findings(findings, Subject("identified")) == findings
-
-
-@pytest.mark.parametrize("choice", ["none", "pseudonym"])
-def test_dicom_objects_follow_the_profile_and_hold_no_identifier(
-    scored: Scored, choice: IdentityChoice, tmp_path: Path
-) -> None:
-    subject = scored.subject(choice)
-    export_dicom(scored.folder, tmp_path / "dicom", subject, objects=("seg", "sr", "pm", "sc"))
-    assert [one.sentence for one in find_identifiers([tmp_path / "dicom"], scored.known)] == []
-    objects = sorted((tmp_path / "dicom").glob("*.dcm"))
-    assert len(objects) > 3
-    for path in objects:
-        assert find_departures(pydicom.dcmread(path), subject) == (), path.name
