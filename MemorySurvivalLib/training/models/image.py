@@ -244,7 +244,7 @@ def _insist_on_images(present: Mapping[Modality, torch.Tensor], may_miss: bool) 
 def _lay_out(head: RiskHead, layout: torch.memory_format) -> None:
     for module in head.modules():
         if isinstance(module, torch.nn.Conv2d):
-            module.weight.data = module.weight.data.contiguous(memory_format=layout)
+            module.weight.data = module.weight.data.to(memory_format=layout)
 
 
 def _hide(present: Mapping[Modality, torch.Tensor], share: float) -> dict[Modality, torch.Tensor]:
