@@ -58,7 +58,8 @@ class CohortData:
 
     def take(self, index: Index) -> CohortData:
         """The patients at `index`, in that order."""
-        rows = torch.from_numpy(np.asarray(index))
+        index = np.ascontiguousarray(index)  # torch takes no negative strides
+        rows = torch.from_numpy(index)
         return CohortData(
             tuple(self.patient_ids[i] for i in index),
             self.times_months[index],
