@@ -44,6 +44,7 @@ from Testing.Benchmarks import (
     score_real,
     stability,
     suv_objects,
+    typical_case,
 )
 from Testing.Benchmarks.document import save
 
@@ -77,6 +78,7 @@ FIGURES: dict[str, Callable[..., dict[str, Any]]] = {
     "score-real": score_real.run,
     "stability": stability.run,
     "suv-objects": suv_objects.run,
+    "typical-case": typical_case.run,
 }
 
 
