@@ -173,13 +173,38 @@ def test_what_is_gone_is_said(room: Room, spoil: str) -> None:
     assert wanted in room.ui.messageLabel.text
 
 
-def test_a_scene_closed_with_the_menu_open_leaves_nothing(room: Room) -> None:
+def test_a_closed_scene_leaves_nothing(room: Room) -> None:
+    """Not even for the next scene, whose nodes have the same identifiers."""
     import slicer
+    from scenes import add_small_case
 
     room.finish()
+    room.parts.more.replay()
+    room.worker.sent[-1][2].job_finished(REPLAYED, {})
+    before = room.parts.result.case.node.GetID()
     entries(room)
     slicer.mrmlScene.Clear()
     assert room.parts.more.menu is None and not room.ui.resultMoreButton.enabled
+    room.panel.widget.initializeParameterNode()
+    parameters = room.panel.widget._parameters  # those of the new scene
+    parameters.ct, parameters.pet, parameters.roi = add_small_case()
+    parameters.score_without_accepting = True
+    room.finish()
+    assert room.parts.result.case.node.GetID() == before
+    assert not room.ui.resultMoreLabel.isVisible()
+
+
+def test_nothing_is_asked_about_a_result_that_went_away(room: Room, tmp_path: Path) -> None:
+    import slicer
+    from MemorySurvivalPanels.worker_protocol import Failure
+
+    room.finish()
+    room.parts.more.ask_same = lambda differences: pytest.fail("asked")
+    room.parts.more.compare(tmp_path)
+    room.worker.sent[-1][2].job_failed(Failure("They differ.", "PatientMismatch", {"differences": ["IDs differ."]}))
+    slicer.mrmlScene.RemoveNode(room.parts.result.case.node)
+    room.panel.widget.onParametersChanged()
+    room.panel.application.processEvents()
 
 
 def test_the_overview_is_written_and_an_earlier_one_is_asked_about(

@@ -212,6 +212,45 @@ def test_a_result_that_goes_away_takes_its_job_along(room: Room) -> None:
     assert not room.parts.stability.running and not room.ui.stabilityLabel.isVisible()
 
 
+def test_the_job_of_a_closed_scene_does_not_end_that_of_the_next(room: Room) -> None:
+    import slicer
+    from scenes import add_small_case
+
+    room.finish()
+    room.ui.stabilityButton.click()
+    ((_, _job, earlier),) = room.asked
+    slicer.mrmlScene.Clear()
+    room.worker.asked.clear()
+    room.panel.widget.initializeParameterNode()
+    parameters = room.panel.widget._parameters  # those of the new scene
+    parameters.ct, parameters.pet, parameters.roi = add_small_case()
+    parameters.score_without_accepting = True
+    room.finish()
+    room.ui.stabilityButton.click()
+    earlier.job_cancelled()
+    assert room.parts.stability.running and room.ui.stabilityStageLabel.text == "Starting…"
+
+
+@pytest.mark.parametrize("how", ["removed", "covered", "changed"])
+def test_only_the_result_that_was_read_is_amended(room: Room, how: str) -> None:
+    import slicer
+    from MemorySurvivalPanels.errors import UserError
+    from MemorySurvivalPanels.scored_cases import RESULT, amend_result
+
+    room.finish()
+    case = room.parts.result.case
+    if how == "removed":
+        slicer.mrmlScene.RemoveNode(case.node)
+    elif how == "covered":
+        case.node.SetAttribute(RESULT, None)
+    else:
+        amend_result(case, {**case.result, "log_risk": 0.5}, room.folder)
+    before = case.node.GetText()
+    with pytest.raises(UserError, match="removed or changed"):
+        amend_result(case, {**case.result, "stability": STABLE}, room.folder)
+    assert case.node.GetText() == before
+
+
 def test_another_result_shown_meanwhile_is_not_mixed_up(room: Room) -> None:
     room.finish()
     node = room.parts.result.case.node
