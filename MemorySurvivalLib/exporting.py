@@ -261,7 +261,7 @@ def _write(
         exported = _write_objects(work, report, made, progress)
     except OSError as error:
         raise explain_os_error(error, request.out or made) from error
-    left_out = [*hidden, *_stayed_behind(request)]
+    left_out = [*hidden, *_stayed_behind(work)]
     if exported is not None:
         left_out += exported.left_out if work.wording is None else map(work.wording.clean, exported.left_out)
     return exported, tuple(left_out), _notes(work, report, exported)
@@ -287,10 +287,10 @@ def _stage_volumes(work: _Work) -> None:
 
 def _nothing_left(head: Head) -> str:
     if head.known:
-        return f"Nothing of the region is left without the head ({head.rule}); export with the head in."
+        rule = head.rule.rstrip(".")
+        return f"Nothing of the region is left without the head ({rule}); export with the head in."
     return (
-        "Nothing of the region would be left without the head, but that is a precaution: neither a skull nor a neck "
-        "was found in the CT, so all of its upper part that could be a head was taken for one. Look whether the "
+        f"Nothing of the region would be left without the head, but this is a precaution: {head.rule} Look whether the "
         "images show a face, and export with the head in where they do not."
     )
 
@@ -343,25 +343,29 @@ def _write_objects(work: _Work, report: Report, made: Path, progress: ProgressCa
     )
 
 
-def _stayed_behind(request: ExportRequest) -> list[str]:
+def _stayed_behind(work: _Work) -> list[str]:
     """Where a copy of the result is asked for: how many files in it are others'. Their names may be the patient's."""
+    request, heatmap = work.request, work.raw.heatmap
+    ours = (*_MADE_HERE, heatmap.file if heatmap is not None else "")
     if not (request.record or request.tables or request.volumes):
         return []
-    strange = sum(path.is_file() and path.name not in _MADE_HERE for path in request.folder.iterdir())
+    strange = sum(path.is_file() and path.name not in ours for path in request.folder.iterdir())
     files = "One file" if strange == 1 else f"{strange} files"
     return [f"{files} that this software did not make stayed behind, because it cannot clean them."] if strange else []
 
 
 def _notes(work: _Work, report: Report, exported: ExportedObjects | None) -> tuple[str, ...]:
-    """What pictures and voxels may still show of the patient, where there are any in the export."""
+    """What pictures and voxels may still show of the patient, where there are any and the patient is not named anyway.
+
+    That the head was left out is told in any case.
+    """
     notes = list(exported.notes) if exported is not None else []
     pictures = work.request.has_pictures and any(shows_body(one) for one in report.pictures)
-    hidden = work.head is not None and work.head.from_z_mm is not None
-    if pictures or work.request.has_voxels or hidden:
-        if work.head is None:
-            notes.append(PERHAPS_NOTE)
-        else:
-            notes += [HEADLESS_NOTE, work.head.rule] if hidden else [work.head.rule]
-    if pictures and work.burned_in:
+    named = work.request.identity == "identified"
+    if work.head is not None:
+        notes += [work.head.rule] if work.head.from_z_mm is None else [HEADLESS_NOTE, work.head.rule]
+    elif (pictures or work.request.has_voxels) and not named:
+        notes.append(PERHAPS_NOTE)
+    if pictures and work.burned_in and not named:
         notes.append(work.burned_in)
     return tuple(notes)

@@ -202,7 +202,9 @@ def _prepare(
     if sources.ct is not None:
         refused = refuse_unreferable(sources.ct)
         if refused:
-            work.left_out.append(refused)
+            # The description of a series is typed, and may name the patient.
+            tell_series = subject.choice == "identified"
+            work.left_out.append(refused if tell_series else refused.replace(f" {sources.ct.title}", ""))
         else:
             work.stands = stand_ins(sources.ct, envelope)
             pet = sources.pet if sources.pet is not None and not refuse_unreferable(sources.pet) else None

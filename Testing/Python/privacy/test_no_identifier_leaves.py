@@ -19,6 +19,7 @@ from made_up import BundleMaker, make_patient
 
 from MemorySurvivalLib import exporting
 from MemorySurvivalLib.clinical.record import ClinicalFindings, ReadingItem, VisualReading
+from MemorySurvivalLib.dicom_out import export
 from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.exporting import ExportRequest, export_result
 from MemorySurvivalLib.imaging.reading import read_volume, write_volume
@@ -216,7 +217,7 @@ def test_a_precaution_that_would_take_the_whole_region_says_so(
     scored: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exporting, "find_head", lambda ct: Head(-1e6, "The uppermost 300 mm.", known=False))
-    with pytest.raises(InputError, match="neither a skull nor a neck was found"):
+    with pytest.raises(InputError, match=r"is a precaution: The uppermost 300 mm\. Look whether"):
         give_away(scored.folder, tmp_path / "out", leave_head_out=True)
     assert not list(tmp_path.iterdir())
 
@@ -240,6 +241,18 @@ def test_burned_in_text_is_told_where_pictures_go_along(
     numbers: dict[str, Any] = {"formats": ("csv",), "record": False, "volumes": False}
     assert BURNED_IN_NOTE in give_away(scored.folder, tmp_path / "a", formats=("html",)).notes
     assert BURNED_IN_NOTE not in give_away(scored.folder, tmp_path / "b", **numbers).notes
+    assert give_away(scored.folder, tmp_path / "c", "identified").notes == (), "the patient is named anyway"
+
+
+def test_why_objects_were_left_out_is_told_without_the_words_of_the_series(
+    scored: Scored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "refuse_unreferable", lambda series: f"The CT {series.title} carries no UID.")
+    manifest = give_away(scored.folder, tmp_path / "out", objects=("seg", "sc"))
+    assert any("carries no UID" in sentence for sentence in manifest.left_out)
+    assert find_identifiers([tmp_path / "out"], scored.known) == ()
+    manifest = give_away(scored.folder, tmp_path / "ours", "identified", objects=("seg", "sc"))
+    assert any("CT of Zoe" in sentence for sentence in manifest.left_out)
 
 
 def test_objects_of_a_pseudonym_stay_in_one_study(scored: Scored, tmp_path: Path) -> None:
