@@ -102,7 +102,12 @@ def risk_by(baseline: BaselineHazard, log_risk: Floats, months: float) -> Floats
 
 
 def measure_calibration(
-    baseline: BaselineHazard, times_months: Floats, events: Bools, log_risk: Floats, horizon_months: float
+    baseline: BaselineHazard,
+    times_months: Floats,
+    events: Bools,
+    log_risk: Floats,
+    horizon_months: float,
+    resamples: int = 1000,
 ) -> Calibration | None:
     """Slope and interval at a horizon of risks that the head did not learn from these patients; None where it has none.
 
@@ -111,7 +116,7 @@ def measure_calibration(
     from MemorySurvivalLib.evaluation.calibration import calibration
 
     risk = risk_by(baseline, log_risk, horizon_months)
-    slope = calibration(times_months, events, risk, horizon_months).slope
+    slope = calibration(times_months, events, risk, horizon_months, resamples).slope
     if slope is None or not slope.low <= slope.value <= slope.high or baseline.times_months[0] > horizon_months:
         return None
     return Calibration(horizon_months, True, round(slope.value, 4), (round(slope.low, 4), round(slope.high, 4)))

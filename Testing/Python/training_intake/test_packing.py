@@ -1,0 +1,113 @@
+"""An embedded cohort becomes a bundle that loads, whose evidence is out of fold and whose status is what it may be."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from MemorySurvivalLib.bundle.bundle import load_bundle
+from MemorySurvivalLib.bundle.card import find_open_fields
+from MemorySurvivalLib.errors import InputError, OutputError
+from MemorySurvivalLib.evaluation.measures import EvaluationPlan
+from MemorySurvivalLib.training.data import CohortData
+from MemorySurvivalLib.training.exclusion import Excluded, ExclusionFlow
+from MemorySurvivalLib.training.folds import FoldPlan
+from MemorySurvivalLib.training.intake import Intake, OwnPatient
+from MemorySurvivalLib.training.model_card import QUESTIONS, Stated
+from MemorySurvivalLib.training.models.fitting import TrainingConfig
+from MemorySurvivalLib.training.nested import Validation
+from MemorySurvivalLib.training.own_cohort import OwnCohort, bundle_log_risks
+from MemorySurvivalLib.training.packing import TrainConfig, read_config, train_bundle
+from MemorySurvivalLib.training.tuning import Budget
+from MemorySurvivalLib.worklist.items import CaseFiles
+
+QUICK = TrainConfig(
+    title="Quick",
+    modalities=("PET",),
+    downsampler="channels",
+    downsampler_width=2,
+    hidden=(4,),
+    training=TrainingConfig(epochs=3, patience=3),
+    validation=Validation(FoldPlan(2, 1), Budget(1, 2)),
+    head_budget=Budget(1, 2),
+    evaluation=EvaluationPlan((24.0,), 30.0, (6.0, 30.0), (0.3,), 100, 99),
+    horizon_months=24.0,
+)
+
+
+def make_cohort(n: int = 100, *, simulated: bool = False) -> OwnCohort:
+    """States whose mean is the hazard's driver; sex and age as covariates."""
+    rng = np.random.default_rng(5)
+    driver = rng.normal(0, 1, n)
+    failure = rng.exponential(30 / np.exp(driver))
+    censored = rng.uniform(35, 80, n)
+    times, events = np.minimum(failure, censored) + 0.1, failure <= censored
+    states = torch.from_numpy(driver)[:, None, None, None] * 0.2 + 0.1 * torch.randn(n, 64, 4, 4)
+    covariates = tuple(
+        {"age_years": f"{rng.normal(62, 9):.1f}", "sex": "male" if i % 2 else "female"} for i in range(n)
+    )
+    patients = tuple(
+        OwnPatient(
+            i + 2,
+            f"P{i}",
+            CaseFiles(),
+            float(times[i]),
+            bool(events[i]),
+            covariates[i],
+            "A",
+            scan_date=date(2015, 1, 1),
+        )
+        for i in range(n)
+    )
+    flow = ExclusionFlow(n + 1, (Excluded(n + 2, "no image", f"Row {n + 2} names no image."),))
+    intake = Intake(Path("cohort.csv"), patients, flow, (), ("age_years", "sex"), (), ("scanner",))
+    ids = tuple(patient.patient_id for patient in patients)
+    data = CohortData(
+        ids, times, events, covariates, states={"PET/mean": states.half()}, sites=("A",) * n, simulated=simulated
+    )
+    return OwnCohort(intake, patients, data, flow, tuple(map(str, range(n))), {})
+
+
+@pytest.mark.parametrize("simulated", [False, True])
+def test_a_bundle_of_an_own_cohort(tmp_path: Path, light_base: Path, simulated: bool) -> None:
+    cohort = make_cohort(simulated=simulated)
+    out = tmp_path / "own.msbundle"
+    trained = train_bundle(cohort, load_bundle(light_base), QUICK, Stated(), out, tmp_path / "work")
+    bundle = load_bundle(out)
+    assert bundle.manifest.status == ("demonstration" if simulated else "local-research")
+    assert [head.name for head in bundle.manifest.heads] == ["image", "image+clinical"]
+    for entry in bundle.manifest.heads:
+        assert entry.reference is not None and len(entry.reference.log_risks) == 100
+        assert entry.metrics["nested_c_index_pooled"] < 1
+        held_out = next(one for one in trained.heads if one.entry.name == entry.name).validated.log_risk[0]
+        assert entry.reference.log_risks == pytest.approx(np.sort(held_out), abs=1e-4)
+    assert sorted(find_open_fields(bundle.card)) == sorted(QUESTIONS.values())
+    assert "101 patients in the table, 1 no image, 100 remain." in bundle.card
+    assert "The table does not say: scanner." in bundle.card
+    assert ("SIMULATED" in bundle.card) == simulated
+    risks = bundle_log_risks(bundle, cohort.data)
+    assert set(risks) == {"image", "image+clinical"} and np.isfinite(risks["image"]).all()
+    with pytest.raises(OutputError, match="is there already"):
+        train_bundle(cohort, load_bundle(light_base), QUICK, Stated(), out, tmp_path / "work")
+
+
+def test_the_same_patient_twice_is_refused(tmp_path: Path, light_base: Path) -> None:
+    cohort = make_cohort()
+    same = OwnCohort(cohort.intake, cohort.patients, cohort.data, cohort.flow, ("one",) * 100, {})
+    with pytest.raises(InputError, match="have equal images"):
+        train_bundle(same, load_bundle(light_base), QUICK, Stated(), tmp_path / "a.msbundle", tmp_path / "work")
+
+
+def test_settings_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "train.json"
+    path.write_bytes(msgspec.json.encode(QUICK))
+    assert read_config(path) == QUICK
+    path.write_text('{"epochs": 3}')
+    with pytest.raises(InputError, match="epochs"):
+        read_config(path)
+    assert read_config(None) == TrainConfig()
