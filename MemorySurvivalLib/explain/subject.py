@@ -15,7 +15,6 @@ from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.propagation import Direction, Pass
 from MemorySurvivalLib.memory.readout import Readout
-from MemorySurvivalLib.risk.downsamplers import AverageDownsampler
 from MemorySurvivalLib.risk.head import RiskHead
 
 FUSED = "fused"
@@ -88,7 +87,7 @@ class Subject:
         """Log-risks of several sets of states, in one go through the head."""
         vector = torch.tensor([self.covariates], dtype=torch.float32).reshape(1, -1).expand(len(states), -1)
         maps = {
-            modality: AverageDownsampler.average(torch.stack([one[modality] for one in states]))
+            modality: self.head.prepare(torch.stack([one[modality] for one in states]))
             for modality in self.head.spec.modalities
         }
         risks: npt.NDArray[np.float64] = self.head(maps, vector).log_risk.double().numpy()

@@ -166,10 +166,17 @@ class RiskHead(nn.Module):
     ) -> HeadOutput:
         """Prepared states by modality (see `prepare`) and covariates (n, width) to log-risks.
 
-        `statistics` (n, p) in the order of the spec, NaN where missing (all missing where None). `present` (n,) bool by
-        modality, for heads that can do without one; what stands in the maps of an absent image does not matter as long
-        as it is finite. `weights` (n, 1, h, w) by modality: the region, for pooling inside it.
+        `statistics` (n, p) in the order of the spec, NaN where missing. `present` (n,) bool by modality, for heads that
+        can do without one; what stands in the maps of an absent image does not matter as long as it is finite.
+        `weights` (n, 1, h, w) by modality: the region, for pooling inside it. Raises InputError where the head takes
+        statistics and gets none or another number: they are never silently taken as missing.
         """
+        given = 0 if statistics is None else statistics.shape[1]
+        if given != len(self.spec.statistics):
+            raise InputError(
+                f"This head takes {len(self.spec.statistics)} statistics of the region "
+                f"({', '.join(self.spec.statistics) or 'none'}), but {given} were given; measure them."
+            )
         embeddings = []
         for modality in self.spec.modalities:
             extra = () if weights is None or modality not in weights else (weights[modality],)
@@ -179,9 +186,8 @@ class RiskHead(nn.Module):
             embeddings.append(embedding)
         fused, gate = self.fusion(embeddings)
         tokens = [fused]
-        if self.spec.statistics:
-            missing = fused.new_full((len(fused), len(self.spec.statistics)), math.nan)
-            tokens.append(self.statistics(missing if statistics is None else statistics))
+        if self.spec.statistics and statistics is not None:
+            tokens.append(self.statistics(statistics))
         log_risk = self.deepsurv(torch.cat([*tokens, covariates], dim=1))[:, 0] - self.offset
         return HeadOutput(log_risk, gate)
 
@@ -219,11 +225,6 @@ class RiskHead(nn.Module):
         `statistics` in the order of the spec, NaN where missing. A head made for missing images takes states of fewer
         modalities than it has. Raises InputError where the head takes statistics and gets none or another number.
         """
-        if len(statistics or ()) != len(self.spec.statistics):
-            raise InputError(
-                f"This head takes {len(self.spec.statistics)} statistics of the region "
-                f"({', '.join(self.spec.statistics) or 'none'}), but {len(statistics or ())} were given; measure them."
-            )
         maps, present = {}, {}
         for modality in self.spec.modalities:
             present[modality] = torch.tensor([modality in states])
