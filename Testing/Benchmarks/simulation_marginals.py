@@ -116,7 +116,7 @@ def _hot_marrow(patient: Patient) -> bool:
     """True uptake of vertebral marrow after an hour against the mean liver, before the scanner."""
     disease, benign = patient.shown.disease, patient.shown.spec.distractors
     normal = 1.15 * benign.marrow_stimulation * (1 - 0.3 * disease.marrow_infiltration)
-    return normal + 5.5 * disease.avidity * disease.marrow_infiltration**1.5 >= 2.3
+    return bool(normal + 5.5 * disease.avidity * disease.marrow_infiltration**1.5 >= 2.3)
 
 
 def _follow_up(patients: Sequence[Patient]) -> float:
