@@ -18,6 +18,7 @@ from typing import Any
 
 from Testing.Benchmarks import (
     coarse_to_fine,
+    deepsurv_references,
     demo,
     dicom_valid,
     embed_memory,
@@ -42,6 +43,7 @@ from Testing.Benchmarks import (
     roi_phantoms,
     roi_speed,
     score_real,
+    simulation_marginals,
     stability,
     suv_objects,
     typical_case,
@@ -52,6 +54,7 @@ PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 
 FIGURES: dict[str, Callable[..., dict[str, Any]]] = {
     "coarse-to-fine": coarse_to_fine.run,
+    "deepsurv-references": deepsurv_references.run,
     "demo": demo.run,
     "dicom-valid": dicom_valid.run,
     "embed-memory": embed_memory.run,
@@ -76,6 +79,7 @@ FIGURES: dict[str, Callable[..., dict[str, Any]]] = {
     "roi-phantoms": roi_phantoms.run,
     "roi-speed": roi_speed.run,
     "score-real": score_real.run,
+    "simulation-marginals": simulation_marginals.run,
     "stability": stability.run,
     "suv-objects": suv_objects.run,
     "typical-case": typical_case.run,
