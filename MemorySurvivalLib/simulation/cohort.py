@@ -16,7 +16,7 @@ from MemorySurvivalLib.files import atomic_file, atomic_folder
 from MemorySurvivalLib.imaging.reading import write_volume
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress, track
 from MemorySurvivalLib.simulation.biology import REGION_BONES
-from MemorySurvivalLib.simulation.patient import COVARIATE_COLUMNS, MOST_PATIENTS, Patient, draw_patients
+from MemorySurvivalLib.simulation.patient import MOST_PATIENTS, Patient, draw_patients
 from MemorySurvivalLib.simulation.scenario import Scenario
 from MemorySurvivalLib.simulation.scenario_case import ScenarioCase, simulate_patient
 
@@ -178,6 +178,3 @@ def _read_note(folder: Path, scenario: Scenario, seed: int) -> CohortNote | None
             f"{scenario.name} with seed {seed}; choose another folder."
         )
     return note
-
-
-__all__ = ["COVARIATE_COLUMNS", "CohortNote", "describe_case", "write_case_folder", "write_cohort"]
