@@ -199,12 +199,12 @@ def verify_signature(bundle: Path, sha256: str, keys: KeyStore | None = None) ->
 
     An unknown key is told, not refused; BundleError is raised for a signature that does not fit the bundle.
     """
-    from cryptography.exceptions import InvalidSignature
-
     keys = keys or KeyStore()
     path = signature_file(bundle)
     if not path.exists():
         return Verdict("unsigned")
+    from cryptography.exceptions import InvalidSignature
+
     signature = _read(path)
     if signature.bundle_sha256 != sha256:
         raise BundleError(
@@ -219,6 +219,19 @@ def verify_signature(bundle: Path, sha256: str, keys: KeyStore | None = None) ->
     known_as = keys.known_keys().get(signature.key, "")
     state: SignatureState = "known key" if known_as else "unknown key"
     return Verdict(state, signature.key, known_as, signature.signed_by, signature.created)
+
+
+def describe_signature(bundle: Path, sha256: str, keys: KeyStore | None = None) -> str:
+    """What to tell a person of a bundle's signature, also where the package that checks one is not installed.
+
+    Raises BundleError for a signature that does not fit.
+    """
+    try:
+        return verify_signature(bundle, sha256, keys).sentence
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "cryptography":
+            raise
+        return "It has a signature, which cannot be checked here: install the package cryptography (extra train)."
 
 
 def _read(path: Path) -> Signature:

@@ -1,16 +1,19 @@
-"""`memory-survival bundle`: which bundles there are, what one says about itself, and whether it is sound."""
+"""`memory-survival bundle`: which bundles there are, what one says about itself, is it sound, who signed it."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 import msgspec
+
+from MemorySurvivalLib.commands.train import add_cohort_options, work_folder
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand and its actions."""
-    parser = subparsers.add_parser("bundle", help="list, show and verify model bundles")
+    parser = subparsers.add_parser("bundle", help="list, show, verify, sign and recalibrate model bundles")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="the bundles that ship and your own")
     listing.set_defaults(run=run_list)
@@ -21,6 +24,21 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     verify = actions.add_parser("verify", help="check every hash and load every weight")
     verify.add_argument("bundle", help="name or file")
     verify.set_defaults(run=run_verify)
+    sign = actions.add_parser("sign", help="sign a bundle with your own key (a file beside it)")
+    sign.add_argument("bundle", help="name or file")
+    sign.add_argument("--as", dest="signed_by", required=True, metavar="NAME", help="what you call yourself")
+    sign.set_defaults(run=run_sign)
+    key = actions.add_parser("key", help="your signing key, and the keys that you know")
+    key.add_argument("--new", action="store_true", help="make your own key (Ed25519)")
+    key.add_argument("--trust", nargs=2, metavar=("KEY", "NAME"), help="keep a public key under its owner's name")
+    key.set_defaults(run=run_key)
+    again = actions.add_parser("recalibrate", help="fit the baseline hazard alone on another site's patients")
+    again.add_argument("base", metavar="BUNDLE", help="name or file")
+    again.add_argument("cohort", type=Path, metavar="COHORT.csv", help="patients that no head saw")
+    again.add_argument("--site", required=True, help="the site's name, for the model card")
+    again.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="the .msbundle file to write")
+    add_cohort_options(again, with_base=False)
+    again.set_defaults(run=run_recalibrate)
 
 
 def run_list(options: argparse.Namespace) -> int:
@@ -51,8 +69,60 @@ def run_verify(options: argparse.Namespace) -> int:
     """Load everything strictly and say so."""
     from MemorySurvivalLib.bundle.bundle import load_bundle
     from MemorySurvivalLib.bundle.registry import find_bundle
+    from MemorySurvivalLib.bundle.signing import describe_signature
 
-    bundle = load_bundle(find_bundle(options.bundle))
+    path = find_bundle(options.bundle)
+    bundle = load_bundle(path)
+    said = describe_signature(path, bundle.archive.sha256)
     bundle.backbone()
     sys.stdout.write(f"{bundle.manifest.name} {bundle.manifest.version} is sound: sha256 {bundle.archive.sha256}\n")
+    sys.stdout.write(f"{said}\n")
+    return 0
+
+
+def run_sign(options: argparse.Namespace) -> int:
+    """Sign with the own key."""
+    from MemorySurvivalLib.bundle.registry import find_bundle
+    from MemorySurvivalLib.bundle.signing import KeyStore, sign_bundle
+
+    keys = KeyStore()
+    signature = sign_bundle(find_bundle(options.bundle), options.signed_by, keys)
+    sys.stdout.write(f"{signature} is written (key {keys.own_public_key()}); hand it on together with the bundle.\n")
+    return 0
+
+
+def run_key(options: argparse.Namespace) -> int:
+    """Make a key, keep one, or list those that are known."""
+    from MemorySurvivalLib.bundle.signing import KeyStore
+
+    keys = KeyStore()
+    if options.new:
+        public = keys.make_key()
+        sys.stdout.write(f"Your key is in {keys.private_file}; keep it secret. Its public half: {public}\n")
+    if options.trust:
+        keys.trust(*options.trust)
+    for public, name in keys.known_keys().items():
+        sys.stdout.write(f"{public}  {name}\n")
+    return 0
+
+
+def run_recalibrate(options: argparse.Namespace) -> int:
+    """Embed and score the site's patients, and write the bundle with a new baseline."""
+    from MemorySurvivalLib.bundle.recalibrate import SitePatients, recalibrate_bundle
+    from MemorySurvivalLib.commands.terminal import ProgressBars
+    from MemorySurvivalLib.models import Models
+    from MemorySurvivalLib.training.intake import take_cohort
+    from MemorySurvivalLib.training.own_cohort import EmbedOptions, bundle_log_risks, embed_patients
+
+    models = Models()
+    intake = take_cohort(options.cohort)
+    embed = EmbedOptions(options.base, options.segmenter, options.device, not options.no_lesions)
+    with ProgressBars() as bars:
+        cohort = embed_patients(intake, embed, work_folder(options) / "patients", models, bars)
+    bundle, data = models.bundle(options.base), cohort.data
+    patients = SitePatients(
+        options.site, data.times_months, data.events, bundle_log_risks(bundle, data), data.simulated
+    )
+    manifest = recalibrate_bundle(bundle, patients, options.out).manifest
+    sys.stdout.write(f"{cohort.flow.sentence}\n{options.out} is written: {manifest.name} {manifest.version}.\n")
     return 0

@@ -31,6 +31,7 @@ from MemorySurvivalLib.evaluation.out_of_fold import OutOfFold
 from MemorySurvivalLib.evaluation.subgroups import Subgroup, bands, subgroup_table
 from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
+from MemorySurvivalLib.report.document import Bullets, Cell, Section, Table
 from MemorySurvivalLib.report.record import software_versions
 from MemorySurvivalLib.risk.downsamplers import DownsamplerName
 from MemorySurvivalLib.risk.fusion import FusionName
@@ -265,6 +266,22 @@ def _facts(
         },
         notes=tuple(dict.fromkeys((*silent, *flags, *flagged, *(note for one in heads for note in one.notes)))),
     )
+
+
+def figures_section(head: TrainedHead) -> Section:
+    """A head's figures out of fold as a table for a page, with the warning and the notes that belong to them."""
+    rows = tuple(
+        (
+            Cell(one.name),
+            Cell(f"{one.value:.3f}", one.value),
+            Cell("–" if one.low is None or one.high is None else f"{one.low:.3f} to {one.high:.3f}"),
+            Cell(one.how),
+        )
+        for one in _metrics(head.evaluation)
+    )
+    table = Table(("Figure", "Value", "95 % interval", "How"), rows, numeric=(1, 2))
+    said = tuple(text for text in (head.validated.warning, *head.notes) if text)
+    return Section(f"Head {head.entry.name}, cross-validated", (table, *([Bullets(said)] if said else [])))
 
 
 def describe_follow_up(data: CohortData) -> str:

@@ -1,0 +1,114 @@
+"""The commands for own cohorts: checking, validating, recalibrating, signing."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from cohort_tables import write_table
+from test_packing import QUICK, make_cohort
+
+from MemorySurvivalLib.bundle.bundle import load_bundle
+from MemorySurvivalLib.commands import bundle, train, validate
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.training import external, own_cohort
+from MemorySurvivalLib.training.external import validate_bundle
+from MemorySurvivalLib.training.model_card import QUESTIONS
+from MemorySurvivalLib.training.own_cohort import OwnCohort
+
+
+def call(*arguments: str) -> int:
+    parser = argparse.ArgumentParser()
+    subparsers = parser.add_subparsers()
+    for command in (train, validate, bundle):
+        command.register(subparsers)
+    options = parser.parse_args(arguments)
+    return int(options.run(options))
+
+
+@pytest.fixture
+def embedded(monkeypatch: pytest.MonkeyPatch) -> OwnCohort:
+    """A cohort that is embedded already, with both modalities."""
+    cohort = make_cohort(simulated=True)
+    cohort = replace(cohort, intake=replace(cohort.intake, covariates=()))  # one head, to be quick
+    states = dict.fromkeys(("PET/mean", "CT/mean"), cohort.data.states["PET/mean"])
+    cohort = replace(cohort, data=replace(cohort.data, states=states))
+    monkeypatch.setattr(own_cohort, "embed_patients", lambda *arguments, **more: cohort)
+    return cohort
+
+
+def test_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_table(tmp_path, {}, {"time_months": "0"})
+    assert call("train", str(path), "--check", "--page", str(tmp_path / "page.html")) == 0
+    said = capsys.readouterr().out
+    assert "1 no follow-up after the scan, 1 remain." in said and "- Row 3 has a time of zero." in said
+    assert "Exclusion flow" in (tmp_path / "page.html").read_text()
+    path = write_table(tmp_path, {"sex": "?", "time_months": "-1"})
+    assert call("train", str(path), "--check") == 2
+    assert capsys.readouterr().out.count("\n- ") == 1
+
+
+def test_questions_and_what_is_left_out(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert call("train", "--questions") == 0
+    assert set(msgspec.json.decode(capsys.readouterr().out)) == set(QUESTIONS)
+    with pytest.raises(InputError, match="Give the cohort's table"):
+        call("train", "--check")
+    with pytest.raises(InputError, match="--out"):
+        call("train", str(write_table(tmp_path, {})))
+
+
+def test_training(tmp_path: Path, light_base: Path, embedded: OwnCohort, capsys: pytest.CaptureFixture[str]) -> None:
+    out, config, page = tmp_path / "own.msbundle", tmp_path / "config.json", tmp_path / "page.html"
+    config.write_bytes(msgspec.json.encode(QUICK))
+    files = [str(write_table(tmp_path, {})), "--out", str(out), "--config", str(config), "--page", str(page)]
+    assert call("train", *files, "--base", str(light_base)) == 0
+    assert f"status demonstration; {len(QUESTIONS)} fields of its card are open" in capsys.readouterr().out
+    assert load_bundle(out).manifest.title == "Quick"
+    text = page.read_text()
+    assert "SIMULATED PATIENTS" in text and "Head image, cross-validated" in text and "mean over folds" in text
+
+
+def test_validation_fits_nothing(light_base: Path, embedded: OwnCohort) -> None:
+    base = load_bundle(light_base)
+    judged = validate_bundle(base, embedded.data, 24.0, resamples=100)
+    names = [one.name for one in judged.heads[0].estimates]
+    assert any("Harrell" in name for name in names) and any("observed" in name for name in names)
+    assert judged.labels == ("SIMULATED PATIENTS",) and judged.n == 100
+    assert all(np.isfinite([one.value, one.low, one.high]).all() for one in judged.heads[0].estimates)
+    far = validate_bundle(base, embedded.data, 60.0, resamples=100)
+    assert any(note.startswith("Calibration: The baseline hazard ends at 36 months") for note in far.heads[0].notes)
+
+
+def test_validate_and_recalibrate(
+    tmp_path: Path,
+    light_base: Path,
+    embedded: OwnCohort,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(external, "validate_bundle", partial(validate_bundle, resamples=100))
+    table, out, found = str(write_table(tmp_path, {})), tmp_path / "b.msbundle", tmp_path / "figures.json"
+    assert call("validate", str(light_base), table, "--horizon", "24", "--json", str(found)) == 0
+    assert "image: " in capsys.readouterr().out
+    assert msgspec.json.decode(found.read_bytes())["research_use"]
+    assert call("bundle", "recalibrate", str(light_base), table, "--site", "B", "--out", str(out)) == 0
+    assert "Recalibration for B" in load_bundle(out).card
+
+
+def test_signing(
+    tmp_path: Path, small_bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MEMORYSURVIVAL_DATA", str(tmp_path / "data"))
+    copy = tmp_path / "copy.msbundle"
+    copy.write_bytes(small_bundle.read_bytes())
+    assert call("bundle", "verify", str(copy)) == 0
+    assert "It is not signed" in capsys.readouterr().out
+    assert call("bundle", "key", "--new") == 0
+    assert call("bundle", "sign", str(copy), "--as", "Dr. A") == 0
+    assert call("bundle", "verify", str(copy)) == 0
+    assert "It was signed by you on" in capsys.readouterr().out
