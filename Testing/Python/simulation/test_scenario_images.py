@@ -23,7 +23,7 @@ from MemorySurvivalLib.simulation.cohort import write_cohort
 from MemorySurvivalLib.simulation.disease import Disease, Focus
 from MemorySurvivalLib.simulation.masks import skeleton, spine_dilated
 from MemorySurvivalLib.simulation.patient import Patient, draw_patient
-from MemorySurvivalLib.simulation.scenario import Generator, load_scenario
+from MemorySurvivalLib.simulation.scenario import load_scenario
 from MemorySurvivalLib.simulation.scenario_case import ScenarioCase, name_images, simulate_patient
 from MemorySurvivalLib.simulation.second_phantom import SECOND_VERSION
 from MemorySurvivalLib.simulation.second_uptake import plasma_suv, tumour_suv
@@ -132,19 +132,14 @@ def test_a_later_scan_shows_less_blood_and_hotter_tumour(case: ScenarioCase, oth
     assert tumour(other) > 0.85 * tumour(case)
 
 
-def test_the_same_patient_gives_the_same_voxels(case: ScenarioCase) -> None:
-    again = simulate_patient(case.patient)
-    assert (again.ct.sha256(), again.pet.sha256()) == (case.ct.sha256(), case.pet.sha256())
-    assert again.skeleton.sha256() == case.skeleton.sha256()
-
-
-def test_the_generators_make_other_bodies_of_the_same_person(case: ScenarioCase) -> None:
-    generator: Generator = "first" if case.patient.generator == "second" else "second"
-    twin = simulate_patient(replace(case.patient, generator=generator))
-    assert {taken.ct.attributes[ATTRIBUTE] for taken in (case, twin)} == {
-        f"phantom {PHANTOM_VERSION} seed 100000",
-        f"second phantom {SECOND_VERSION} seed 100000",
-    }
+def test_the_second_generator_repeats_itself_and_not_the_first(case: ScenarioCase) -> None:
+    twin = simulate_patient(replace(case.patient, generator="second"))
+    assert twin.ct.attributes[ATTRIBUTE] == f"second phantom {SECOND_VERSION} seed 100000"
+    if case.patient.generator == "second":
+        assert (twin.ct.sha256(), twin.pet.sha256()) == (case.ct.sha256(), case.pet.sha256())
+        assert twin.skeleton.sha256() == case.skeleton.sha256()
+        return
+    assert case.ct.attributes[ATTRIBUTE] == f"phantom {PHANTOM_VERSION} seed 100000"
 
     def middle(taken: ScenarioCase, tissue: Tissue) -> npt.NDArray[np.float64]:
         points = taken.ct.affine.points_mm(np.argwhere(taken.phantom.labels.voxels == tissue)[:, ::-1])
