@@ -43,6 +43,8 @@ def test_wrong_risks_are_found_wrong_as_they_are() -> None:
     assert observed_to_expected(*low) > 1.3
     extreme = (sample.times, sample.events, true_risk(sample, scale=2.0), HORIZON)
     assert calibration_slope(*extreme)[1] == pytest.approx(0.5, abs=0.07)
+    both = (sample.times, sample.events, true_risk(sample, shift=-0.6, scale=2.0), HORIZON)
+    assert calibration_slope(*both) == pytest.approx((0.3, 0.5), abs=0.1)
     true = true_risk(sample)
     assert integrated_calibration_index(*extreme) == pytest.approx(np.abs(true - extreme[2]).mean(), abs=0.02)
 

@@ -55,6 +55,16 @@ def test_pooling_forgives_a_shift_of_each_fold_but_not_a_wrong_scale_of_risks() 
     assert slope is not None and slope.value < 0.5 and slope.high < 1
 
 
+def test_pooled_risks_are_scaled_by_the_training_patients_alone() -> None:
+    model = make_out_of_fold(SAMPLE)
+    for fold in model.folds:
+        train = fold.train_log_risk
+        expected = (fold.test_log_risk - train.mean()) / train.std(ddof=1)
+        np.testing.assert_allclose(model.log_risk[fold.repeat, fold.test], expected)
+    flat = [replace(f, train_log_risk=np.ones(len(f.train)), test_log_risk=np.ones(len(f.test))) for f in _folds(model)]
+    assert not OutOfFold(SAMPLE.times, SAMPLE.events, tuple(flat)).log_risk.any()
+
+
 def test_survival_and_weights_come_from_each_patients_own_training_part() -> None:
     model = make_out_of_fold(SAMPLE)
     grid = np.array([12.0, 24.0])
@@ -125,3 +135,7 @@ def test_a_time_to_judge_up_to_is_one_that_every_training_part_reaches() -> None
     assert min(followed) == 12
     with pytest.raises(InputError, match="at least 501 are needed"):
         judged_until(model.folds, SAMPLE.times, 500)
+
+
+def _folds(model: OutOfFold) -> list[Fold]:
+    return [fold for fold in model.folds if isinstance(fold, Fold)]
