@@ -124,7 +124,7 @@ class StabilityPanel(Part):
         ui.stabilityButton.enabled = obstacle is None
         ui.stabilityButton.toolTip = obstacle or _(
             "Read the case again under small changes of boxes, mask, slices and registration, in the background; about "
-            "ten times as long as scoring it"
+            "three times as long as scoring it"
         )
         ui.stabilityCancelButton.visible = mine
         stage = self._stage if mine else ""

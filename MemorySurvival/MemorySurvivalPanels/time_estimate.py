@@ -19,8 +19,8 @@ from MemorySurvivalPanels.run_panel import describe_duration
 from MemorySurvivalPanels.segmentations import segment_voxels
 from MemorySurvivalPanels.volumes import ijk_to_world
 
-CHANGES = 9
-"""Under how many small changes the stability reads a case again."""
+TIMES = 3
+"""How often the stability encodes what the score did: with models that look at each slice alone, as bundles do."""
 QUIET_MS = 400
 """How long nothing may have changed before a question is asked."""
 
@@ -91,7 +91,7 @@ def describe_estimate(result: Mapping[str, Any], *, explained: bool, checked: bo
         text = _("About {time} for {n} slices.").format(time=time, n=slices)
     if checked:
         text += " " + _("Checking the stability: about {time} more.").format(
-            time=describe_duration(CHANGES * result["seconds"])
+            time=describe_duration(TIMES * result["seconds"])
         )
     beyond = _("Reading the images comes on top.")
     if result.get("assumed"):

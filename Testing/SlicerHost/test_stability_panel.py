@@ -75,7 +75,7 @@ def room(panel: Any, tmp_path: Path) -> Room:
 
 
 def test_the_tick_goes_with_the_score_and_is_off_by_itself(room: Room) -> None:
-    assert not room.ui.stabilityCheckBox.checked and "ten times" in room.ui.stabilityCheckBox.toolTip
+    assert not room.ui.stabilityCheckBox.checked and "three times" in room.ui.stabilityCheckBox.toolTip
     room.ui.scoreButton.click()
     assert room.worker.job["stability"] is False
     room.parts.score.job_cancelled()
@@ -85,15 +85,12 @@ def test_the_tick_goes_with_the_score_and_is_off_by_itself(room: Room) -> None:
     assert room.parameters.check_stability
 
 
-def test_the_time_told_counts_the_changes(application: Any) -> None:
-    from MemorySurvivalPanels.time_estimate import CHANGES, describe_estimate
-
-    from MemorySurvivalLib.stability.changes import BADGE
+def test_the_time_told_is_three_times_the_score(application: Any) -> None:
+    from MemorySurvivalPanels.time_estimate import describe_estimate
 
     told = {"seconds": 20.0, "slices": 60}
     assert "stability" not in describe_estimate(told, explained=False)
-    assert "Checking the stability: about 3 min more." in describe_estimate(told, explained=False, checked=True)
-    assert len(BADGE) == CHANGES
+    assert "Checking the stability: about 1 min more." in describe_estimate(told, explained=False, checked=True)
 
 
 @pytest.mark.parametrize(
