@@ -77,7 +77,8 @@ _MONTHS = (
 _COMMON_WORDS = (
     "home users user data tmp temp documents downloads desktop mnt media volumes case cases study studies patient "
     "patients image images series scan scans dicom nii nrrd nifti mask masks spine skeleton dilated roi pet suv "
-    "wholebody body report reports result results covariates csv json seg gz export work scratch demo example test"
+    "dcm petct wholebody body report reports result results covariates csv json seg gz export work scratch demo "
+    "example test"
 )
 """Words of paths that name no patient."""
 

@@ -182,6 +182,7 @@ def test_what_is_no_date_has_no_forms() -> None:
 def test_words_of_a_path_that_tell() -> None:
     words = {one.text for one in identifiers_in_path(Path("/home/data/Doe_John/CT_2020/ct.nrrd"), known=["john"])}
     assert words == {"Doe", "2020"}
+    assert identifiers_in_path(Path("PETCT/dcm/ct.dcm")) == (), "objects written here are called .dcm"
 
 
 def test_letters_that_pack_a_file_make_no_words() -> None:
