@@ -90,7 +90,7 @@ def test_the_time_told_is_three_times_the_score(application: Any) -> None:
 
     told = {"seconds": 20.0, "slices": 60}
     assert "stability" not in describe_estimate(told, explained=False)
-    assert "Checking the stability: about 1 min more." in describe_estimate(told, explained=False, checked=True)
+    assert "Checking the stability: about 60 s more." in describe_estimate(told, explained=False, checked=True)
 
 
 @pytest.mark.parametrize(
