@@ -3,34 +3,109 @@
 
 set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/__init__.py
+  MemorySurvivalLib/amending.py
   MemorySurvivalLib/bundle/__init__.py
   MemorySurvivalLib/bundle/archive.py
   MemorySurvivalLib/bundle/bundle.py
+  MemorySurvivalLib/bundle/card.py
   MemorySurvivalLib/bundle/importing.py
   MemorySurvivalLib/bundle/manifest.py
+  MemorySurvivalLib/bundle/recalibrate.py
   MemorySurvivalLib/bundle/registry.py
   MemorySurvivalLib/bundle/rights.py
+  MemorySurvivalLib/bundle/signing.py
   MemorySurvivalLib/bundle/summary.py
   MemorySurvivalLib/checking.py
   MemorySurvivalLib/cli.py
+  MemorySurvivalLib/clinical/__init__.py
+  MemorySurvivalLib/clinical/findings.py
+  MemorySurvivalLib/clinical/impetus.py
+  MemorySurvivalLib/clinical/plain_reading.py
+  MemorySurvivalLib/clinical/prefill.py
+  MemorySurvivalLib/clinical/reading_file.py
+  MemorySurvivalLib/clinical/record.py
+  MemorySurvivalLib/clinical/staging.py
+  MemorySurvivalLib/clinical/staging_fields.py
   MemorySurvivalLib/commands/__init__.py
   MemorySurvivalLib/commands/batch.py
   MemorySurvivalLib/commands/bundle.py
   MemorySurvivalLib/commands/cache.py
+  MemorySurvivalLib/commands/compare.py
+  MemorySurvivalLib/commands/dicom.py
   MemorySurvivalLib/commands/explain.py
+  MemorySurvivalLib/commands/export.py
+  MemorySurvivalLib/commands/findings.py
   MemorySurvivalLib/commands/inspect.py
   MemorySurvivalLib/commands/measure.py
+  MemorySurvivalLib/commands/node.py
   MemorySurvivalLib/commands/options.py
+  MemorySurvivalLib/commands/overview.py
+  MemorySurvivalLib/commands/readers.py
+  MemorySurvivalLib/commands/replay.py
+  MemorySurvivalLib/commands/report.py
   MemorySurvivalLib/commands/score.py
   MemorySurvivalLib/commands/segment.py
+  MemorySurvivalLib/commands/send.py
   MemorySurvivalLib/commands/simulate.py
   MemorySurvivalLib/commands/summary.py
   MemorySurvivalLib/commands/terminal.py
+  MemorySurvivalLib/commands/train.py
+  MemorySurvivalLib/commands/twins.py
+  MemorySurvivalLib/commands/validate.py
   MemorySurvivalLib/commands/weights.py
+  MemorySurvivalLib/compare/__init__.py
+  MemorySurvivalLib/compare/building.py
+  MemorySurvivalLib/compare/burden.py
+  MemorySurvivalLib/compare/charts.py
+  MemorySurvivalLib/compare/cohort.py
+  MemorySurvivalLib/compare/differences.py
+  MemorySurvivalLib/compare/lesions.py
+  MemorySurvivalLib/compare/measured.py
+  MemorySurvivalLib/compare/outcomes.py
+  MemorySurvivalLib/compare/overview.py
+  MemorySurvivalLib/compare/page.py
+  MemorySurvivalLib/compare/reading.py
+  MemorySurvivalLib/compare/reference.py
+  MemorySurvivalLib/compare/rows.py
+  MemorySurvivalLib/compare/same_images.py
+  MemorySurvivalLib/compare/same_patient.py
+  MemorySurvivalLib/compare/survival.py
+  MemorySurvivalLib/compare/twins.py
+  MemorySurvivalLib/compare/writing.py
   MemorySurvivalLib/compute.py
   MemorySurvivalLib/devices.py
+  MemorySurvivalLib/dicom_out/__init__.py
+  MemorySurvivalLib/dicom_out/codes.py
+  MemorySurvivalLib/dicom_out/envelope.py
+  MemorySurvivalLib/dicom_out/export.py
+  MemorySurvivalLib/dicom_out/heatmap.py
+  MemorySurvivalLib/dicom_out/manifest.py
+  MemorySurvivalLib/dicom_out/masks.py
+  MemorySurvivalLib/dicom_out/measured.py
+  MemorySurvivalLib/dicom_out/pages.py
+  MemorySurvivalLib/dicom_out/placing.py
+  MemorySurvivalLib/dicom_out/risk.py
+  MemorySurvivalLib/dicom_out/sources.py
+  MemorySurvivalLib/dicom_out/structured.py
+  MemorySurvivalLib/dicom_out/uids.py
   MemorySurvivalLib/errors.py
   MemorySurvivalLib/estimating.py
+  MemorySurvivalLib/evaluation/__init__.py
+  MemorySurvivalLib/evaluation/bootstrap.py
+  MemorySurvivalLib/evaluation/brier.py
+  MemorySurvivalLib/evaluation/calibration.py
+  MemorySurvivalLib/evaluation/curves.py
+  MemorySurvivalLib/evaluation/discrimination.py
+  MemorySurvivalLib/evaluation/estimates.py
+  MemorySurvivalLib/evaluation/evaluation.py
+  MemorySurvivalLib/evaluation/measures.py
+  MemorySurvivalLib/evaluation/net_benefit.py
+  MemorySurvivalLib/evaluation/out_of_fold.py
+  MemorySurvivalLib/evaluation/outcomes.py
+  MemorySurvivalLib/evaluation/repeated_folds.py
+  MemorySurvivalLib/evaluation/risk_groups.py
+  MemorySurvivalLib/evaluation/subgroups.py
+  MemorySurvivalLib/evaluation/tables.py
   MemorySurvivalLib/explain/__init__.py
   MemorySurvivalLib/explain/agreement.py
   MemorySurvivalLib/explain/case.py
@@ -51,6 +126,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/explain/sites.py
   MemorySurvivalLib/explain/subject.py
   MemorySurvivalLib/explaining.py
+  MemorySurvivalLib/exporting.py
   MemorySurvivalLib/files.py
   MemorySurvivalLib/followup/__init__.py
   MemorySurvivalLib/followup/comparison.py
@@ -95,16 +171,23 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/imaging/window.py
   MemorySurvivalLib/jobs/__init__.py
   MemorySurvivalLib/jobs/bundles.py
+  MemorySurvivalLib/jobs/compare.py
   MemorySurvivalLib/jobs/context.py
   MemorySurvivalLib/jobs/covariates.py
   MemorySurvivalLib/jobs/devices.py
   MemorySurvivalLib/jobs/estimate.py
   MemorySurvivalLib/jobs/explain.py
+  MemorySurvivalLib/jobs/export.py
   MemorySurvivalLib/jobs/inspect.py
   MemorySurvivalLib/jobs/masks.py
   MemorySurvivalLib/jobs/mip.py
   MemorySurvivalLib/jobs/prior.py
+  MemorySurvivalLib/jobs/reader_study.py
+  MemorySurvivalLib/jobs/reading.py
+  MemorySurvivalLib/jobs/replay.py
+  MemorySurvivalLib/jobs/report.py
   MemorySurvivalLib/jobs/score.py
+  MemorySurvivalLib/jobs/sending.py
   MemorySurvivalLib/jobs/stability.py
   MemorySurvivalLib/jobs/weights.py
   MemorySurvivalLib/jobs/worklist.py
@@ -125,6 +208,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/measure/tables.py
   MemorySurvivalLib/measure/uptake.py
   MemorySurvivalLib/memory/__init__.py
+  MemorySurvivalLib/memory/acceleration.py
   MemorySurvivalLib/memory/backbone.py
   MemorySurvivalLib/memory/bank.py
   MemorySurvivalLib/memory/cache.py
@@ -133,6 +217,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/memory/engine.py
   MemorySurvivalLib/memory/features.py
   MemorySurvivalLib/memory/mapped.py
+  MemorySurvivalLib/memory/prefetch.py
   MemorySurvivalLib/memory/prompts.py
   MemorySurvivalLib/memory/propagation.py
   MemorySurvivalLib/memory/readout.py
@@ -146,20 +231,75 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/models.py
   MemorySurvivalLib/pipeline.py
   MemorySurvivalLib/preparing.py
+  MemorySurvivalLib/privacy/__init__.py
+  MemorySurvivalLib/privacy/burned_in.py
+  MemorySurvivalLib/privacy/clean.py
+  MemorySurvivalLib/privacy/head.py
+  MemorySurvivalLib/privacy/identifiers.py
+  MemorySurvivalLib/privacy/images.py
+  MemorySurvivalLib/privacy/layers.py
+  MemorySurvivalLib/privacy/manifest.py
+  MemorySurvivalLib/privacy/profile.py
+  MemorySurvivalLib/privacy/pseudonym.py
+  MemorySurvivalLib/privacy/report.py
+  MemorySurvivalLib/privacy/scan.py
+  MemorySurvivalLib/privacy/subject.py
+  MemorySurvivalLib/privacy/wording.py
   MemorySurvivalLib/processes.py
   MemorySurvivalLib/progress.py
+  MemorySurvivalLib/reader_study/__init__.py
+  MemorySurvivalLib/reader_study/agreement.py
+  MemorySurvivalLib/reader_study/analysis.py
+  MemorySurvivalLib/reader_study/events.py
+  MemorySurvivalLib/reader_study/making.py
+  MemorySurvivalLib/reader_study/page.py
+  MemorySurvivalLib/reader_study/sealing.py
+  MemorySurvivalLib/reader_study/study.py
   MemorySurvivalLib/recent.py
+  MemorySurvivalLib/replay/__init__.py
+  MemorySurvivalLib/replay/causes.py
+  MemorySurvivalLib/replay/compare.py
+  MemorySurvivalLib/replay/images.py
+  MemorySurvivalLib/replay/rebuild.py
+  MemorySurvivalLib/replay/record.py
+  MemorySurvivalLib/replay/replaying.py
   MemorySurvivalLib/report/__init__.py
   MemorySurvivalLib/report/charts.py
   MemorySurvivalLib/report/colours.py
+  MemorySurvivalLib/report/compose.py
+  MemorySurvivalLib/report/csv_row.py
+  MemorySurvivalLib/report/document.py
+  MemorySurvivalLib/report/drawing.py
   MemorySurvivalLib/report/explained.py
+  MemorySurvivalLib/report/flags.py
   MemorySurvivalLib/report/html.py
+  MemorySurvivalLib/report/language.py
+  MemorySurvivalLib/report/literature.py
   MemorySurvivalLib/report/measured.py
+  MemorySurvivalLib/report/model.py
+  MemorySurvivalLib/report/page_answer.py
+  MemorySurvivalLib/report/page_beside.py
+  MemorySurvivalLib/report/page_effects.py
+  MemorySurvivalLib/report/page_measured.py
+  MemorySurvivalLib/report/page_method.py
+  MemorySurvivalLib/report/pdf.py
+  MemorySurvivalLib/report/pdf_blocks.py
+  MemorySurvivalLib/report/pdf_build.py
+  MemorySurvivalLib/report/pdf_fonts.py
+  MemorySurvivalLib/report/pdf_layout.py
+  MemorySurvivalLib/report/pdf_marks.py
+  MemorySurvivalLib/report/pdf_style.py
+  MemorySurvivalLib/report/pdf_tags.py
   MemorySurvivalLib/report/pictures.py
   MemorySurvivalLib/report/record.py
   MemorySurvivalLib/report/sheet.py
+  MemorySurvivalLib/report/stored.py
+  MemorySurvivalLib/report/subject.py
+  MemorySurvivalLib/report/translations.py
   MemorySurvivalLib/report/views.py
   MemorySurvivalLib/report/wording.py
+  MemorySurvivalLib/report/writing.py
+  MemorySurvivalLib/reporting.py
   MemorySurvivalLib/resources.py
   MemorySurvivalLib/risk/__init__.py
   MemorySurvivalLib/risk/covariate_fields.py
@@ -212,19 +352,43 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/scoring.py
   MemorySurvivalLib/segmenter_list.py
   MemorySurvivalLib/segmenting.py
+  MemorySurvivalLib/sending/__init__.py
+  MemorySurvivalLib/sending/answers.py
+  MemorySurvivalLib/sending/dimse.py
+  MemorySurvivalLib/sending/errors.py
+  MemorySurvivalLib/sending/extra.py
+  MemorySurvivalLib/sending/guard.py
+  MemorySurvivalLib/sending/nodes.py
+  MemorySurvivalLib/sending/outbox.py
+  MemorySurvivalLib/sending/outgoing.py
+  MemorySurvivalLib/sending/sending.py
+  MemorySurvivalLib/sending/web.py
   MemorySurvivalLib/shortage.py
   MemorySurvivalLib/simulation/__init__.py
   MemorySurvivalLib/simulation/anatomy.py
+  MemorySurvivalLib/simulation/biology.py
   MemorySurvivalLib/simulation/body_plan.py
   MemorySurvivalLib/simulation/canvas.py
   MemorySurvivalLib/simulation/case.py
+  MemorySurvivalLib/simulation/cohort.py
+  MemorySurvivalLib/simulation/cohort_data.py
   MemorySurvivalLib/simulation/covariates.py
   MemorySurvivalLib/simulation/disease.py
   MemorySurvivalLib/simulation/extremities.py
+  MemorySurvivalLib/simulation/first_patients.py
+  MemorySurvivalLib/simulation/hazard.py
   MemorySurvivalLib/simulation/lesions.py
   MemorySurvivalLib/simulation/masks.py
+  MemorySurvivalLib/simulation/missing_values.py
   MemorySurvivalLib/simulation/organs.py
   MemorySurvivalLib/simulation/outcome.py
+  MemorySurvivalLib/simulation/patient.py
+  MemorySurvivalLib/simulation/scenario.py
+  MemorySurvivalLib/simulation/scenario_case.py
+  MemorySurvivalLib/simulation/second_lesions.py
+  MemorySurvivalLib/simulation/second_patients.py
+  MemorySurvivalLib/simulation/second_phantom.py
+  MemorySurvivalLib/simulation/second_uptake.py
   MemorySurvivalLib/simulation/shapes.py
   MemorySurvivalLib/simulation/skeleton.py
   MemorySurvivalLib/simulation/soft_tissue.py
@@ -239,11 +403,49 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/stability/request.py
   MemorySurvivalLib/stability/trying.py
   MemorySurvivalLib/training/__init__.py
+  MemorySurvivalLib/training/attribution.py
   MemorySurvivalLib/training/backbone.py
   MemorySurvivalLib/training/clips.py
+  MemorySurvivalLib/training/cohort_table.py
+  MemorySurvivalLib/training/combat.py
+  MemorySurvivalLib/training/data.py
   MemorySurvivalLib/training/demonstration.py
+  MemorySurvivalLib/training/duplicates.py
   MemorySurvivalLib/training/embedded_cohort.py
+  MemorySurvivalLib/training/exclusion.py
+  MemorySurvivalLib/training/external.py
   MemorySurvivalLib/training/fit.py
+  MemorySurvivalLib/training/folds.py
+  MemorySurvivalLib/training/harmonise.py
+  MemorySurvivalLib/training/inner_score.py
+  MemorySurvivalLib/training/intake.py
+  MemorySurvivalLib/training/intake_covariates.py
+  MemorySurvivalLib/training/intake_findings.py
+  MemorySurvivalLib/training/model_card.py
+  MemorySurvivalLib/training/models/__init__.py
+  MemorySurvivalLib/training/models/clinical_table.py
+  MemorySurvivalLib/training/models/cox.py
+  MemorySurvivalLib/training/models/deep_surv.py
+  MemorySurvivalLib/training/models/features.py
+  MemorySurvivalLib/training/models/fingerprint.py
+  MemorySurvivalLib/training/models/fitting.py
+  MemorySurvivalLib/training/models/image.py
+  MemorySurvivalLib/training/models/outcomes.py
+  MemorySurvivalLib/training/models/partial_likelihood.py
+  MemorySurvivalLib/training/models/pycox_loop.py
+  MemorySurvivalLib/training/models/recipes.py
+  MemorySurvivalLib/training/models/stage.py
+  MemorySurvivalLib/training/nested.py
+  MemorySurvivalLib/training/own_cohort.py
+  MemorySurvivalLib/training/packing.py
+  MemorySurvivalLib/training/quantities.py
+  MemorySurvivalLib/training/results.py
+  MemorySurvivalLib/training/search.py
+  MemorySurvivalLib/training/stacked_mlp.py
+  MemorySurvivalLib/training/survival_model.py
+  MemorySurvivalLib/training/tables.py
+  MemorySurvivalLib/training/tuning.py
+  MemorySurvivalLib/training/whole_procedure.py
   MemorySurvivalLib/worker.py
   MemorySurvivalLib/worklist/__init__.py
   MemorySurvivalLib/worklist/batch.py
@@ -254,21 +456,39 @@ set(MemorySurvivalLib_SCRIPTS
 
 set(MemorySurvival_RESOURCES
   Resources/Bundles/demonstration.msbundle
+  Resources/Compare/overview.css
+  Resources/Compare/overview.html.j2
+  Resources/Compare/sort.js
   Resources/Icons/MemorySurvival.png
   Resources/Icons/SimulatedPatient.png
+  Resources/Locale/memory-survival.pot
+  Resources/Reference/simulated.json
   Resources/Report/report.css
   Resources/Report/report.html.j2
+  Resources/Scenarios/burden-only.json
+  Resources/Scenarios/confounded-site-swapped.json
+  Resources/Scenarios/confounded-site.json
+  Resources/Scenarios/ct-only.json
+  Resources/Scenarios/main.json
+  Resources/Scenarios/misspecified.json
+  Resources/Scenarios/null.json
+  Resources/Scenarios/second.json
+  Resources/Scenarios/spatial.json
   Resources/Terminology/moosez.json
   Resources/Terminology/structures.json
   Resources/Terminology/totalsegmentator.json
   Resources/UI/Case.ui
   Resources/UI/Covariates.ui
   Resources/UI/Explain.ui
+  Resources/UI/Export.ui
+  Resources/UI/Findings.ui
   Resources/UI/Install.ui
   Resources/UI/Masks.ui
   Resources/UI/MemorySurvival.ui
   Resources/UI/Model.ui
+  Resources/UI/Nodes.ui
   Resources/UI/Prior.ui
+  Resources/UI/ReaderStudy.ui
   Resources/UI/Reading.ui
   Resources/UI/Report.ui
   Resources/UI/Result.ui
