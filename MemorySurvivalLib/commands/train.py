@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     from MemorySurvivalLib.report.html import write_html
     from MemorySurvivalLib.training.intake import take_cohort
     from MemorySurvivalLib.training.model_card import empty_statements, read_stated
-    from MemorySurvivalLib.training.tables import cohort_document
+    from MemorySurvivalLib.training.tables import SIMULATED_PATIENTS, cohort_document
 
     if options.questions:
         sys.stdout.write(empty_statements())
@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
         cohort = embed_patients(intake, embed, work / "patients", models, bars)
         trained = train_bundle(cohort, models.bundle(options.base), config, stated, options.out, work, bars)
     if options.page:
-        labels = ("SIMULATED PATIENTS",) if cohort.data.simulated else ()
+        labels = (SIMULATED_PATIENTS,) if cohort.data.simulated else ()
         sections = tuple(figures_section(head) for head in trained.heads)
         page = cohort_document(intake, cohort.patients, cohort.flow, labels, sections)
         write_html(page, options.page.parent, options.page)

@@ -19,6 +19,7 @@ from MemorySurvivalLib.report.document import Bullets, Cell, Section, Table
 from MemorySurvivalLib.training.data import CohortData, Floats
 from MemorySurvivalLib.training.models.outcomes import check_outcomes
 from MemorySurvivalLib.training.own_cohort import bundle_log_risks
+from MemorySurvivalLib.training.tables import SIMULATED_PATIENTS
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class ExternalValidation:
     @property
     def labels(self) -> tuple[str, ...]:
         """What stands on every page."""
-        return ("SIMULATED PATIENTS",) if self.simulated else ()
+        return (SIMULATED_PATIENTS,) if self.simulated else ()
 
     def as_json(self) -> bytes:
         """Indented UTF-8 JSON."""

@@ -27,6 +27,9 @@ DAYS_A_MONTH = 365.25 / 12
 LONGEST_MONTHS = 600.0
 """A longer time is given in days or is a slip."""
 
+SIMULATOR_NOTE = "cohort.json"
+"""What `simulate cohort` leaves beside its table."""
+
 TIME_COLUMNS = ("time_months", "months")
 EVENT_WORDS = {"1": True, "yes": True, "true": True, "0": False, "no": False, "false": False}
 DATE_COLUMNS = ("scan_date", "treatment_date", "progression_date", "death_date", "last_contact_date")
@@ -66,6 +69,8 @@ class Intake:
     covariates: tuple[str, ...]
     ignored: tuple[str, ...]
     unstated: tuple[str, ...]
+    simulated: bool = False
+    """Whether the simulator's note lies beside the table; of images it is asked again when they are embedded."""
 
     @property
     def events(self) -> int:
@@ -111,6 +116,7 @@ def take_cohort(path: Path) -> Intake:
         tuple(name for name in dict.fromkeys(names) if name in known),
         tuple(header for header in table.headers if header and plain_header(header) not in read),
         _unstated(table),
+        (path.parent / SIMULATOR_NOTE).is_file(),
     )
 
 

@@ -14,6 +14,9 @@ from MemorySurvivalLib.training.exclusion import ExclusionFlow, flow_section
 from MemorySurvivalLib.training.intake import Intake, OwnPatient
 from MemorySurvivalLib.training.quantities import CATEGORIES, QUANTITIES
 
+SIMULATED_PATIENTS = "SIMULATED PATIENTS"
+"""Stands on every page about patients of the simulator."""
+
 FEWEST_TOLD = 5
 """Groups of fewer patients are told as "< 5". A courtesy of printed tables, no protection: sums may give them away."""
 
@@ -45,7 +48,7 @@ def cohort_document(
     return Document(
         title="Cohort",
         pages=(Page("Cohort", tuple(sections)),),
-        labels=labels,
+        labels=tuple(dict.fromkeys((*((SIMULATED_PATIENTS,) if intake.simulated else ()), *labels))),
         research_use=f"{RESEARCH_USE}.",
         foot=f"MemorySurvival {__version__}",
         keywords=("cohort",),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 from cohort_tables import take
 
 from MemorySurvivalLib.report.document import Document, Table
 from MemorySurvivalLib.report.html import render_document
-from MemorySurvivalLib.training.intake import Intake
+from MemorySurvivalLib.simulation.cohort import COHORT_FILE, IMAGES, write_cohort
+from MemorySurvivalLib.simulation.scenario import load_scenario
+from MemorySurvivalLib.training.intake import SIMULATOR_NOTE, Intake, take_cohort
 from MemorySurvivalLib.training.tables import cohort_document
 
 
@@ -54,3 +57,17 @@ def test_the_page_is_drawn_and_names_nobody(tmp_path: Path) -> None:
     assert "Exclusion flow" in page and "Research use only" in page
     assert "Columns that nobody reads: note." in page and "The table does not say: scan_date, treatment_date" in page
     assert "SECRET" not in page
+
+
+def test_the_simulators_table_is_taken_whole_and_called_simulated(tmp_path: Path) -> None:
+    folder = tmp_path / "cohort"
+    write_cohort(load_scenario("main"), 1, 30, folder, truth_only=True)
+    with (folder / "cohort.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            for name in IMAGES:
+                (folder / row[name]).parent.mkdir(parents=True, exist_ok=True)
+                (folder / row[name]).touch()
+    intake = take_cohort(folder / "cohort.csv")
+    assert (len(intake.patients), intake.ignored, intake.flags) == (30, (), ())
+    assert intake.simulated and cohort_document(intake).labels == ("SIMULATED PATIENTS",)
+    assert SIMULATOR_NOTE == COHORT_FILE
