@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -148,22 +148,30 @@ def export_result(
         raise InputError("An export needs a folder or a node to go to.")
     if node is not None and not request.objects:
         raise InputError("Only DICOM objects can be sent to a node; choose at least one kind of object.")
-    without_risk = False
     identified = request.identity == "identified"
+    if request.out is not None:
+        _check_place(request.out, overwrite=request.overwrite)
     with tempfile.TemporaryDirectory(prefix="memory-survival-export-", dir=request.scratch) as scratch:
-        with _place(request, Path(scratch)) as made:
-            work = _prepare(request, Path(scratch) / "stage")
-            without_risk = work.raw.bundle.status == "demonstration"
-            exported, left_out, notes = _write(work, made, progress)
-            if node is not None:  # what may not go is told before anything stays written
-                check_identity(look_at([made / DICOM_FOLDER], without_risk=without_risk), identified, node.name)
-            files = manifest.list_files(made)
-            cut = work.head is not None and work.head.from_z_mm is not None
-            manifest.ExportManifest(request.identity, cut, notes, left_out, files).write(made / manifest.FILE_NAME)
+        made = Path(scratch) / "made"
+        made.mkdir()
+        work = _prepare(request, Path(scratch) / "stage")
+        without_risk = work.raw.bundle.status == "demonstration"
+        exported, left_out, notes = _write(work, made, progress)
+        if node is not None:  # what may not go is told before anything is published
+            check_identity(look_at([made / DICOM_FOLDER], without_risk=without_risk), identified, node.name)
+        files = manifest.list_files(made)
+        cut = work.head is not None and work.head.from_z_mm is not None
+        manifest.ExportManifest(request.identity, cut, notes, left_out, files).write(made / manifest.FILE_NAME)
+        if request.out is not None:
+            # Made elsewhere, so that a worker that is killed meanwhile leaves nothing beside the user's folders.
+            with atomic_folder(request.out, overwrite=request.overwrite, ours=manifest.FILE_NAME) as target:
+                for name in (*(one.name for one in files), manifest.FILE_NAME):
+                    (target / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(made / name, target / name)
         parcel = None
         if node is not None:
             parcel = send(
-                [(request.out or made) / DICOM_FOLDER],
+                [made / DICOM_FOLDER],
                 node,
                 identified=identified,
                 without_risk=without_risk,
@@ -178,13 +186,14 @@ def export_result(
     return Exported(request.out, names, left_out, notes, work.subject, parcel)
 
 
-def _place(request: ExportRequest, scratch: Path) -> AbstractContextManager[Path]:
-    """Where the export is made: beside its target, which it becomes when it is whole, or in the scratch folder."""
-    if request.out is not None:
-        return atomic_folder(request.out, overwrite=request.overwrite, ours=manifest.FILE_NAME)
-    made = scratch / "made"
-    made.mkdir()
-    return nullcontext(made)
+class _FreeError(Exception):
+    """Ends the making of a folder that was only begun to see whether it could be made."""
+
+
+def _check_place(out: Path, *, overwrite: bool) -> None:
+    """Say what is wrong with the target before there is work to lose. Raises OutputError."""
+    with suppress(_FreeError), atomic_folder(out, overwrite=overwrite, ours=manifest.FILE_NAME):
+        raise _FreeError
 
 
 def _prepare(request: ExportRequest, stage: Path) -> _Work:

@@ -114,6 +114,10 @@ def test_an_export_is_replaced_only_when_asked_and_only_if_it_is_one(result: Pat
     (tmp_path / "letters" / "dear.txt").write_text("x")
     with pytest.raises(OutputError, match="something other than an earlier"):
         export_result(ExportRequest(result, tmp_path / "letters", formats=("csv",), overwrite=True))
+    assert [path.name for path in (tmp_path / "letters").iterdir()] == ["dear.txt"]
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="is a file, not a folder"):  # said first, before there is work to lose
+        export_result(ExportRequest(tmp_path / "no result", tmp_path / "file" / "out"))
 
 
 def test_objects_go_to_a_node_without_the_risk_of_a_demonstration(result: Path, tmp_path: Path) -> None:
