@@ -76,7 +76,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class TrainedHead:
-    """A head with its evidence. `evaluation` is out of fold; `c_index` are Harrell's c as the card tells it."""
+    """A head with its evidence; `validated` and `evaluation` are out of fold."""
 
     entry: HeadEntry
     head: RiskHead
