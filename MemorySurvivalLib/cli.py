@@ -30,7 +30,9 @@ from MemorySurvivalLib.commands import (
     segment,
     send,
     simulate,
+    train,
     twins,
+    validate,
     weights,
 )
 from MemorySurvivalLib.errors import MemorySurvivalError
@@ -50,9 +52,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--verbose", action="store_true", help="log what happens, and show tracebacks")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (
-        report,
-        dicom,
-        export,
         score,
         explain,
         batch,
@@ -60,6 +59,9 @@ def build_parser() -> argparse.ArgumentParser:
         segment,
         measure,
         findings,
+        report,
+        dicom,
+        export,
         replay,
         compare,
         overview,
@@ -71,6 +73,8 @@ def build_parser() -> argparse.ArgumentParser:
         bundle,
         cache,
         simulate,
+        train,
+        validate,
     ):
         command.register(subparsers)
     return parser
