@@ -19,7 +19,7 @@ REMOVED_PATH = "[path]"
 LEFT_OUT = "A sentence was left out here, because it named the patient."
 
 _UID = re.compile(r"(?<![\w.])[0-2](?:\.\d+){5,}(?![\w.])")
-_CLOCK = r"(?:[ T]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?"
+_CLOCK = r"(?:[ T]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
 _DATE = re.compile(rf"(?<![\w.])(?:\d{{4}}-\d{{2}}-\d{{2}}|(?:19|20)\d{{6}}){_CLOCK}(?![\w])")
 _PATH = re.compile(
     r"""(?<![\w.\]/])(?<!http:)(?<!https:)(?:[A-Za-z]:[\\/]|\\\\|~?/(?=[^\s/"']+/)|\.{1,2}/)[^\s"'<>|]+"""

@@ -18,7 +18,7 @@ from MemorySurvivalLib.report.document import (
     Section,
     Ticks,
 )
-from MemorySurvivalLib.report.language import say_date, say_local, tr
+from MemorySurvivalLib.report.language import say_date, tr
 from MemorySurvivalLib.report.model import PictureEntry, Report
 from MemorySurvivalLib.report.record import HotspotRecord
 from MemorySurvivalLib.report.subject import Subject
@@ -32,6 +32,7 @@ from MemorySurvivalLib.report.wording import (
     say_covariate,
     say_decimals,
     say_fixed,
+    say_measured,
     say_millilitres,
     say_percent,
     say_place,
@@ -256,7 +257,7 @@ def _covariates(report: Report) -> tuple[Block, ...]:
     lead = tr("Covariates:")
     if used is None:
         return (Paragraph(tr("none used; the score comes from the images alone"), "text", lead=lead),)
-    text = ", ".join(f"{say_covariate(name)} {say_local(value)}" for name, value in sorted(used.used.items()))
+    text = ", ".join(f"{say_covariate(name)} {say_measured(name, value)}" for name, value in sorted(used.used.items()))
     if not used.missing:
         return (Paragraph(text, "text", lead=lead),)
     return (

@@ -202,8 +202,23 @@ def is_given(value: Any) -> bool:
 
 
 def say_covariate(name: str) -> str:
-    """A covariate's column name in words: "r_iss" is "R-ISS stage"."""
-    return CovariateField(name).title
+    """A covariate's column name in words, without its unit: "r_iss" is "R-ISS stage"."""
+    return _as_field(name).title
+
+
+def say_measured(name: str, value: str) -> str:
+    """A covariate's value with the unit that its column's name ends with: "3.27 mg/dL"."""
+    return f"{say_local(value)} {_as_field(name).unit.replace('^9', '⁹')}".rstrip()
+
+
+_UNITS = ("years", "mg/dL", "mg/L", "g/dL", "g/L", "U/L", "10^9/L")
+
+
+def _as_field(name: str) -> CovariateField:
+    """The record keeps names and values; a unit is told by the name's end, as everywhere."""
+    fields = (CovariateField(name, unit) for unit in _UNITS)
+    plain = CovariateField(name)
+    return next((one for one in fields if one.title != plain.title), plain)
 
 
 def say_value(value: Any) -> str:

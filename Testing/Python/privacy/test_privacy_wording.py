@@ -40,6 +40,10 @@ def test_a_harmless_sentence_stays(sentence: str) -> None:
         ("See \\\\server\\roe\\ct.nrrd now", "See [path] now"),
         ("The series 1.2.826.0.1.3680043.8.1 is short.", "The series [UID] is short."),
         ("Injected 2021-08-17 10:00:00, born 19470923.", "Injected [date], born [date]."),
+        (
+            "The mask was accepted by Dr Example (2026-11-22T12:31:00+00:00).",
+            "The mask was accepted by Dr Example ([date]).",
+        ),
         ('The segment "Zoes spine" was chosen.', f'The segment "{REMOVED}" was chosen.'),
         ("CT Head of Roe: 3 copies were left out.", "CT series: 3 copies were left out."),
         ("Columns the model does not know were ignored: Roe.", "Columns the model does not know were ignored."),

@@ -13,6 +13,7 @@ from MemorySurvivalLib.clinical.record import ClinicalFindings, ClinicalScore, R
 from MemorySurvivalLib.report.compose import compose_document
 from MemorySurvivalLib.report.document import Figure, Table, Ticks
 from MemorySurvivalLib.report.subject import Subject
+from MemorySurvivalLib.report.wording import say_covariate, say_measured
 
 LONG = "Müller-Łukasiewicz-" * 3 + "Straßenöl"
 
@@ -179,3 +180,17 @@ def test_labels_research_use_and_subject_belong_to_the_document(example: Any, re
     assert document.research_use == RESEARCH_USE and "demonstration 0.3.1" in document.foot
     assert "+0.46" in document.title and "SIMULATED MODEL" in document.title
     assert all(RESEARCH_USE in figure.alt for figure in find(document, Figure))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("creatinine_mg_dl", "3.27", "Creatinine 3.27 mg/dL"),
+        ("platelets_10e9_l", "150.0", "Platelets 150.0 10⁹/L"),
+        ("age_years", "63", "Age 63 years"),
+        ("r_iss", "II", "R-ISS stage II"),
+        ("sex", "female", "Sex female"),
+    ],
+)
+def test_covariates_stand_with_their_units(name: str, value: str, said: str) -> None:
+    assert f"{say_covariate(name)} {say_measured(name, value)}" == said
