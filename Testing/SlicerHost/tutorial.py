@@ -171,6 +171,7 @@ def reduce_colours(picture: Path) -> None:
     """Write a PNG again with a palette, half of it greys, so that the repository stays small and PET stays smooth."""
     import numpy as np
     from PIL import Image
+    from scipy.spatial import cKDTree
 
     with Image.open(picture) as image:
         full = image.convert("RGB")
@@ -178,9 +179,13 @@ def reduce_colours(picture: Path) -> None:
     coloured = pixels[np.ptp(pixels, axis=1) > NEARLY_GREY]
     greys = np.repeat(np.linspace(0, 255, GREYS).round().astype(np.uint8)[:, np.newaxis], 3, axis=1)
     colours = Image.fromarray(coloured[np.newaxis]).quantize(COLOURS, method=Image.Quantize.FASTOCTREE).getpalette()
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([*greys.ravel().tolist(), *(colours or [])[: 3 * COLOURS]])
-    full.quantize(palette=palette, dither=Image.Dither.NONE).save(picture, optimize=True)
+    palette = np.concatenate([greys, np.reshape(colours, (-1, 3))[:COLOURS]]).astype(np.uint8)
+    # Pillow's own search for the nearest colour is coarse: white would become grey.
+    different, places = np.unique(pixels, axis=0, return_inverse=True)
+    nearest = cKDTree(palette).query(different)[1].astype(np.uint8)
+    reduced = Image.fromarray(nearest[places.ravel()].reshape(full.height, full.width))
+    reduced.putpalette(palette.ravel().tolist())
+    reduced.save(picture, optimize=True)
 
 
 if __name__ == "__main__":
