@@ -42,6 +42,7 @@ class ReportPanel(Part):
         self._window: Any = None
         self._choices = ExportChoices()
         self._folder = ""
+        self._exported_of: Any = None
         self.dialog: ExportDialog | None = None
         self.outbox = OutboxLine(desk)
         ui.exportButton.clicked.connect(self._on_export)
@@ -57,6 +58,8 @@ class ReportPanel(Part):
         """Offer what there is."""
         case = self._result_panel.case
         there = case is not None and case.files.get("report") is not None
+        if self._exported_of is not None and (case is None or case.node is not self._exported_of):
+            self._show_done("", "")  # what was written of another patient does not stand beside this one
         for button in (self._ui.previewButton, self._ui.reportButton, self._ui.saveButton):
             button.enabled = there
         self._ui.exportButton.enabled = there and not self._desk.run_panel.running
@@ -108,6 +111,7 @@ class ReportPanel(Part):
             return
         if case is not None:
             self._show_done("", "")
+            self._exported_of = case.node
             found = self._findings()
             ExportJob(self._desk, case, report, choices, found, self._exported, overwrite=overwrite).start()
 
@@ -174,11 +178,17 @@ class ReportPanel(Part):
 
     def _exported(self, result: dict[str, Any]) -> None:
         """What an export wrote and sent; nothing where it failed."""
-        self._show_done(describe_done(result), str(result.get("folder") or ""))
+        case = self._result_panel.case
+        if case is not None and case.node is self._exported_of:
+            self._show_done(describe_done(result), str(result.get("folder") or ""))
+        else:  # another case was opened meanwhile
+            self._desk.run_panel.show_note(describe_done(result))
         self.outbox.ask()
 
     def _show_done(self, text: str, folder: str) -> None:
         self._folder = folder
+        if not text:
+            self._exported_of = None
         self._ui.reportDoneLabel.text = text
         self._ui.reportDoneLabel.visible = bool(text)
         self._ui.reportFolderButton.visible = bool(folder)

@@ -39,9 +39,9 @@ def describe_stability(stability: Mapping[str, Any]) -> str:
     )
     positions = [each for each in stability.get("positions") or () if isinstance(each, int | float)]
     if positions:
-        text += _(", higher than {low} to {high} of the reference").format(
-            low=show_percent(min(positions)), high=show_percent(max(positions))
-        )
+        low, high = show_percent(min(positions)), show_percent(max(positions))
+        span = low if low == high else _("{low} to {high}").format(low=low, high=high)
+        text += _(", higher than {span} of the reference").format(span=span)
     return text
 
 

@@ -192,7 +192,8 @@ def say_stability(report: Report) -> Paragraph:
     )
     if badge.positions and report.record.risk.position is not None:
         low, high = say_percent(badge.positions[0]), say_percent(badge.positions[-1])
-        text += "; " + tr("higher than {low} to {high} of the reference cases").format(low=low, high=high)
+        span = low if low == high else tr("{low} to {high}").format(low=low, high=high)
+        text += "; " + tr("higher than {span} of the reference cases").format(span=span)
     lead = tr("Stability: {verdict}.").format(verdict=verdict)
     return Paragraph(f"{text}.", "warning" if badge.verdict == "sensitive" else "text", lead=lead)
 

@@ -194,6 +194,22 @@ def test_afterwards_it_is_told_and_the_folder_opens(case: Case, monkeypatch: pyt
     assert not Path(case.worker.job["folder"]).exists()
 
 
+def test_what_was_written_of_one_result_does_not_stand_beside_another(case: Case) -> None:
+    from dataclasses import replace
+
+    import slicer
+
+    case.open().exportStartButton.click()
+    told = {"folder": "/made", "files": ["report.html"], "left_out": [], "notes": [], "sent": None}
+    case.worker.sent[-1][2].job_finished(told, {})
+    case.report.update()
+    assert case.ui.reportDoneLabel.isVisible()
+    results = case.report._result_panel
+    results.case = replace(results.case, node=slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTextNode"))
+    case.report.update()
+    assert not case.ui.reportDoneLabel.isVisible() and not case.ui.reportFolderButton.isVisible()
+
+
 @pytest.mark.parametrize("end", ["failed", "cancelled"])
 def test_an_export_that_ends_badly_leaves_the_panel_as_it_was(case: Case, end: str) -> None:
     from MemorySurvivalPanels.worker_protocol import Failure
