@@ -29,6 +29,7 @@ _TYPED = (
     (re.compile(r"^(CT|PET|PT) .*?: "), r"\1 series: "),
     (re.compile(r"(Columns the model does not know were ignored): .*"), r"\1."),
     (re.compile(r"(Files whose names mean no structure were left out): .*"), r"\1."),
+    (re.compile(r"^(The mask was accepted) by .* \(.*\)\.$"), r"\1 by a person."),
     (re.compile(r"^Covariates ([\w ]+): .*"), r"Covariates were given (\1)."),
     (re.compile(r"^The covariate .* was (\w+) as .*"), r"A covariate was \1, which is used instead of the file's."),
 )

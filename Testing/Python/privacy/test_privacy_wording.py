@@ -42,7 +42,7 @@ def test_a_harmless_sentence_stays(sentence: str) -> None:
         ("Injected 2021-08-17 10:00:00, born 19470923.", "Injected [date], born [date]."),
         (
             "The mask was accepted by Dr Example (2026-11-22T12:31:00+00:00).",
-            "The mask was accepted by Dr Example ([date]).",
+            "The mask was accepted by a person.",
         ),
         ('The segment "Zoes spine" was chosen.', f'The segment "{REMOVED}" was chosen.'),
         ("CT Head of Roe: 3 copies were left out.", "CT series: 3 copies were left out."),
