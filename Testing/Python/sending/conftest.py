@@ -1,4 +1,4 @@
-"""Sockets that pynetdicom leaves open where a connection failed are let go before the tests of another room."""
+"""Servers end with their tests, and sockets that pynetdicom left open are let go before those of another room."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gc
 import warnings
 from collections.abc import Iterator
 
+import node_servers
 import pytest
 
 
@@ -19,6 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def _let_go() -> Iterator[None]:
     yield
+    node_servers.stop_servers()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import shutil
 import socket
 import ssl
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -56,11 +56,29 @@ def serve(
     yield server
 
 
+_LISTENING: list[Any] = []
+
+
+def stop_servers() -> None:
+    """End every server, all at once.
+
+    A thread that is left behind collects garbage now and then, also Qt's objects of later tests; Qt and Python then
+    wait for each other's locks for ever.
+    """
+    enders = [threading.Thread(target=listening.shutdown) for listening in _LISTENING]
+    for ender in enders:
+        ender.start()
+    for ender in enders:
+        ender.join()
+    _LISTENING.clear()
+    _start.cache_clear()
+
+
 @cache
 def _start(
     title: str = "TEST_SCP", strict: bool = False, storage: bool = True, only_implicit: bool = False, tls: bool = False
 ) -> Server:
-    """One server for each set of manners; it runs until the tests end, because its end takes half a second."""
+    """One server for each set of manners; it runs until `stop_servers`, because its end takes half a second."""
     ae = AE(ae_title=title)
     ae.require_called_aet = strict
     ae.add_supported_context(Verification)
@@ -85,7 +103,7 @@ def _start(
     handlers = [(evt.EVT_C_STORE, on_store), (evt.EVT_ACCEPTED, on_accepted), (evt.EVT_C_ECHO, lambda event: 0)]
     context = context_of(tls)
     listening = ae.start_server(("127.0.0.1", 0), block=False, ssl_context=context, evt_handlers=handlers)  # type: ignore[arg-type]
-    atexit.register(listening.shutdown)
+    _LISTENING.append(listening)
     server.node = DimseNode("test", "127.0.0.1", listening.socket.getsockname()[1], "TEST_SCP")
     return server
 
