@@ -48,6 +48,7 @@ class PanelParts:
         self.shortcuts = Shortcuts(ui.researchUseLabel)
         self._worker = worker
         self._gate: InstallGate | None = None
+        self._reader_gate: ReaderGate | None = None
         desk = Desk(ui, self.run_panel, self._gated_worker, scratch, changed, self.shortcuts)
         self.install = InstallPanel(desk, installed=self._ask_again)
         self.memory = CaseMemory()
@@ -101,11 +102,13 @@ class PanelParts:
         self._end_watch = busy.watch(self.run_panel.show_phase)
 
     def _gated_worker(self) -> WorkerProtocol:
-        """The worker, behind the question whether what it needs may be installed; one gate for one worker."""
+        """The worker, behind the question whether what it needs may be installed, and behind what a reader study
+        refuses; the same object as long as the worker is the same, since questions are asked anew of another one."""
         worker = self._worker()
-        if self._gate is None or self._gate.worker is not worker:
+        if self._gate is None or self._reader_gate is None or self._gate.worker is not worker:
             self._gate = InstallGate(worker, self.install)
-        return ReaderGate(self._gate, lambda: self.reader_study.covered, lambda: self.reader_study.on)
+            self._reader_gate = ReaderGate(self._gate, lambda: self.reader_study.covered, lambda: self.reader_study.on)
+        return self._reader_gate
 
     def _ask_again(self) -> None:
         """Packages have come in: what could not be asked of the worker is asked now."""
