@@ -117,7 +117,13 @@ class MaskChecker(VTKObservationMixin):
             self._take(key, checked)
 
     def check(self, *_ignored: Any) -> None:
-        """Ask now, unless the answer is known or another question is under way."""
+        """Ask now, unless the answer is known or another question is under way; while a job runs, later.
+
+        Handing volumes over takes the viewer's own time, and whoever waits for a score should not see it stand still.
+        """
+        if self._desk.run_panel.running:
+            self._timer.start()
+            return
         self._changed()  # the mask may be another: what stands beside it has to say so, with or without an answer
         wanted = self._wanted()
         if wanted is None or self._asking():

@@ -174,6 +174,19 @@ def test_checks_come_by_themselves_and_say_what_an_edit_means(masks: Any) -> Non
     assert any("stray voxel" in each for each in answered(masks).stray)
 
 
+def test_nothing_is_handed_over_to_check_a_mask_while_a_job_runs(masks: Any) -> None:
+    checker, run_panel = masks.widget.parts.masks.checker, masks.widget.parts.run_panel
+    answered(masks)
+    run_panel.show_running()
+    paint(masks)
+    checker.check()
+    assert checker._under_way is None
+    assert checker._timer.isActive(), "it is asked later"
+    assert checker.answer is None
+    run_panel.show_idle()
+    assert answered(masks) is not None
+
+
 def test_an_empty_mask_and_one_elsewhere_need_attention(masks: Any) -> None:
     import slicer
     from scenes import CT_IJK_TO_RAS, add_segmentation, add_volume
