@@ -20,7 +20,13 @@ def save(name: str, title: str, result: dict[str, Any]) -> None:
     folder = DOCS / "figures"
     folder.mkdir(exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps({"title": title, **result}, indent=1) + "\n", encoding="utf-8")
-    sections = [_section(json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("*.json"))]
+    write_page()
+
+
+def write_page() -> None:
+    """Write docs/benchmarks.md from all figures that are kept."""
+    kept = sorted((DOCS / "figures").glob("*.json"))
+    sections = [_section(json.loads(path.read_text(encoding="utf-8"))) for path in kept]
     (DOCS / "benchmarks.md").write_text("\n".join([HEAD, *sections]), encoding="utf-8")
 
 
@@ -33,9 +39,9 @@ def _section(figure: dict[str, Any]) -> str:
     lines += ["| | |", "| --- | --- |"]
     lines += [f"| {key} | {_cell(value)} |" for key, value in figure.items() if key not in tables]
     for key, rows in tables.items():
-        columns = list(rows[0])
+        columns = list(dict.fromkeys(column for row in rows for column in row))
         lines += ["", f"{key}:", "", f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
-        lines += [f"| {' | '.join(_cell(row[column]) for column in columns)} |" for row in rows]
+        lines += ["| " + " | ".join(_cell(row.get(column, "")) for column in columns) + " |" for row in rows]
     return "\n".join([*lines, ""])
 
 
