@@ -51,8 +51,10 @@ lint: $(COMPLETE)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+# Two processes, a file of tests in one of them, one thread each: two cores are the least that we promise to be enough.
 test: lint
-	@QT_QPA_PLATFORM=offscreen $(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(PYTEST)
+	@QT_QPA_PLATFORM=offscreen OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
+		--cov --cov-report=term:skip-covered $(PYTEST)
 
 figure: $(COMPLETE)
 	@$(BIN)/python -m Testing.Benchmarks $(NAME) $(if $(SAVE),--save)
