@@ -197,6 +197,32 @@ def test_scores_of_other_cases_wait_until_the_study_is_off(room: Any) -> None:
     assert len(failures) == 2
 
 
+def test_the_form_of_findings_is_covered_with_its_result_and_its_suggestions_tell_no_score(room: Any) -> None:
+    """Suggestions are made of measurements alone; before the estimate nobody sees them."""
+    from MemorySurvivalPanels.reader_study_gate import ALLOWED
+
+    asked: list[tuple[str, Any]] = []
+    worker = room.widget.logic.worker
+    submit = worker.submit
+    worker.submit = lambda job, given, *rest, **words: (asked.append((job, given)), submit(job, given, *rest, **words))
+    worker.SHORT = (*worker.SHORT, "reading_prefill")
+    room.finish()
+    asked.clear()
+    room.ui.findingsSection.collapsed = False
+    assert room.ui.findingsFrame.isVisibleTo(room.representation), "or the test could not fail"
+    switch_on(room)
+    begin(room)
+    assert not room.ui.findingsFrame.isVisibleTo(room.representation)
+    assert room.ui.findingsNextLabel.text == "The form comes with the result."
+    assert room.widget.parts.findings.findings() is None and tells_the_score(room) == []
+    assert "reading_prefill" not in [job for job, _given in asked]
+    answer(room)
+    assert room.ui.findingsFrame.isVisibleTo(room.representation)
+    (given,) = [given for job, given in asked if job == "reading_prefill"]
+    assert set(given) == {"measurements"} and str(LOG_RISK) not in str(given)
+    assert "reading_prefill" in ALLOWED and {"export", "report"}.isdisjoint(ALLOWED)
+
+
 def test_a_stability_that_is_being_checked_is_given_up_when_its_result_is_covered(room: Any) -> None:
     room.ui.stabilityButton.click()
     (job,) = [each for each in room.widget.logic.worker.long if each[0] == "stability"]
