@@ -14,6 +14,7 @@ from MemorySurvivalLib.bundle.manifest import BaselineHazard
 from MemorySurvivalLib.bundle.rights import decide_rights
 from MemorySurvivalLib.errors import MemorySurvivalError
 from MemorySurvivalLib.imaging.window import Modality
+from MemorySurvivalLib.risk.covariate_fields import list_titles, say_missing
 from MemorySurvivalLib.risk.covariates import Covariates, EncodedCovariates, encode_covariates
 
 UNCALIBRATED_HORIZON_MONTHS = 36.0
@@ -79,7 +80,7 @@ def choose_covariates(
         notes.append("Every covariate is missing; the image-only head was used.")
         return None, bundle.head_entry(with_covariates=False).name, notes
     if encoded.missing:
-        notes.append(f"Missing covariates took the training cohort's average: {', '.join(encoded.missing)}.")
+        notes.append(say_missing(list_titles(encoded.missing)))
     return encoded, entry.name, notes
 
 

@@ -19,7 +19,14 @@ from MemorySurvivalLib.compare.same_patient import check_same_patient
 from MemorySurvivalLib.followup.comparison import NOT_RESPONSE
 from MemorySurvivalLib.followup.spine_registration import SpineMatch
 from MemorySurvivalLib.report.record import CaseRecord
-from MemorySurvivalLib.report.wording import collect_notes, hide_folders, known_paths, say_value
+from MemorySurvivalLib.report.wording import (
+    collect_notes,
+    hide_folders,
+    known_paths,
+    say_covariate,
+    say_measured,
+    say_value,
+)
 from MemorySurvivalLib.stability.record import StabilityRecord
 
 SCHEMA = "memory-survival-comparison"
@@ -281,9 +288,11 @@ def _covariate_rows(one: CaseRecord, other: CaseRecord) -> tuple[TextRow, ...]:
     """What the heads used; what was given and not used does not move the score."""
     used = [dict(record.risk.covariates.used) if record.risk.covariates else {} for record in (one, other)]
     names = dict.fromkeys((*used[0], *used[1]))
-    return tuple(
-        TextRow(name.replace("_", " "), used[0].get(name, NO_VALUE), used[1].get(name, NO_VALUE)) for name in names
-    )
+    return tuple(TextRow(say_covariate(name), *(_say_value(name, each) for each in used)) for name in names)
+
+
+def _say_value(name: str, used: Mapping[str, str]) -> str:
+    return say_measured(name, used[name]) if name in used else NO_VALUE
 
 
 def _settings(record: CaseRecord) -> dict[str, str]:

@@ -21,6 +21,7 @@ from MemorySurvivalLib.dicom_out.codes import MONTH, RATIO, STABILITY_VALUES, ST
 from MemorySurvivalLib.dicom_out.envelope import Envelope
 from MemorySurvivalLib.dicom_out.structured import Group, comment_on, measure, site_of, write_structured
 from MemorySurvivalLib.report.record import CaseRecord, HotspotRecord
+from MemorySurvivalLib.risk.covariate_fields import list_titles, say_with_unit
 
 WORDS = "Risk"
 MOST_HOTSPOTS = 50
@@ -108,9 +109,9 @@ def _sentences(record: CaseRecord, *, with_covariates: bool) -> list[str]:
     if record.stability is not None:
         sentences += [record.stability.sentence, record.stability.rule, record.stability.meaning]
     if with_covariates and risk.covariates is not None:
-        sentences += [f"Covariate {name}: {value}" for name, value in risk.covariates.used.items()]
+        sentences += [f"Covariate {say_with_unit(name, value)}" for name, value in risk.covariates.used.items()]
         if risk.covariates.missing:
-            sentences.append(f"Covariates missing: {', '.join(risk.covariates.missing)}.")
+            sentences.append(f"Covariates missing: {list_titles(risk.covariates.missing)}.")
     return sentences
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from MemorySurvivalLib.report.model import Flag
 from MemorySurvivalLib.report.record import CaseRecord
 from MemorySurvivalLib.report.wording import COMPLETE_COVERAGE, say_fixed, say_percent
+from MemorySurvivalLib.risk.covariate_fields import list_titles, say_missing
 
 
 def find_flags(record: CaseRecord) -> tuple[Flag, ...]:
@@ -40,9 +41,8 @@ def _about_model(record: CaseRecord) -> Iterator[Flag]:
         lie = "lie" if len(roi.stray) > 1 else "lies"
         yield Flag("stray-pieces", f"{pieces} of the mask {lie} far from the rest; check them in the images.")
     if risk.covariates is not None and risk.covariates.missing:
-        names = ", ".join(risk.covariates.missing)
         # Word for word the scorer's own note, so that it stands on the page once.
-        yield Flag("missing-covariates", f"Missing covariates took the training cohort's average: {names}.", "note")
+        yield Flag("missing-covariates", say_missing(list_titles(risk.covariates.missing)), "note")
     if record.bundle.status == "demonstration":
         yield Flag("simulated-model", "The model learned from simulated patients only.", "note")
     if record.simulated_case:

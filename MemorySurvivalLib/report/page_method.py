@@ -6,7 +6,7 @@ from typing import Any
 
 from MemorySurvivalLib.memory.readout import check_readout
 from MemorySurvivalLib.report.document import Block, Bullets, Cell, Facts, Page, Paragraph, Section
-from MemorySurvivalLib.report.language import say_date, say_local, tr
+from MemorySurvivalLib.report.language import say_date, tr
 from MemorySurvivalLib.report.model import Report
 from MemorySurvivalLib.report.page_answer import notes_for_later
 from MemorySurvivalLib.report.record import CaseRecord, HeatmapRecord
@@ -18,7 +18,9 @@ from MemorySurvivalLib.report.wording import (
     is_given,
     known_paths,
     say_acquisition,
+    say_covariate,
     say_edited,
+    say_measured,
     say_percent,
     say_plain,
     say_value,
@@ -189,8 +191,10 @@ def _covariates(record: CaseRecord) -> tuple[Row, ...]:
     encoded = record.risk.covariates
     rows: list[Row] = []
     if encoded is not None:
-        rows += [(name, (Cell(say_local(value)),)) for name, value in sorted(encoded.used.items())]
-        rows += [(name, (Cell(tr("missing: the training cohort's average was taken")),)) for name in encoded.missing]
+        used = sorted(encoded.used.items())
+        rows += [(say_covariate(name), (Cell(say_measured(name, value)),)) for name, value in used]
+        missing = tr("missing: the training cohort's average was taken")
+        rows += [(say_covariate(name), (Cell(missing),)) for name in encoded.missing]
         rows += [(name, (Cell(tr("ignored: the model does not know it")),)) for name in encoded.ignored]
     return tuple(rows)
 

@@ -9,7 +9,7 @@ from typing import Any
 from MemorySurvivalLib.imaging.acquisition import AlignmentRecord
 from MemorySurvivalLib.report.language import later, say_local, tr
 from MemorySurvivalLib.report.record import CaseRecord
-from MemorySurvivalLib.risk.covariate_fields import CovariateField
+from MemorySurvivalLib.risk.covariate_fields import field_of, list_titles, say_missing
 from MemorySurvivalLib.roi.provenance import RoiPart
 from MemorySurvivalLib.roi.roi import ROI_TITLES
 
@@ -191,7 +191,11 @@ def roi_title(record: CaseRecord) -> str:
 def collect_notes(record: CaseRecord) -> tuple[str, ...]:
     """Everything the user should know about this run, once each, with file names instead of paths."""
     paths = known_paths(record)
-    return tuple(dict.fromkeys(hide_folders(note, paths) for note in (*record.notes, *record.risk.notes)))
+    covariates = record.risk.covariates
+    # Results of earlier versions say columns' names there; the flag says it in words, and it is said once.
+    words = {} if covariates is None else {say_missing(", ".join(covariates.missing)): list_titles(covariates.missing)}
+    notes = [say_missing(words[note]) if note in words else note for note in (*record.notes, *record.risk.notes)]
+    return tuple(dict.fromkeys(hide_folders(note, paths) for note in notes))
 
 
 def is_given(value: Any) -> bool:
@@ -203,22 +207,12 @@ def is_given(value: Any) -> bool:
 
 def say_covariate(name: str) -> str:
     """A covariate's column name in words, without its unit: "r_iss" is "R-ISS stage"."""
-    return _as_field(name).title
+    return field_of(name).title
 
 
 def say_measured(name: str, value: str) -> str:
     """A covariate's value with the unit that its column's name ends with: "3.27 mg/dL"."""
-    return f"{say_local(value)} {_as_field(name).unit.replace('^9', '⁹')}".rstrip()
-
-
-_UNITS = ("years", "mg/dL", "mg/L", "g/dL", "g/L", "U/L", "10^9/L")
-
-
-def _as_field(name: str) -> CovariateField:
-    """The record keeps names and values; a unit is told by the name's end, as everywhere."""
-    fields = (CovariateField(name, unit) for unit in _UNITS)
-    plain = CovariateField(name)
-    return next((one for one in fields if one.title != plain.title), plain)
+    return f"{say_local(value)} {field_of(name).unit.replace('^9', '⁹')}".rstrip()
 
 
 def say_value(value: Any) -> str:

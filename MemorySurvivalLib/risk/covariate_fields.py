@@ -58,6 +58,35 @@ _TITLES = {
 }
 
 
+_UNITS = ("years", "mg/dL", "mg/L", "g/dL", "g/L", "U/L", "10^9/L")
+
+
+def field_of(name: str) -> CovariateField:
+    """What a column's name alone says: its title, and the unit that it ends with ("" where it ends with none known).
+
+    A record keeps names and values; what a person reads is made of them with this.
+    """
+    fields = (CovariateField(name, unit) for unit in _UNITS)
+    plain = CovariateField(name)
+    return next((one for one in fields if one.title != plain.title), plain)
+
+
+def list_titles(names: Iterable[str]) -> str:
+    """Columns' names in words, with commas: "R-ISS stage, Calcium"."""
+    return ", ".join(field_of(name).title for name in names)
+
+
+def say_missing(titles: str) -> str:
+    """The sentence about covariates that were not given; `titles` as `list_titles` makes them."""
+    return f"Missing covariates took the training cohort's average: {titles}."
+
+
+def say_with_unit(name: str, value: str) -> str:
+    """A column's name in words and its value with the unit: "Calcium 9.3 mg/dL"."""
+    field = field_of(name)
+    return f"{field.title} {value} {field.unit}".rstrip()
+
+
 def is_missing(text: str) -> bool:
     """Whether a written value means that there is none."""
     return text.strip().lower() in MISSING_WORDS

@@ -8,7 +8,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from MemorySurvivalLib.risk.covariate_fields import CovariateField, find_level, is_missing, plain_name
+from MemorySurvivalLib.risk.covariate_fields import (
+    CovariateField,
+    field_of,
+    find_level,
+    is_missing,
+    plain_name,
+    say_with_unit,
+)
 from MemorySurvivalLib.risk.covariates import PATIENT_ID_COLUMNS, read_covariates
 
 if TYPE_CHECKING:
@@ -41,14 +48,15 @@ def gather_covariates(
         before = values.get(known, "")
         if not is_missing(before) and before != one.value.strip():
             now = "no value" if is_missing(one.value) else one.value
+            title = field_of(name).title
             notes.append(
-                f"The covariate {name} was {one.source} as {now}, which is used instead of the file's {before}."
+                f"The covariate {title} was {one.source} as {now}, which is used instead of the file's {before}."
             )
         values[known] = one.value.strip()
     sources: dict[str, list[str]] = {}
     for name, one in given.items():
         if not is_missing(one.value):
-            sources.setdefault(one.source, []).append(f"{name} {one.value}")
+            sources.setdefault(one.source, []).append(say_with_unit(name, one.value))
     notes += [f"Covariates {source}: {', '.join(texts)}." for source, texts in sources.items()]
     if not any(not is_missing(text) for name, text in values.items() if name.lower() not in PATIENT_ID_COLUMNS):
         return (values if file is not None else None), tuple(notes)

@@ -88,7 +88,7 @@ def test_a_missing_and_an_unknown_column_are_told(bundle: ModelBundle) -> None:
     assert name == "image+clinical"
     assert notes == [
         "Columns the model does not know were ignored: LDH, name.",
-        "Missing covariates took the training cohort's average: sex.",
+        "Missing covariates took the training cohort's average: Sex.",
     ]
 
 

@@ -82,8 +82,8 @@ def test_a_bundle_that_may_show_no_place_gets_no_chart() -> None:
 
 def test_values_of_one_side_alone_are_a_sentence() -> None:
     bare = Side("bare", with_risk(ONE.record, covariates=None))
-    assert "Only 2025 used any: age 63, sex female." in list(texts(compose(ONE, bare)))
-    assert "Only 2025 used any: age 63, sex female." in list(texts(compose(bare, ONE)))
+    assert "Only 2025 used any: Age 63, Sex female." in list(texts(compose(ONE, bare)))
+    assert "Only 2025 used any: Age 63, Sex female." in list(texts(compose(bare, ONE)))
 
 
 def test_three_hundred_lesions_keep_the_page() -> None:

@@ -273,7 +273,7 @@ def test_covariates_are_told_only_when_asked(finished, tmp_path: Path) -> None:
     for asked in (False, True):
         out = tmp_path / f"asked {asked}"
         export_dicom(other.result, out, IDENTIFIED, ("sr",), with_covariates=asked)
-        assert (b"Covariate age_years: 61" in (out / "sr-risk.dcm").read_bytes()) is asked
+        assert (b"Covariate Age 61 years" in (out / "sr-risk.dcm").read_bytes()) is asked
 
 
 def test_other_images_are_refused(finished, tmp_path: Path) -> None:

@@ -45,12 +45,12 @@ def test_a_form_wins_over_the_file_and_both_are_recorded(patient: Patient, small
     assert result["risk"]["covariates"]["used"] == {"age_years": "63.5", "sex": "female"}
     assert result["request"]["covariate_values"] == typed
     said = " ".join(result["notes"])
-    assert "age_years was typed as 63.5, which is used instead of the file's 60" in said
+    assert "Age was typed as 63.5, which is used instead of the file's 60" in said
     assert "SECRET-9" not in json.dumps(result)
 
 
 def test_a_form_alone_is_enough_and_an_empty_one_scores_the_images(patient: Patient, small_bundle: Path) -> None:
     result = score(patient, small_bundle, covariate_values={"sex": {"value": "male", "source": "from DICOM"}})
     assert list(result["risk"]["covariates"]["missing"]) == ["age_years"]
-    assert "Covariates from DICOM: sex male." in result["notes"]
+    assert "Covariates from DICOM: Sex male." in result["notes"]
     assert score(patient, small_bundle, covariate_values={})["risk"]["head"] == "image"

@@ -12,6 +12,7 @@ from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.clinical.record import ClinicalFindings, ClinicalScore, ReadingItem, VisualReading
 from MemorySurvivalLib.report.compose import compose_document
 from MemorySurvivalLib.report.document import Figure, Table, Ticks
+from MemorySurvivalLib.report.flags import find_flags
 from MemorySurvivalLib.report.subject import Subject
 from MemorySurvivalLib.report.wording import say_covariate, say_measured
 
@@ -194,3 +195,15 @@ def test_labels_research_use_and_subject_belong_to_the_document(example: Any, re
 )
 def test_covariates_stand_with_their_units(name: str, value: str, said: str) -> None:
     assert f"{say_covariate(name)} {say_measured(name, value)}" == said
+
+
+def test_missing_covariates_are_said_once_and_in_words(example: Any, report_of: Any, words_of: Any) -> None:
+    """Also of a result that an earlier version wrote, whose note holds the columns' names."""
+    missing = ("calcium_mg_dl", "r_iss")
+    note = f"Missing covariates took the training cohort's average: {', '.join(missing)}."
+    encoded = replace(example.record.risk.covariates, missing=missing)
+    record = replace(example.record, risk=replace(example.record.risk, covariates=encoded, notes=(note,)))
+    said = "Missing covariates took the training cohort's average: Calcium, R-ISS stage."
+    assert [flag.sentence for flag in find_flags(record) if flag.key == "missing-covariates"] == [said]
+    text = words_of(compose_document(report_of(record)).pages)
+    assert text.count(said) == 1 and not any(name in text for name in missing)

@@ -190,7 +190,7 @@ def test_page_two_holds_hashes_parameters_and_covariates(written: tuple[Path, st
     hashes += [m.sha256 for m in record.memory] + [s.sha256 for s in record.inputs.values()]
     for words in (*hashes, "sam2.1-compact", "readout max", "torch" if "torch" in record.software else "python 3.11.9"):
         assert words in second
-    assert "calcium missing" in second and "shoe size ignored" in second and "age 63" in second
+    assert "Calcium missing" in second and "shoe size ignored" in second and "Age 63" in second
 
 
 def test_page_two_tells_the_images_way_from_the_scanner(written: tuple[Path, str, Page]) -> None:

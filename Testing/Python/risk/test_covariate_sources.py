@@ -28,18 +28,18 @@ def test_nothing_given_is_nothing() -> None:
 def test_a_form_alone() -> None:
     values, notes = gather_covariates(None, {"age_years": GivenCovariate("63", "typed")})
     assert values == {"age_years": "63"}
-    assert notes == ("Covariates typed: age_years 63.",)
+    assert notes == ("Covariates typed: Age 63 years.",)
 
 
 def test_what_is_typed_wins_and_is_said(table: Path) -> None:
     values, notes = gather_covariates(table, {"age_years": GivenCovariate("63", "typed")})
     assert values == {"patient_id": "4711", "Age_years": "63", "sex": "female"}
-    assert notes[0] == "The covariate age_years was typed as 63, which is used instead of the file's 60."
+    assert notes[0] == "The covariate Age was typed as 63, which is used instead of the file's 60."
 
 
 def test_the_same_value_is_no_contradiction(table: Path) -> None:
     _values, notes = gather_covariates(table, {"age_years": GivenCovariate("60", "DICOM")})
-    assert notes == ("Covariates DICOM: age_years 60.",)
+    assert notes == ("Covariates DICOM: Age 60 years.",)
 
 
 def test_a_value_can_be_taken_away(table: Path) -> None:
