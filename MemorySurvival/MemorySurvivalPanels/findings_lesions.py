@@ -38,6 +38,11 @@ class ReviewedLesions:
         """The numbers of the lesions in the list."""
         return tuple(int(row["lesion"]["number"]) for row in self._lesions)
 
+    @property
+    def focal(self) -> tuple[int, ...]:
+        """The numbers of those that are counted as lesions."""
+        return tuple(int(row["lesion"]["number"]) for row in self._lesions if row["lesion"].get("kind") == "focal")
+
     def show(self, rows: Sequence[Mapping[str, Any]], reviewed: Sequence[int]) -> None:
         """Show lesions as the record has them; what is the same as before keeps its place."""
         self._updating = True

@@ -270,7 +270,14 @@ class FindingsPanel(Part):
             return _("No lesion is listed.")
         reviewed = () if self._found is None else self._found.reviewed
         done = len([number for number in numbers if number in reviewed])
-        return _("{n} of {all} lesions reviewed.").format(n=done, all=len(numbers))
+        text = _("{n} of {all} lesions reviewed.").format(n=done, all=len(numbers))
+        focal = self._lesions.focal
+        if len(focal) < len(numbers):  # as page one of the report says it
+            ticked = len([number for number in focal if number in reviewed])
+            text = _("{n} of {all} lesions reviewed; focal {ticked} of {focal}.").format(
+                n=done, all=len(numbers), ticked=ticked, focal=len(focal)
+            )
+        return text
 
 
 def describe_signature(reading: "VisualReading") -> str:

@@ -235,13 +235,19 @@ def _measured(report: Report) -> tuple[Block, ...]:
         (tr("Hottest"), (Cell(f"SUVmax {hottest}", totals.suv_max),)),
         (tr("Liver"), (Cell(f"SUVmean {say_decimals(liver.suv_mean, 1)}", liver.suv_mean) if liver else Cell("–"),)),
     ]
-    focal = [row.lesion for row in measured.lesions if row.lesion.kind == "focal"]
+    listed = [row.lesion for row in measured.lesions]
+    focal = [one for one in listed if one.kind == "focal"]
     blocks: list[Block] = [Facts(tuple(rows))]
-    if not focal:
+    if not listed:
         return tuple(blocks)
     seen = set(report.findings.reviewed_lesions)
-    count = tr("{seen} of {all}").format(seen=sum(one.number in seen for one in focal), all=len(focal))
+    count = tr("{seen} of {all}").format(seen=sum(one.number in seen for one in listed), all=len(listed))
+    if len(focal) < len(listed):  # a viewer's list, too, holds what is not counted as a lesion
+        ticked = sum(one.number in seen for one in focal)
+        count = tr("{count}; focal {seen} of {all}").format(count=count, seen=ticked, all=len(focal))
     blocks.append(Paragraph(count, "text", lead=tr("Lesions reviewed:")))
+    if not focal:
+        return tuple(blocks)
     ticks = [
         (f"{one.number}  {one.site.replace('_', ' ')}, SUVmax {say_decimals(one.suv_max, 1)}", one.number in seen)
         for one in focal[:LESIONS_ON_PAGE_ONE]

@@ -245,12 +245,12 @@ def test_reviewed_lesions_are_ticked_and_lead_to_their_place(scored: Any) -> Non
     scored.finish()
     table = scored.ui.findingsLesionTable
     assert table.rowCount == 2
-    assert scored.ui.findingsLesionsLabel.text == "0 of 2 lesions reviewed."
+    assert scored.ui.findingsLesionsLabel.text == "0 of 2 lesions reviewed; focal 0 of 1."
     import qt
 
     table.item(1, 0).setCheckState(qt.Qt.Checked)
     assert findings(scored).reviewed_lesions == (2,)
-    assert scored.ui.findingsLesionsLabel.text == "1 of 2 lesions reviewed."
+    assert scored.ui.findingsLesionsLabel.text == "1 of 2 lesions reviewed; focal 0 of 1."
     table.item(1, 0).setCheckState(qt.Qt.Unchecked)
     assert findings(scored).reviewed_lesions == ()
     table.cellClicked.emit(0, 1)
@@ -274,7 +274,7 @@ def test_a_saved_scene_brings_the_findings_back(scored: Any, tmp_path: Path) -> 
     assert scored.widget.parts.findings.findings() == before
     assert findings(scored).reading.final
     assert shown(scored, "focal_group").startswith("1-3")
-    assert scored.ui.findingsLesionsLabel.text == "1 of 2 lesions reviewed."
+    assert scored.ui.findingsLesionsLabel.text == "1 of 2 lesions reviewed; focal 1 of 1."
 
 
 def test_two_cases_do_not_mix(scored: Any) -> None:

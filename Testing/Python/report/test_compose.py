@@ -11,7 +11,7 @@ import pytest
 from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.clinical.record import ClinicalFindings, ClinicalScore, ReadingItem, VisualReading
 from MemorySurvivalLib.report.compose import compose_document
-from MemorySurvivalLib.report.document import Figure, Table, Ticks
+from MemorySurvivalLib.report.document import Figure, Paragraph, Table, Ticks
 from MemorySurvivalLib.report.flags import find_flags
 from MemorySurvivalLib.report.subject import Subject
 from MemorySurvivalLib.report.wording import say_covariate, say_measured
@@ -48,7 +48,7 @@ def test_page_one_answers_in_the_order_of_the_questions(example: Any, report_of:
         "pet-projection",
         "Focal lesions 2",
         "MTV 11.0 ml",
-        "Lesions reviewed: 0 of 2",
+        "Lesions reviewed: 0 of 3; focal 0 of 2",
         "1 left hip bone, SUVmax 14.6",
         "Covariates: Age 63, Sex female",
         "Missing: Calcium",
@@ -73,6 +73,8 @@ def test_the_lesions_that_were_looked_at_are_ticked(example: Any, report_of: Any
     document = compose_document(report_of(example.record, findings=ClinicalFindings(reviewed_lesions=(2,))))
     ticks = next(find(document.pages[0], Ticks))
     assert [ticked for _, ticked in ticks.items] == [False, True]
+    said = [each.text for each in find(document.pages[0], Paragraph) if each.lead == "Lesions reviewed:"]
+    assert said == ["1 of 3; focal 1 of 2"], "of all that the list and the panel show"
     table = next(table for table in find(document.pages, Table) if "reviewed" in table.columns)
     assert [row[-1].text for row in table.rows] == ["☐ no", "☑ yes", "☐ no"]
 
