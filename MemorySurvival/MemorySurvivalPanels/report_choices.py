@@ -32,12 +32,19 @@ class ExportChoices:
     objects: tuple[str, ...] = ()
     paper: str = "a4"
     volumes: bool = False
+    tables: bool = False
+    record: bool = False
     leave_head_out: bool = False
     parent: str = ""
     to_folder: bool = True
     folder: str = ""
     node: str = ""
     token: str = ""
+
+    @property
+    def data(self) -> tuple[str, ...]:
+        """What else is written into the folder, by name."""
+        return tuple(name for name in ("volumes", "tables", "record") if getattr(self, name))
 
     def problem(self, facts: ExportFacts) -> str:
         """Why this cannot be exported, in a sentence; empty where it can."""
@@ -47,7 +54,7 @@ class ExportChoices:
             return _("Say into which folder.")
         if self.node and not self.objects:
             return _("Choose at least one kind of DICOM object for the node.")
-        if self.to_folder and not (self.formats or self.objects or self.volumes):
+        if self.to_folder and not (self.formats or self.objects or self.data):
             return _("Choose at least one file or object.")
         if self.node and facts.demonstration and not sent_objects(self, facts):
             return _("The risk of a simulated model is never sent to a node; choose masks or measurements.")
@@ -104,7 +111,8 @@ def describe_export(choices: ExportChoices, facts: ExportFacts, node_title: str)
     }
     lines = []
     if choices.to_folder:
-        what = [titles[each] for each in choices.formats] + ([_("volumes")] if choices.volumes else [])
+        data = {"volumes": _("volumes"), "tables": _("measurements"), "record": _("record and pictures")}
+        what = [titles[each] for each in choices.formats] + [data[each] for each in choices.data]
         if choices.objects:
             named = ", ".join(objects[each] for each in choices.objects)
             what.append(_("DICOM ({objects})").format(objects=named))
@@ -122,7 +130,7 @@ def describe_export(choices: ExportChoices, facts: ExportFacts, node_title: str)
             lines.append(_("Sent to {node}: {objects}, {whom}.").format(node=node_title, objects=named, whom=whom))
         if facts.demonstration:
             lines.append(_("Of a simulated model only masks and measurements are sent; its risk stays here."))
-    shows_head = choices.volumes or choices.objects or {"html", "pdf"} & set(choices.formats)
+    shows_head = choices.volumes or choices.record or choices.objects or {"html", "pdf"} & set(choices.formats)
     if shows_head and not choices.leave_head_out and choices.identity != IDENTIFIED:
         lines.append(_("Pictures and volumes may show the head; a patient may be recognised by the face."))
     return "\n".join(line for line in lines if line)

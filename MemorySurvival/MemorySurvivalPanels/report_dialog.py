@@ -117,6 +117,8 @@ class ExportDialog:
             objects=tuple(name for name, box in self._objects.items() if box.checked and box.enabled),
             paper=str(ui.exportPaperCombo.itemData(ui.exportPaperCombo.currentIndex)),
             volumes=ui.exportVolumesCheck.checked,
+            tables=ui.exportTablesCheck.checked and ui.exportTablesCheck.enabled,
+            record=ui.exportRecordCheck.checked,
             leave_head_out=ui.exportHeadCheck.checked,
             parent=str(Path(ui.exportFolderEdit.text).parent) if ui.exportFolderEdit.text.strip() else "",
             to_folder=ui.exportFolderCheck.checked,
@@ -140,6 +142,9 @@ class ExportDialog:
         ui.exportObjectsLabel.visible = bool(ui.exportObjectsLabel.text)
         ui.exportPaperCombo.currentIndex = max(ui.exportPaperCombo.findData(choices.paper), 0)
         ui.exportVolumesCheck.checked = choices.volumes
+        ui.exportTablesCheck.checked = choices.tables
+        ui.exportTablesCheck.enabled = facts.measured
+        ui.exportRecordCheck.checked = choices.record
         ui.exportHeadCheck.checked = choices.leave_head_out
         ui.exportFolderCheck.checked = choices.to_folder
         parent = choices.parent or str(Path.home())
@@ -149,7 +154,8 @@ class ExportDialog:
         ui = self.ui
         for button in (*self._radios.values(), *self._formats.values(), *self._objects.values()):
             button.toggled.connect(self._update)
-        for button in (ui.exportVolumesCheck, ui.exportHeadCheck, ui.exportFolderCheck):
+        data = (ui.exportVolumesCheck, ui.exportTablesCheck, ui.exportRecordCheck)
+        for button in (*data, ui.exportHeadCheck, ui.exportFolderCheck):
             button.toggled.connect(self._update)
         for edit in (ui.exportFolderEdit, ui.exportPseudonymEdit):
             edit.textChanged.connect(self._update)

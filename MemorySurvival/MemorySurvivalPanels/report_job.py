@@ -68,7 +68,7 @@ class ExportJob(PanelJob):
             "paper": choices.paper,
             "identity": choices.identity,
             "pseudonym": choices.pseudonym or None,
-            "volumes": choices.volumes and choices.to_folder,
+            **{name: name in choices.data and choices.to_folder for name in ("volumes", "tables", "record")},
             "leave_head_out": choices.leave_head_out,
             "ct": head,
             "sources": sources,

@@ -112,6 +112,27 @@ def test_what_the_worker_is_told_is_what_it_understands(dicom_case: Case, tmp_pa
     assert request.sources is not None and request.sources.ct == request.ct
 
 
+def test_tables_and_the_record_can_be_chosen(case: Case, tmp_path: Path) -> None:
+    from MemorySurvivalLib.jobs.context import convert
+    from MemorySurvivalLib.jobs.export import ExportJob
+
+    dialog = case.open()
+    dialog.exportHtmlCheck.checked = False
+    assert not dialog.exportStartButton.enabled
+    dialog.exportTablesCheck.checked = dialog.exportRecordCheck.checked = True
+    assert dialog.exportStartButton.enabled
+    assert dialog.exportSummaryLabel.text.startswith("Written: measurements, record and pictures.")
+    assert "the face" in dialog.exportSummaryLabel.text, "the record's pictures"
+    dialog.exportStartButton.click()
+    request = convert(msgspec.json.decode(msgspec.json.encode(case.worker.job)), ExportJob)
+    assert (request.formats, request.volumes, request.tables, request.record) == ((), False, True, True)
+
+
+def test_what_was_not_measured_has_no_tables(case: Case) -> None:
+    case.widget.parts.result.case.result.pop("measurements")
+    assert not case.open().exportTablesCheck.enabled
+
+
 def test_images_that_are_no_dicom_cannot_be_named_or_referred_to(case: Case) -> None:
     dialog = case.open()
     assert not dialog.exportIdentifiedRadio.enabled
