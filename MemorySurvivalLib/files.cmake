@@ -402,6 +402,13 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/stability/record.py
   MemorySurvivalLib/stability/request.py
   MemorySurvivalLib/stability/trying.py
+  MemorySurvivalLib/study/__init__.py
+  MemorySurvivalLib/study/__main__.py
+  MemorySurvivalLib/study/cohorts.py
+  MemorySurvivalLib/study/configuration.py
+  MemorySurvivalLib/study/embed_cohorts.py
+  MemorySurvivalLib/study/embedding.py
+  MemorySurvivalLib/study/parts.py
   MemorySurvivalLib/training/__init__.py
   MemorySurvivalLib/training/attribution.py
   MemorySurvivalLib/training/backbone.py
@@ -474,6 +481,7 @@ set(MemorySurvival_RESOURCES
   Resources/Scenarios/null.json
   Resources/Scenarios/second.json
   Resources/Scenarios/spatial.json
+  Resources/Study/study.json
   Resources/Terminology/moosez.json
   Resources/Terminology/structures.json
   Resources/Terminology/totalsegmentator.json

@@ -25,35 +25,39 @@ HALVINGS = 40
 TOLERANCE = 1e-10
 
 
-def fit_cox(x: Array, times: Array, events: npt.NDArray[np.bool_], penalty: float, ties: Ties = "efron") -> Array:
+def fit_cox(
+    x: Array, times: Array, events: npt.NDArray[np.bool_], penalty: float | Array, ties: Ties = "efron"
+) -> Array:
     """Coefficients (p,) for x (n, p) as it is.
 
     Maximises log partial likelihood / n - penalty / 2 * sum of squares of the coefficients per SD of each column: what
-    lifelines' `penalizer` means, so that one number serves both. Constant columns get 0. Raises InputError where
-    the likelihood has no maximum (separated or collinear columns without a penalty).
+    lifelines' `penalizer` means, so that one number serves both. `penalty` may be one for each column (p,). Constant
+    columns get 0. Raises InputError where the likelihood has no maximum (separated or collinear columns without a
+    penalty).
     """
     sd = x.std(axis=0, ddof=1)
     used = sd > SMALLEST_SD
     beta = np.zeros(x.shape[1])
     if not used.any():
         return beta
+    weights = np.broadcast_to(np.asarray(penalty, dtype=np.float64), sd.shape)[used]
     z = (x[:, used] - x[:, used].mean(axis=0)) / sd[used]
     order = np.argsort(times, kind="stable")
     likelihood = PartialLikelihood(z[order], times[order], events[order], ties)
     n, coefficients = len(x), np.zeros(z.shape[1])
     value, gradient, hessian = likelihood.at(coefficients)
     for _ in range(ITERATIONS):
-        slope = gradient / n - penalty * coefficients
-        curvature = hessian / n + penalty * np.eye(len(coefficients))
+        slope = gradient / n - weights * coefficients
+        curvature = hessian / n + np.diag(weights)
         try:
             step = np.linalg.solve(curvature, slope)
         except np.linalg.LinAlgError:
             raise _no_maximum() from None
-        objective = value / n - penalty / 2 * coefficients @ coefficients
+        objective = value / n - weights @ coefficients**2 / 2
         for _ in range(HALVINGS):
             tried = coefficients + step
             value, gradient, hessian = likelihood.at(tried)
-            if value / n - penalty / 2 * tried @ tried >= objective - TOLERANCE:
+            if value / n - weights @ tried**2 / 2 >= objective - TOLERANCE:
                 break
             step = step / 2
         coefficients = tried
@@ -116,6 +120,8 @@ class PartialLikelihood:
 class RidgeCox:
     """Ridge Cox on a vector a patient. `penalty` as lifelines' `penalizer`; `engine` says who maximises.
 
+    `state_penalty` is that of columns from memory states where it is another one: hundreds of them beside a few
+    clinical columns need more.
     Both engines give the same coefficients (tested); the default is the one without data frames, which is faster.
     """
 
@@ -124,12 +130,14 @@ class RidgeCox:
     penalty: float = 0.1
     ties: Ties = "efron"
     engine: Literal["newton", "lifelines"] = "newton"
+    state_penalty: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.penalty >= 0:
-            raise ValueError(f"a ridge penalty is 0 or more, got {self.penalty}")
-        if self.engine == "lifelines" and self.ties != "efron":
-            raise ValueError("lifelines has Efron's ties only")
+        for penalty in (self.penalty, self.state_penalty or 0.0):
+            if not penalty >= 0:
+                raise ValueError(f"a ridge penalty is 0 or more, got {penalty}")
+        if self.engine == "lifelines" and (self.ties != "efron" or self.state_penalty is not None):
+            raise ValueError("lifelines has Efron's ties only, and one penalty for all columns here")
 
     def fit(self, data: CohortData, seed: int) -> FittedCox:
         """Fit features and coefficients; nothing is drawn, so `seed` changes nothing."""
@@ -139,7 +147,10 @@ class RidgeCox:
         if self.engine == "lifelines":
             beta = _fit_lifelines(x, data.times_months, data.events, self.penalty)
         else:
-            beta = fit_cox(x, data.times_months, data.events, self.penalty, self.ties)
+            penalties = np.full(x.shape[1], self.penalty)
+            if self.state_penalty is not None and features.state_columns:
+                penalties[-features.state_columns :] = self.state_penalty
+            beta = fit_cox(x, data.times_months, data.events, penalties, self.ties)
         return FittedCox(features, beta, float((x @ beta).mean()))
 
 

@@ -80,6 +80,13 @@ class FittedFeatures:
     axes: Matrix | None
     notes: tuple[str, ...]
 
+    @property
+    def state_columns(self) -> int:
+        """How many of the last values of a vector come from memory states."""
+        if self.axes is not None:
+            return int(self.axes.shape[1])
+        return 0 if self.states is None else int(self.states.used.sum())
+
     def encode(self, data: CohortData) -> Matrix:
         """Vectors (n, p). Raises InputError for a value, statistic or state that is not there or cannot be taken."""
         parts = [self.clinical.encode(data)] if self.clinical else []

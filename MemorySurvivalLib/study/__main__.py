@@ -1,0 +1,78 @@
+"""`python -m MemorySurvivalLib.study`: embed the study's cohorts, run it, write its tables. Simulated patients only."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from MemorySurvivalLib import RESEARCH_USE
+from MemorySurvivalLib.commands.terminal import ProgressBars
+from MemorySurvivalLib.errors import MemorySurvivalError
+from MemorySurvivalLib.study.configuration import Stage, StudyConfiguration, load_configuration
+from MemorySurvivalLib.study.embed_cohorts import embed_cohorts, part_folder
+from MemorySurvivalLib.study.parts import describe_folder, sort_json
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line of the study."""
+    parser = argparse.ArgumentParser(prog="python -m MemorySurvivalLib.study", description=__doc__)
+    steps = parser.add_subparsers(dest="step", required=True)
+    embed = steps.add_parser("embed", help="simulate and embed cohorts; goes on where it was stopped")
+    embed.add_argument("--cohort", default="all", help="a cohort of the configuration, or all in the configured order")
+    embed.add_argument("--patients", type=int, help="only so many patients of the cohort")
+    embed.add_argument("--processes", type=int, default=1, help="processes of one thread each")
+    embed.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda", "mps"))
+    show = steps.add_parser("show", help="what has been embedded, as JSON")
+    for one in (embed, show):
+        one.add_argument("--out", type=Path, required=True, help="the folder of the parts")
+    embed.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many minutes")
+    options = parser.parse_args(arguments)
+    configuration = load_configuration()
+    try:
+        if options.step == "embed":
+            _embed(configuration, options)
+        sys.stdout.write(sort_json(_describe(configuration, options.out)))
+    except MemorySurvivalError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+def _embed(configuration: StudyConfiguration, options: argparse.Namespace) -> None:
+    if options.cohort == "all":
+        stages = configuration.order
+    else:
+        cohort = configuration.cohort(options.cohort)
+        stages = (Stage(cohort.name, min(options.patients or cohort.patients, cohort.patients)),)
+    torch.set_num_threads(1)
+    with ProgressBars() as bars:
+        reached = embed_cohorts(
+            configuration,
+            stages,
+            options.out,
+            minutes=options.minutes,
+            processes=options.processes,
+            device=options.device,
+            progress=bars,
+        )
+    for name, count in reached.items():
+        sys.stderr.write(f"{name}: {count} of {configuration.cohort(name).patients} simulated patients embedded\n")
+
+
+def _describe(configuration: StudyConfiguration, root: Path) -> dict[str, object]:
+    return {
+        "notice": f"Simulated patients, not persons. {RESEARCH_USE}.",
+        "configuration": configuration.sha256,
+        "embedding": configuration.embedding.sha256,
+        "cohorts": {
+            cohort.name: describe_folder(part_folder(configuration, cohort, root), cohort.patients)
+            for cohort in configuration.cohorts
+        },
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""The one committed configuration of the study: how cases are embedded, which cohorts, how much is fitted."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+
+import msgspec
+
+from MemorySurvivalLib.bundle.manifest import Windows
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.imaging.window import Modality, Window
+from MemorySurvivalLib.memory.readout import ReadoutName
+from MemorySurvivalLib.resources import locate_resource
+from MemorySurvivalLib.roi.roi import RoiKind
+from MemorySurvivalLib.simulation.scenario import SCENARIOS, load_scenario
+from MemorySurvivalLib.simulation.scenario_case import name_images
+
+FORMAT = "memory-survival-study"
+
+
+class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that decides what is kept of a case; its hash names the folder of the parts.
+
+    `backbone_sha256` is the hash of the weights (memory.backbone.weights_sha256) in the bundle `bundle`. The dilated
+    spine is read on every `first_step`-th slice, the skeleton on every second of the same ladder; where a pass would
+    have more than `most_slices`, the step is raised. Readouts in `region_readouts` are kept as one vector of channels
+    that were averaged inside the ROI on each slice, those in `grid_readouts` averaged over the whole grid.
+    `average_maps` and `small_maps` name readouts by ROI: maps averaged over channels (all the average downsampler
+    sees), and maps with all channels on a grid of `small_side` cells, for the first cases of a cohort only.
+    Voxels of the ROI at `lesion_suv` or above make its MTV and TLG.
+    """
+
+    version: int
+    bundle: str
+    backbone_sha256: str
+    image_size: int
+    windows: Windows
+    rois: tuple[RoiKind, ...]
+    first_step: int
+    most_slices: int
+    batch_size: int
+    region_readouts: tuple[ReadoutName, ...]
+    grid_readouts: tuple[ReadoutName, ...]
+    average_maps: dict[RoiKind, tuple[ReadoutName, ...]]
+    small_maps: dict[RoiKind, tuple[ReadoutName, ...]]
+    small_side: int
+    lesion_suv: float
+
+    @property
+    def sha256(self) -> str:
+        """Fingerprint of these settings."""
+        return _digest(self)
+
+    @property
+    def window_map(self) -> dict[Modality, Window]:
+        """Windows by modality."""
+        return {"PET": self.windows.PET, "CT": self.windows.CT}
+
+
+class Cohort(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Patients whose images are embedded: those of `scenario` (and of every scenario that shows the same images) with
+    the cohort seed `seed`, up to `patients`; the first `small_maps` also keep small maps."""
+
+    name: str
+    scenario: str
+    seed: int
+    patients: int
+    small_maps: int = 0
+
+    @property
+    def images(self) -> str:
+        """The name of the images (simulation.scenario_case.name_images)."""
+        return name_images(load_scenario(self.scenario))
+
+
+class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One step of the embedding's order: this cohort up to so many patients."""
+
+    cohort: str
+    patients: int
+
+
+class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One scenario of the study: models learn from `development` under that scenario's outcomes and are judged on
+    `tests`, pairs of a cohort and the scenario whose outcomes it gets there."""
+
+    scenario: str
+    development: str
+    tests: tuple[tuple[str, str], ...]
+    nested: bool = False
+
+
+class Fitting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sizes of development cohorts, and how much is tried: Sobol points and inner folds for vectors (none for heads on
+    maps, whose settings are fixed), outer folds and repeats of the nested cross-validation."""
+
+    sizes: tuple[int, ...]
+    smallest_test: int
+    trials: int
+    inner_folds: int
+    outer_folds: int
+    outer_repeats: int
+    seed: int
+    resamples: int
+
+
+class StudyConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole study. Changing what is fitted leaves the embedded parts valid."""
+
+    format: str
+    version: int
+    embedding: Embedding
+    cohorts: tuple[Cohort, ...]
+    order: tuple[Stage, ...]
+    questions: tuple[Question, ...]
+    fitting: Fitting
+    part_cases: int = 25
+
+    def __post_init__(self) -> None:
+        names = [cohort.name for cohort in self.cohorts]
+        drawn = [(cohort.images, cohort.seed) for cohort in self.cohorts]
+        if len(set(names)) < len(names) or len(set(drawn)) < len(drawn):
+            raise ValueError("every cohort of the study needs a name and patients of its own")
+        if self.part_cases < 1 or any(cohort.small_maps % self.part_cases for cohort in self.cohorts):
+            raise ValueError("small maps are kept for whole parts")
+        used = {stage.cohort for stage in self.order} | {question.development for question in self.questions}
+        used |= {cohort for question in self.questions for cohort, _scenario in question.tests}
+        if used - set(names):
+            raise ValueError(f"the study uses cohorts it does not define: {', '.join(sorted(used - set(names)))}")
+        for question in self.questions:
+            pairs = ((question.development, question.scenario), *question.tests)
+            for cohort, scenario in pairs:
+                if scenario not in SCENARIOS or name_images(load_scenario(scenario)) != self.cohort(cohort).images:
+                    raise ValueError(f"the cohort {cohort} does not show the images of the scenario {scenario}")
+
+    @property
+    def sha256(self) -> str:
+        """Fingerprint of everything that the configuration decides."""
+        return _digest(self)
+
+    def cohort(self, name: str) -> Cohort:
+        """The cohort of that name. Raises InputError for one that there is not."""
+        found = next((cohort for cohort in self.cohorts if cohort.name == name), None)
+        if found is None:
+            known = ", ".join(cohort.name for cohort in self.cohorts)
+            raise InputError(f"The study has no cohort {name!r}; use one of {known}, or all.")
+        return found
+
+
+@cache
+def load_configuration() -> StudyConfiguration:
+    """The committed configuration, Resources/Study/study.json. Raises InputError for a damaged file."""
+    path = locate_resource("Study/study.json")
+    try:
+        configuration = msgspec.json.decode(path.read_bytes(), type=StudyConfiguration)
+    except msgspec.DecodeError as error:
+        raise InputError(f"The study's configuration {path.name} cannot be read ({error}); reinstall it.") from error
+    if configuration.format != FORMAT:
+        raise InputError(f"{path.name} is not the configuration of the study; reinstall it.")
+    return configuration
+
+
+def _digest(value: msgspec.Struct) -> str:
+    return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()

@@ -1,0 +1,191 @@
+"""Embedding the study's cohorts: simulate, embed, forget the images; stopped and continued on any machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import msgspec
+import SimpleITK as sitk
+import torch
+
+from MemorySurvivalLib.devices import DeviceName, choose_device
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.imaging.case import Case, make_case
+from MemorySurvivalLib.imaging.volume import Volume, resample_onto
+from MemorySurvivalLib.memory.engine import MemoryEngine
+from MemorySurvivalLib.models import Models
+from MemorySurvivalLib.progress import Meter, ProgressCallback, ignore_progress
+from MemorySurvivalLib.roi.roi import RoiKind
+from MemorySurvivalLib.simulation.patient import Patient, draw_patient
+from MemorySurvivalLib.simulation.scenario import load_scenario
+from MemorySurvivalLib.simulation.scenario_case import simulate_patient
+from MemorySurvivalLib.study.configuration import Cohort, Embedding, Stage, StudyConfiguration
+from MemorySurvivalLib.study.embedding import EmbeddedCase, embed_case
+from MemorySurvivalLib.study.parts import CaseNote, PartFolder
+
+EmbedOne = Callable[[Patient, Embedding, bool], EmbeddedCase]
+"""(patient, settings, whether small maps are kept) -> what is kept."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One case to embed."""
+
+    cohort: Cohort
+    number: int
+    folder: PartFolder
+
+
+def part_folder(configuration: StudyConfiguration, cohort: Cohort, root: Path) -> PartFolder:
+    """Where a cohort's parts lie."""
+    return PartFolder.of(root, configuration.embedding.sha256, cohort.images, cohort.seed, configuration.part_cases)
+
+
+def embed_cohorts(
+    configuration: StudyConfiguration,
+    stages: Sequence[Stage],
+    root: Path,
+    *,
+    minutes: float = float("inf"),
+    processes: int = 1,
+    device: DeviceName = "cpu",
+    embed_one: EmbedOne | None = None,
+    progress: ProgressCallback = ignore_progress,
+) -> dict[str, int]:
+    """Embed the cohorts of `stages` in their order until all is there or the minutes are over; the n reached by cohort.
+
+    What is there is not made again. Cases begun are finished. With several processes each has one thread. `embed_one`
+    stands in for simulation and backbone in tests.
+    """
+    jobs = _jobs(configuration, stages, root)
+    deadline = time.monotonic() + 60 * minutes
+    meter = Meter("embed", len(jobs), progress)
+    done = (
+        _alone(configuration.embedding, jobs, embed_one or _embedder(configuration.embedding, device), deadline)
+        if embed_one is not None or processes == 1
+        else _together(configuration.embedding, jobs, device, processes, deadline)
+    )
+    for job in done:
+        job.folder.join(job.number // configuration.part_cases)
+        meter.step()
+    reached = {}
+    for name in dict.fromkeys(stage.cohort for stage in stages):
+        cohort = configuration.cohort(name)
+        folder = part_folder(configuration, cohort, root)
+        for index in range(cohort.patients // configuration.part_cases):  # what a killed run left unjoined
+            folder.join(index)
+        reached[name] = folder.reached(cohort.patients)
+    return reached
+
+
+def embed_patient(patient: Patient, settings: Embedding, small_maps: bool, engine: MemoryEngine) -> EmbeddedCase:
+    """Simulate one patient's images and embed them."""
+    images = simulate_patient(patient)
+    given: dict[RoiKind, Volume] = {"spine_dilated": images.spine_dilated, "skeleton": images.skeleton}
+    case, masks = take_in(images.ct, images.pet, {kind: given[kind] for kind in settings.rois})
+    return embed_case(engine, case, masks, settings, small_maps=small_maps)
+
+
+def take_in(ct: Volume, pet: Volume, masks: Mapping[RoiKind, Volume]) -> tuple[Case, dict[RoiKind, Volume]]:
+    """The case as a user's would be (PET on the CT's grid, axes to LPS) and the ROIs as boolean masks on it."""
+    case = make_case(ct, pet)
+    straight = {kind: mask.reoriented() for kind, mask in masks.items()}
+    on_grid = {
+        kind: mask if mask.same_grid(case.ct) else resample_onto(mask, case.ct, linear=False)
+        for kind, mask in straight.items()
+    }
+    return case, {kind: mask.with_voxels(mask.voxels > 0) for kind, mask in on_grid.items()}
+
+
+def load_engine(settings: Embedding, device: DeviceName = "cpu") -> MemoryEngine:
+    """The study's backbone. Raises InputError where the bundle holds other weights than the study names."""
+    models = Models()
+    bundle = models.bundle(settings.bundle)
+    entry = bundle.manifest.backbone
+    if (entry.sha256, entry.image_size) != (settings.backbone_sha256, settings.image_size):
+        raise InputError(
+            f"The bundle {settings.bundle} holds the backbone {entry.sha256[:12]} at {entry.image_size} px, the study "
+            f"was configured for {settings.backbone_sha256[:12]} at {settings.image_size} px; install that bundle, or "
+            "change Resources/Study/study.json and embed anew."
+        )
+    return models.engine(bundle, choose_device(device))
+
+
+def _jobs(configuration: StudyConfiguration, stages: Sequence[Stage], root: Path) -> list[Job]:
+    jobs: dict[tuple[str, int], Job] = {}
+    for stage in stages:
+        cohort = configuration.cohort(stage.cohort)
+        folder = part_folder(configuration, cohort, root)
+        for number in folder.missing(range(min(stage.patients, cohort.patients))):
+            jobs.setdefault((cohort.name, number), Job(cohort, number, folder))
+    return list(jobs.values())
+
+
+def _alone(settings: Embedding, jobs: Sequence[Job], embed_one: EmbedOne, deadline: float) -> Iterator[Job]:
+    for job in jobs:
+        if time.monotonic() >= deadline:
+            return
+        _make(job, settings, embed_one)
+        yield job
+
+
+def _together(
+    settings: Embedding, jobs: Sequence[Job], device: DeviceName, processes: int, deadline: float
+) -> Iterator[Job]:
+    waiting = iter(jobs)
+    running: dict[Future[None], Job] = {}
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        while True:
+            while len(running) < processes and time.monotonic() < deadline:
+                job = next(waiting, None)
+                if job is None:
+                    break
+                running[pool.submit(_work, job, settings, device)] = job
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                future.result()
+                yield running.pop(future)
+
+
+def _work(job: Job, settings: Embedding, device: DeviceName) -> None:
+    """One case in a process of its own."""
+    torch.set_num_threads(1)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    _make(job, settings, _embedder(settings, device))
+
+
+@cache
+def _engine(settings: bytes, device: DeviceName) -> MemoryEngine:
+    """Loaded once a process; settings as JSON, because they hold dictionaries."""
+    return load_engine(msgspec.json.decode(settings, type=Embedding), device)
+
+
+def _embedder(settings: Embedding, device: DeviceName) -> EmbedOne:
+    engine = _engine(msgspec.json.encode(settings), device)
+
+    def embed(patient: Patient, given: Embedding, small_maps: bool) -> EmbeddedCase:
+        return embed_patient(patient, given, small_maps, engine)
+
+    return embed
+
+
+def _make(job: Job, settings: Embedding, embed_one: EmbedOne) -> None:
+    patient = draw_patient(load_scenario(job.cohort.scenario), job.cohort.seed, job.number)
+    embedded = embed_one(patient, settings, job.number < job.cohort.small_maps)
+    note = CaseNote(
+        job.number,
+        patient.image_seed,
+        patient.site.name,
+        {name: float(f"{value:.6g}") for name, value in embedded.statistics.items()},
+        {str(kind): count for kind, count in embedded.slices.items()},
+        embedded.step,
+        round(embedded.seconds, 2),
+    )
+    job.folder.write_case(note, embedded)

@@ -1,0 +1,210 @@
+"""What the study keeps of one case: memories pooled and read out in many ways from slices that are encoded once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate, pad
+
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.imaging.case import Case
+from MemorySurvivalLib.imaging.volume import Volume
+from MemorySurvivalLib.imaging.window import MODALITIES, Modality, Window
+from MemorySurvivalLib.measure.segments import measure_roi
+from MemorySurvivalLib.memory.engine import MemoryEngine
+from MemorySurvivalLib.memory.features import Features
+from MemorySurvivalLib.memory.prompts import box_prompt
+from MemorySurvivalLib.memory.readout import ReadoutName, read_out
+from MemorySurvivalLib.memory.slices import SliceFrame
+from MemorySurvivalLib.roi.boxes import SliceBox, prompt_boxes
+from MemorySurvivalLib.roi.roi import Roi, RoiKind
+from MemorySurvivalLib.study.configuration import Embedding
+
+ENCODER = "encoder"
+"""Stands for a readout's name where the image encoder's coarsest features were averaged and no memory was made."""
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddedCase:
+    """`vectors` (channels,) and `maps` (channels, h, w), float16, by "MODALITY/roi/readout/kind"; `statistics` by
+    "roi/name"; `slices` how many slices each ROI was read on, `step` every how many-th of the smallest ROI;
+    `seconds` of processor time."""
+
+    vectors: Mapping[str, torch.Tensor]
+    maps: Mapping[str, torch.Tensor]
+    small_maps: Mapping[str, torch.Tensor]
+    statistics: Mapping[str, float]
+    slices: Mapping[RoiKind, int]
+    step: int
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Passes:
+    """What the slices of one ROI and modality leave: memories (n, channels, h, w), and their means inside the ROI, as
+    those of the encoder's features (n, channels, 1, 1)."""
+
+    memories: torch.Tensor
+    inside: torch.Tensor
+    encoder: torch.Tensor
+
+
+def choose_boxes(
+    masks: Mapping[RoiKind, Volume], first_step: int, most_slices: int
+) -> tuple[dict[RoiKind, tuple[SliceBox, ...]], int]:
+    """Boxes of each ROI on a common ladder of slices, from head to feet, and the ladder's step.
+
+    The ladder begins at the topmost slice of the smallest ROI, which is read on every step: for a ROI without gaps,
+    `prompt_boxes(mask, step)`. Larger ROIs are read on every second slice of the ladder, so that most slices
+    serve both. The step is the smallest from `first_step` on with at most `most_slices` slices a pass.
+    """
+    present = {kind: np.flatnonzero(mask.voxels.any(axis=(1, 2))) for kind, mask in masks.items()}
+    empty = [kind for kind, levels in present.items() if not len(levels)]
+    if empty:
+        raise InputError(f"The region {empty[0]} has no voxels, so there is nothing to read; give another mask.")
+    smallest = min(present, key=lambda kind: len(present[kind]))
+    top, step = int(present[smallest][-1]), first_step
+    while True:
+        chosen = {k: z[(top - z) % (step * (1 if k == smallest else 2)) == 0] for k, z in present.items()}
+        if max(map(len, chosen.values())) <= most_slices:
+            break
+        step += 1
+    return {kind: prompt_boxes(_only(masks[kind], levels), 1) for kind, levels in chosen.items()}, step
+
+
+def embed_case(
+    engine: MemoryEngine, case: Case, masks: Mapping[RoiKind, Volume], settings: Embedding, *, small_maps: bool
+) -> EmbeddedCase:
+    """Embed a case for every ROI of `settings` (bool masks on the case's grid).
+
+    Mode `boxed`: a slice's memory depends on that slice and its box alone, so each slice is encoded once for both ROIs.
+    """
+    start = time.process_time()
+    masks = {kind: masks[kind] for kind in settings.rois}
+    boxes, step = choose_boxes(masks, settings.first_step, settings.most_slices)
+    vectors: dict[str, torch.Tensor] = {}
+    maps: dict[str, torch.Tensor] = {}
+    small: dict[str, torch.Tensor] = {}
+    for modality in MODALITIES:
+        passes = _read(engine, case.image(modality), settings.window_map[modality], masks, boxes, settings.batch_size)
+        for kind, one in passes.items():
+            place = f"{modality}/{kind}"
+            for name in settings.region_readouts:
+                vectors[f"{place}/{name}/region"] = _state(name, one.inside).flatten()
+            for name in settings.grid_readouts:
+                vectors[f"{place}/{name}/grid"] = _state(name, one.memories).mean(dim=(2, 3)).flatten()
+            vectors[f"{place}/{ENCODER}/region"] = _state("mean", one.encoder).flatten()
+            for name in settings.average_maps.get(kind, ()):
+                maps[f"{place}/{name}/average"] = _state(name, one.memories).mean(dim=(0, 1))[None]
+            for name in settings.small_maps.get(kind, ()) if small_maps else ():
+                side = settings.small_side
+                small[f"{place}/{name}/small"] = adaptive_avg_pool2d(_state(name, one.memories), side).flatten(0, 1)
+    statistics = {
+        f"{kind}/{name}": value
+        for kind, mask in masks.items()
+        for name, value in measure_statistics(case, mask, kind, settings.lesion_suv).items()
+    }
+    slices = {kind: len(found) for kind, found in boxes.items()}
+    seconds = time.process_time() - start
+    return EmbeddedCase(_half(vectors), _half(maps), _half(small), statistics, slices, step, seconds)
+
+
+def measure_statistics(case: Case, mask: Volume, kind: RoiKind, lesion_suv: float) -> dict[str, float]:
+    """What a physicist would measure in the ROI first: SUVbw (g/mL), MTV and TLG at a fixed threshold, HU, volume."""
+    region = measure_roi(case, Roi(mask, kind, "the site's mask")).measure
+    hot = case.pet.voxels[mask.voxels & (case.pet.voxels >= lesion_suv)].astype(np.float64)
+    voxel_ml = region.volume_ml / region.voxels
+    hu = case.ct.voxels[mask.voxels]
+    return {
+        "suv_max_g_ml": region.suv_max,
+        "suv_peak_g_ml": region.suv_peak,
+        "suv_mean_g_ml": region.suv_mean,
+        "suv_median_g_ml": region.suv_median,
+        "mtv_ml": float(len(hot) * voxel_ml),
+        "tlg_g": float(hot.sum() * voxel_ml),
+        "hu_mean": region.hu_mean,
+        "hu_sd": region.hu_sd,
+        "hu_tenth_percentile": float(np.percentile(hu, 10)),
+        "volume_ml": region.volume_ml,
+    }
+
+
+def cover_cells(frame: SliceFrame, masks: npt.NDArray[np.bool_]) -> torch.Tensor:
+    """How much of each memory cell (16 x 16 picture pixels) the masks (n, rows, columns) cover, (n, 1, h, w)."""
+    covered = torch.from_numpy(masks.astype(np.float32))[:, None]
+    if (frame.height, frame.width) != (frame.rows, frame.columns):
+        size = (frame.height, frame.width)
+        covered = interpolate(covered, size, mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
+    right, bottom = frame.image_size - frame.width - frame.left, frame.image_size - frame.height - frame.top
+    return avg_pool2d(pad(covered, (frame.left, right, frame.top, bottom)), 16)
+
+
+def _read(
+    engine: MemoryEngine,
+    image: Volume,
+    window: Window,
+    masks: Mapping[RoiKind, Volume],
+    boxes: Mapping[RoiKind, tuple[SliceBox, ...]],
+    batch_size: int,
+) -> dict[RoiKind, _Passes]:
+    frame = SliceFrame.of(image, engine.image_size)
+    by_level = {kind: {box.z: box for box in found} for kind, found in boxes.items()}
+    levels = sorted({z for found in by_level.values() for z in found}, reverse=True)
+    size = engine.batch_size(batch_size)
+    memories: dict[RoiKind, list[torch.Tensor]] = {kind: [] for kind in boxes}
+    inside: dict[RoiKind, list[torch.Tensor]] = {kind: [] for kind in boxes}
+    encoder: dict[RoiKind, list[torch.Tensor]] = {kind: [] for kind in boxes}
+    for start in range(0, len(levels), size):
+        batch = levels[start : start + size]
+        features = engine.encode(frame.picture(image.voxels[batch], window, engine.device))
+        coarsest = features.maps[-1].float().cpu()
+        for kind, found in by_level.items():
+            rows = [row for row, z in enumerate(batch) if z in found]
+            if not rows:
+                continue
+            own = [batch[row] for row in rows]
+            prompt = box_prompt(torch.stack([frame.box(found[z]) for z in own]))
+            memory = engine.condition(_take(features, rows), prompt).memory.cpu()
+            cells = cover_cells(frame, masks[kind].voxels[own])
+            memories[kind].append(memory)
+            inside[kind].append(_mean_inside(memory.float(), cells))
+            encoder[kind].append(_mean_inside(coarsest[rows], cells))
+    return {
+        kind: _Passes(torch.cat(memories[kind]), torch.cat(inside[kind]), torch.cat(encoder[kind])) for kind in boxes
+    }
+
+
+def _mean_inside(values: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+    """The mean of values (n, c, h, w) weighted by cells (n, 1, h, w), which are never all 0: (n, c, 1, 1)."""
+    return (values * cells).sum(dim=(2, 3), keepdim=True) / cells.sum(dim=(2, 3), keepdim=True)
+
+
+def _take(features: Features, rows: list[int]) -> Features:
+    if len(rows) == len(features.maps[0]):
+        return features
+    return Features(tuple(one[rows] for one in features.maps), tuple(one[rows] for one in features.positions))
+
+
+def _state(name: ReadoutName, memories: torch.Tensor) -> torch.Tensor:
+    return read_out(name, memories).state()
+
+
+def _only(mask: Volume, levels: npt.NDArray[np.intp]) -> Volume:
+    kept = np.zeros_like(mask.voxels)
+    kept[levels] = mask.voxels[levels]
+    return mask.with_voxels(kept)
+
+
+def _half(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.half().contiguous() for name, tensor in tensors.items()}
+
+
+def split_key(key: str) -> tuple[Modality, str, str, str]:
+    """Modality, ROI, readout and kind of a key."""
+    modality, roi, readout, kind = key.split("/")
+    return ("PET" if modality == "PET" else "CT"), roi, readout, kind

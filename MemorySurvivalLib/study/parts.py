@@ -1,0 +1,175 @@
+"""Embedded cases on disk: one file a case while work goes on, then part files of some cases, small enough to commit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import safetensors
+import safetensors.torch
+import torch
+
+from MemorySurvivalLib import RESEARCH_USE
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.files import atomic_file
+from MemorySurvivalLib.study.embedding import EmbeddedCase
+
+NOTICE = f"Simulated patients, not persons. {RESEARCH_USE}."
+SMALL = "-small"
+
+
+class CaseNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is kept of a case beside tensors.
+
+    Covariates, outcome and truth are not kept: they follow from the scenario, the cohort's seed and the number in a
+    millisecond, and differ between scenarios that share the images. `image_seed` and `site` prove that they belong.
+    `seconds` is the processor time of the embedding without simulation.
+    """
+
+    number: int
+    image_seed: int
+    site: str
+    statistics: dict[str, float]
+    slices: dict[str, int]
+    step: int
+    seconds: float
+
+
+class PartNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a file says of itself; one entry of its metadata, because several would be written in any order."""
+
+    notice: str
+    embedding: str
+    images: str
+    seed: int
+    cases: list[CaseNote]
+
+
+@dataclass(frozen=True)
+class PartFolder:
+    """The folder of one cohort's parts under one embedding: `case-N` files and `part-N` files of `size` cases."""
+
+    path: Path
+    embedding: str
+    images: str
+    seed: int
+    size: int
+
+    @classmethod
+    def of(cls, root: Path, embedding: str, images: str, seed: int, size: int) -> PartFolder:
+        """Where they lie under the study's folder; other embeddings and other images have folders of their own."""
+        return cls(root / f"embedding-{embedding[:12]}" / f"{images}-seed-{seed}", embedding, images, seed, size)
+
+    def case(self, number: int) -> Path:
+        """The file of one case while its part is not complete."""
+        return self.path / "cases" / f"case-{number:05d}.safetensors"
+
+    def part(self, index: int, suffix: str = "") -> Path:
+        """The file of cases `index * size` and on."""
+        return self.path / f"part-{index:04d}{suffix}.safetensors"
+
+    def missing(self, numbers: Iterable[int]) -> list[int]:
+        """Those of the numbers that are in no file."""
+        whole = {index for index in {n // self.size for n in numbers} if self.part(index).exists()}
+        return [n for n in numbers if n // self.size not in whole and not self.case(n).exists()]
+
+    def reached(self, most: int) -> int:
+        """How many cases there are from number 0 on without a gap."""
+        gaps = self.missing(range(most))
+        return gaps[0] if gaps else most
+
+    def write_case(self, note: CaseNote, embedded: EmbeddedCase) -> None:
+        """Keep one case."""
+        tensors = {**embedded.vectors, **embedded.maps, **embedded.small_maps}
+        self._write(self.case(note.number), {name: one[None] for name, one in tensors.items()}, [note])
+
+    def join(self, index: int) -> bool:
+        """Join the cases of a part into its file, when all are there; small maps go to a file of their own."""
+        numbers = range(index * self.size, (index + 1) * self.size)
+        if self.part(index).exists() or not all(self.case(n).exists() for n in numbers):
+            return False
+        cases = [self._read(self.case(n)) for n in numbers]
+        notes = [note for _tensors, one in cases for note in one]
+        for suffix in (SMALL, ""):  # the part itself last: it says that all is there
+            names = [name for name in cases[0][0] if name.endswith("/small") == bool(suffix)]
+            joined = {name: torch.cat([tensors[name] for tensors, _notes in cases]) for name in names}
+            if joined:
+                self._write(self.part(index, suffix), joined, notes)
+        for n in numbers:
+            self.case(n).unlink()
+        return True
+
+    def read(self, most: int, *, small_maps: bool = False) -> tuple[dict[str, torch.Tensor], list[CaseNote]]:
+        """Tensors (n, ...) and notes of the first cases, at most `most`, as many as there are without a gap.
+
+        Raises InputError where a file is damaged or of another study.
+        """
+        count = self.reached(most)
+        tensors: dict[str, list[torch.Tensor]] = {}
+        notes: list[CaseNote] = []
+        number = 0
+        while number < count:
+            index = number // self.size
+            in_part = self.part(index).exists()
+            found, own = self._read(self.part(index) if in_part else self.case(number))
+            if in_part and small_maps:
+                if not self.part(index, SMALL).exists():
+                    raise InputError(
+                        f"{self.part(index, SMALL)} with the maps of these cases is missing; fetch it, or fit fewer."
+                    )
+                found |= self._read(self.part(index, SMALL))[0]
+            for name, values in found.items():
+                if small_maps or not name.endswith("/small"):
+                    tensors.setdefault(name, []).append(values)
+            notes += own
+            number += len(own)
+        return {name: torch.cat(values)[:count] for name, values in tensors.items()}, notes[:count]
+
+    def bytes_used(self) -> int:
+        """The size of all files."""
+        return sum(path.stat().st_size for path in self.path.rglob("*.safetensors")) if self.path.exists() else 0
+
+    def _write(self, path: Path, tensors: Mapping[str, torch.Tensor], notes: Sequence[CaseNote]) -> None:
+        note = PartNote(NOTICE, self.embedding, self.images, self.seed, list(notes))
+        metadata = {"part": msgspec.json.encode(note).decode()}
+        content = safetensors.torch.save({name: one.contiguous() for name, one in tensors.items()}, metadata)
+        with atomic_file(path) as temporary:
+            temporary.write_bytes(content)
+
+    def _read(self, path: Path) -> tuple[dict[str, torch.Tensor], list[CaseNote]]:
+        try:
+            with safetensors.safe_open(path, framework="pt") as file:
+                note = msgspec.json.decode(file.metadata()["part"], type=PartNote)
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
+        except (OSError, KeyError, TypeError, safetensors.SafetensorError, msgspec.MsgspecError) as error:
+            raise InputError(
+                f"The part {path} of the study is damaged ({error}); delete it and embed again."
+            ) from error
+        if (note.embedding, note.images, note.seed) != (self.embedding, self.images, self.seed):
+            raise InputError(f"{path} belongs to another embedding or cohort; keep it in another folder.")
+        return tensors, note.cases
+
+
+def describe_folder(folder: PartFolder, most: int) -> dict[str, Any]:
+    """What is there, for a page: cases reached, and mean processor seconds, slices and bytes a case."""
+    _tensors, notes = folder.read(most)
+    if not notes:
+        return {"cases": 0}
+    slices: dict[str, float] = {
+        kind: round(sum(note.slices[kind] for note in notes) / len(notes), 1) for kind in notes[0].slices
+    }
+    return {
+        "cases": len(notes),
+        "cpu_seconds_a_case": round(sum(note.seconds for note in notes) / len(notes), 2),
+        "mean_slices": slices,
+        "bytes_a_case": round(folder.bytes_used() / len(notes)),
+    }
+
+
+def sort_json(value: Any) -> str:
+    """JSON with sorted keys and a line end, so that committed files differ only where results do."""
+    return json.dumps(value, indent=1, sort_keys=True) + "\n"
