@@ -13,6 +13,7 @@ import torch
 from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.devices import choose_device, describe_device
 from MemorySurvivalLib.explain.case import choose_config, explain_scored, make_subject, patches_to_do
+from MemorySurvivalLib.explain.explanation import Explanation
 from MemorySurvivalLib.explain.files import heatmap_record, write_heatmaps
 from MemorySurvivalLib.explain.plan import ExplainChoice
 from MemorySurvivalLib.files import atomic_file, atomic_folder
@@ -20,7 +21,7 @@ from MemorySurvivalLib.memory.cache import MemoryCache
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.speed import seconds_per_slice
 from MemorySurvivalLib.models import Models
-from MemorySurvivalLib.preparing import NoteCallback, Run, ScoreRequest, ignore_note, read_values
+from MemorySurvivalLib.preparing import NoteCallback, Run, ScoredCase, ScoreRequest, ignore_note, read_values
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 from MemorySurvivalLib.recent import RecentCase
 from MemorySurvivalLib.report.record import HeatmapRecord
@@ -63,10 +64,14 @@ class ExplanationRecord:
 
 @dataclass(frozen=True, eq=False)
 class ExplainOutput:
-    """The record and the files of an explanation, by name."""
+    """The record and the files of an explanation, by name; the case, its maps, and what explaining alone noted, from
+    which it can be put into a saved result (amending.py)."""
 
     record: ExplanationRecord
     files: Mapping[str, Path]
+    scored: ScoredCase
+    explanation: Explanation
+    noted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,10 @@ def explain_to_folder(
     progress: ProgressCallback = ignore_progress,
     tell: NoteCallback = ignore_note,
     recent: RecentCase | None = None,
+    *,
+    thorough: bool = True,
 ) -> ExplainOutput:
-    """Explain one case and write its folder: explanation.json and the maps.
+    """Explain one case and write its folder: explanation.json and the maps; less of them where not `thorough`.
 
     The folder appears whole or not at all. Patches that are finished when the work is stopped are kept in the cache's
     folder, and the same request goes on from there. A case that `recent` knows is not prepared again. Raises
@@ -101,8 +108,9 @@ def explain_to_folder(
         run = _start(request, choice, models, progress, tell, recent)
         cache = MemoryCache() if request.use_cache else None
         scored = run.score(read_values(request), cache)
+        before = len(run.notes)
         with run.stage("explain"):
-            explanation = explain_scored(run, scored, choice, cache, thorough=True)
+            explanation = explain_scored(run, scored, choice, cache, thorough=thorough)
         files = write_heatmaps(folder, scored.prepared.case, explanation, every=True)
         record = ExplanationRecord(
             heatmap=heatmap_record(explanation),
@@ -119,7 +127,8 @@ def explain_to_folder(
         with atomic_file(folder / RECORD_FILE) as path:
             path.write_bytes(record.as_json())
     names = {"explanation": RECORD_FILE, **files}
-    return ExplainOutput(record, {key: request.out / name for key, name in names.items()})
+    paths = {key: request.out / name for key, name in names.items()}
+    return ExplainOutput(record, paths, scored, explanation, tuple(run.notes[before:]))
 
 
 def estimate_explanation(

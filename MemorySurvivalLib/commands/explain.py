@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +14,28 @@ from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.commands.options import add_image_options
 from MemorySurvivalLib.commands.terminal import ProgressBars
 from MemorySurvivalLib.devices import DEVICES
+from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.suv_supplied import supplied_from
+from MemorySurvivalLib.progress import ProgressCallback
 from MemorySurvivalLib.roi.roi import ROI_KINDS
 
 if TYPE_CHECKING:
     from MemorySurvivalLib.explaining import Estimate, ExplainOutput
+    from MemorySurvivalLib.preparing import ScoreRequest
+
+_OF_THE_CASE = (
+    "ct",
+    "pet",
+    "study",
+    "ct_series",
+    "pet_series",
+    "roi",
+    "roi_kind",
+    "roi_segment",
+    "roi_labels",
+    "covariates",
+)
+"""What a saved result names by itself."""
 
 FILLS = ("roi_median", "volume_mean", "blur")
 
@@ -37,7 +57,17 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--segmenter", default="built-in", help="built-in, totalsegmentator or moose (%(default)s)")
     parser.add_argument("--covariates", type=Path, help="one patient's covariates (CSV with a header, or JSON)")
     parser.add_argument("--bundle", default="demonstration", help="model bundle, by name or file (%(default)s)")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the maps and explanation.json; made anew")
+    parser.add_argument(
+        "--result",
+        type=Path,
+        metavar="DIR",
+        help="explain this saved result and put the map into it and its report, in the place of an earlier one; "
+        "images, mask, values and bundle are those that it names, so none of them is given",
+    )
+    parser.add_argument(
+        "--images", type=Path, metavar="DIR", help="with --result: where CT and PET are now; they are found by content"
+    )
+    parser.add_argument("--out", type=Path, help="folder for the maps and explanation.json (not needed with --result)")
     parser.add_argument("--overwrite", action="store_true", help="replace the folder if it holds an explanation")
     parser.add_argument("--patch-mm", type=float, help="edge of the occluded cubes (default: the bundle's)")
     parser.add_argument("--stride-mm", type=float, help="distance between cube centres (default: the bundle's)")
@@ -56,33 +86,71 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> int:
     """Explain and print a summary (or the whole record with --json)."""
+    _check_options(options)
     # Importing torch and sam2 takes seconds, so help and mistyped options do not wait for it.
     import msgspec
 
+    from MemorySurvivalLib.amending import add_explanation
     from MemorySurvivalLib.explain.plan import ExplainChoice
     from MemorySurvivalLib.explaining import estimate_explanation, explain_to_folder
-    from MemorySurvivalLib.preparing import ScoreRequest
 
-    fields = ScoreRequest.__dataclass_fields__.keys() - {"patch_mm", "stride_mm", "fill"}
-    given = {name: value for name, value in vars(options).items() if name in fields}
-    request = ScoreRequest(**given, supplied=supplied_from(options))
     only = (options.only,) if options.only else None
     choice = ExplainChoice(options.patch_mm, options.stride_mm, options.fill, only, options.coarse)
-    with ProgressBars() as bars:
+    with ProgressBars() as bars, tempfile.TemporaryDirectory(prefix="memory-survival-explain-") as scratch:
 
         def tell(text: str) -> None:
             bars.say(f"note: {text}")
 
+        request = _request(options, options.out or Path(scratch) / "maps", bars, tell)
         if options.estimate:
             estimate = estimate_explanation(request, choice, progress=bars, tell=tell)
         else:
             output = explain_to_folder(request, choice, progress=bars, tell=tell)
+            if options.result is not None:
+                add_explanation(options.result, output)
     if options.estimate:
         text = msgspec.json.encode(estimate).decode() + "\n" if options.json else say_estimate(estimate)
     else:
-        text = output.record.as_json().decode() + "\n" if options.json else summarise(output)
+        place = options.out or options.result
+        text = output.record.as_json().decode() + "\n" if options.json else summarise(output, place, options.result)
     sys.stdout.write(text)
     return 0
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    """Raises InputError for options that do not go together."""
+    if options.result is None:
+        if options.images is not None:
+            raise InputError("--images goes with --result; name the images with --ct and --pet, or with --study.")
+        if options.out is None:
+            raise InputError("Say where the maps go with --out, or name a saved result with --result.")
+        return
+    given = [name for name in _OF_THE_CASE if getattr(options, name) is not None]
+    if given:
+        option = "--" + given[0].replace("_", "-")
+        raise InputError(f"{option} does not go with --result, which names what was scored; leave it out.")
+
+
+def _request(
+    options: argparse.Namespace, out: Path, progress: ProgressCallback, tell: Callable[[str], None]
+) -> ScoreRequest:
+    """The case that the options name, or the one of a saved result. Raises InputError where that cannot be had."""
+    from MemorySurvivalLib.preparing import ScoreRequest
+
+    if options.result is not None:
+        from MemorySurvivalLib.replay.rebuild import ReplayRequest, rebuild
+        from MemorySurvivalLib.report.record import read_record
+
+        file = options.result / "result.json"
+        device = None if options.device == "auto" else options.device
+        again = ReplayRequest(file, options.images, overwrite=options.overwrite, device=device)
+        rebuilt = rebuild(read_record(file), again, out, progress)
+        for note in rebuilt.notes:
+            tell(note)
+        return replace(rebuilt.request, use_cache=options.use_cache)
+    fields = ScoreRequest.__dataclass_fields__.keys() - {"patch_mm", "stride_mm", "fill", "out"}
+    given = {name: value for name, value in vars(options).items() if name in fields}
+    return ScoreRequest(**given, out=out, supplied=supplied_from(options))
 
 
 def say_estimate(estimate: Estimate) -> str:
@@ -95,7 +163,7 @@ def say_estimate(estimate: Estimate) -> str:
     )
 
 
-def summarise(output: ExplainOutput) -> str:
+def summarise(output: ExplainOutput, folder: Path, result: Path | None = None) -> str:
     """The explanation in plain lines: hotspots, sentences, and where the maps are."""
     record, heatmap = output.record, output.record.heatmap
     labels = f"  [{record.label}]" if record.label else ""
@@ -111,6 +179,8 @@ def summarise(output: ExplainOutput) -> str:
     if heatmap.resumed:
         lines.append(f"resumed     {heatmap.resumed} of {heatmap.patches} patches were finished by an earlier run")
     lines.append(f"time        {sum(record.seconds.values()):.1f} s on {record.device}")
-    lines.append(f"maps        {output.files['heatmap'].parent}")
+    lines.append(f"maps        {folder}")
+    if result is not None:
+        lines.append(f"report      {result / 'report.html'}")
     lines.append(f"{record.research_use}.")
     return "\n".join(lines) + "\n"

@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.amending import add_explanation
+from MemorySurvivalLib.errors import InputError, MemorySurvivalError
 from MemorySurvivalLib.explain.plan import ExplainChoice
-from MemorySurvivalLib.explaining import MAPS, estimate_explanation, explain_to_folder
+from MemorySurvivalLib.explaining import MAPS, ExplainOutput, estimate_explanation, explain_to_folder
 from MemorySurvivalLib.jobs.context import JobContext, JobOutput, convert, name_files
 from MemorySurvivalLib.jobs.score import choose_shown
 from MemorySurvivalLib.preparing import ScoreRequest
@@ -18,11 +19,29 @@ from MemorySurvivalLib.recent import fingerprint
 
 
 def explain(parameters: dict[str, Any], context: JobContext) -> JobOutput:
-    """Explain a case into a folder."""
+    """Explain a case into a folder, and where `result` names the folder of its saved result, into that too.
+
+    The output's `amended` then holds what of that result's record is new, and the names of its `maps`; where it could
+    not be changed `not_kept` says why, and the explanation itself is there all the same.
+    """
     request, choice = _read(parameters, context)
     warm = context.warm
     output = explain_to_folder(request, choice, warm.models, context.progress, context.tell, warm.recent)
-    return JobOutput(output.record.as_builtins(), {**dict.fromkeys(MAPS), **name_files(output.files)})
+    told = {**output.record.as_builtins(), "amended": None, "not_kept": ""}
+    folder = parameters.get("result")
+    if folder is not None:
+        told |= _keep(output, Path(folder))
+    return JobOutput(told, {**dict.fromkeys(MAPS), **name_files(output.files)})
+
+
+def _keep(output: ExplainOutput, folder: Path) -> dict[str, Any]:
+    try:
+        record = add_explanation(folder, output)
+    except MemorySurvivalError as error:  # an hour of work is not lost, because a disk is full
+        return {"not_kept": str(error)}
+    maps = {name: f"{name}.nrrd" for name in MAPS if (folder / f"{name}.nrrd").is_file()}
+    plain = record.as_builtins()
+    return {"amended": {"heatmap": plain["heatmap"], "seconds": plain["seconds"], "maps": maps}}
 
 
 def estimate(parameters: dict[str, Any], context: JobContext) -> JobOutput:

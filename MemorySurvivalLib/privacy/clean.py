@@ -199,7 +199,6 @@ def _typed_names(record: CaseRecord) -> dict[str, str]:
     names = [part.name for part in record.roi.parts]
     if record.heatmap is not None:
         names += [spot.site.removeprefix("near ") for spot in record.heatmap.hotspots]
-        names += [one.organ for one in record.heatmap.outside]
     if record.measurements is not None:
         names += [row.name for row in record.measurements.segments]
         names += [row.lesion.site.removeprefix("near ") for row in record.measurements.lesions]

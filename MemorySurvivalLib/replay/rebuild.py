@@ -11,6 +11,7 @@ from MemorySurvivalLib.bundle.archive import read_archive
 from MemorySurvivalLib.bundle.registry import find_bundle, list_bundles
 from MemorySurvivalLib.devices import DeviceName, choose_device
 from MemorySurvivalLib.errors import BundleError, DeviceError, InputError
+from MemorySurvivalLib.explain.plan import FILLS, ExplainChoice, FillName
 from MemorySurvivalLib.imaging.suv_supplied import Supplied
 from MemorySurvivalLib.imaging.window import MODALITIES, Modality
 from MemorySurvivalLib.jobs.context import convert
@@ -47,10 +48,23 @@ class _Device:
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """The request, and sentences on what had to be taken otherwise than it was recorded."""
+    """The request, and sentences on what had to be taken otherwise than it was recorded.
+
+    `explanation` is what the recorded heatmap was asked for, None where there is none; the request itself explains
+    nothing, because a score's own options do not say all that an explanation made later may have been asked for.
+    """
 
     request: ScoreRequest
     notes: tuple[str, ...]
+    explanation: Explaining | None = None
+
+
+@dataclass(frozen=True)
+class Explaining:
+    """What was asked of a recorded heatmap; `thorough` as an explanation of its own is, not that of a scoring run."""
+
+    choice: ExplainChoice
+    thorough: bool
 
 
 def rebuild(
@@ -72,12 +86,23 @@ def rebuild(
         "use_cache": False,
         "bundle": replay.bundle or _find_bundle(record, folder, notes),
         "device": replay.device or _find_device(record, notes),
-        "explain": record.heatmap is not None,
+        "explain": False,
         "measure": record.measurements is not None,
     }
     if record.stability is not None:
         plain["stability"] = True
-    return Rebuilt(convert(plain, ScoreRequest), tuple(notes))
+    return Rebuilt(convert(plain, ScoreRequest), tuple(notes), _explaining(record))
+
+
+def _explaining(record: CaseRecord) -> Explaining | None:
+    heatmap = record.heatmap
+    if heatmap is None:
+        return None
+    fill: Mapping[str, FillName] = {name: name for name in FILLS}
+    if heatmap.fill not in fill:
+        raise InputError(f"The result's heatmap was made with the fill {heatmap.fill!r}, which this version lacks.")
+    choice = ExplainChoice(heatmap.patch_mm, heatmap.stride_mm, fill[heatmap.fill], heatmap.modalities, heatmap.coarse)
+    return Explaining(choice, thorough=heatmap.whole_roi_effect is not None)
 
 
 def _recorded(record: CaseRecord) -> dict[str, Any]:

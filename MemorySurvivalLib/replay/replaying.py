@@ -6,21 +6,25 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
 
+from MemorySurvivalLib.amending import add_explanation
 from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.explaining import explain_to_folder
 from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.pipeline import score_case
 from MemorySurvivalLib.preparing import NoteCallback, ignore_note
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
+from MemorySurvivalLib.recent import RecentCase
 from MemorySurvivalLib.replay.causes import name_causes
 from MemorySurvivalLib.replay.compare import TOLERANCES, compare_records
-from MemorySurvivalLib.replay.rebuild import ReplayRequest, rebuild
+from MemorySurvivalLib.replay.rebuild import Rebuilt, ReplayRequest, rebuild
 from MemorySurvivalLib.replay.record import Cause, Difference, ReplayRecord, Verdict
 from MemorySurvivalLib.report.record import CaseRecord, read_record
 
@@ -51,12 +55,26 @@ def replay_result(
         for note in rebuilt.notes:
             tell(note)
         with _threads(replay.threads or was.threads):
-            output = score_case(rebuilt.request, models or Models(), progress, tell)
-        record = _judge(was, stored, output.record, rebuilt.notes, time.monotonic() - start)
+            now = _run_again(rebuilt, Path(scratch), models or Models(), progress, tell)
+        record = _judge(was, stored, now, rebuilt.notes, time.monotonic() - start)
         if replay.out is not None:
             with atomic_file(replay.out / RECORD_FILE) as path:
                 path.write_bytes(record.as_json())
     return record
+
+
+def _run_again(
+    rebuilt: Rebuilt, scratch: Path, models: Models, progress: ProgressCallback, tell: NoteCallback
+) -> CaseRecord:
+    """Score, and where the result holds a heatmap explain as that was made, whether with the score or later."""
+    recent, asked = RecentCase(), rebuilt.explanation
+    record = score_case(rebuilt.request, models, progress, tell, recent).record
+    if asked is None:
+        return record
+    # What it notes of images and region was told with the score.
+    maps = replace(rebuilt.request, out=scratch / "maps", overwrite=False)
+    output = explain_to_folder(maps, asked.choice, models, progress, ignore_note, recent, thorough=asked.thorough)
+    return add_explanation(rebuilt.request.out, output)
 
 
 def _judge(
