@@ -23,12 +23,12 @@ from MemorySurvivalLib.measure.tables import write_lesions, write_segments
 from MemorySurvivalLib.privacy import manifest
 from MemorySurvivalLib.privacy.burned_in import burned_in_note
 from MemorySurvivalLib.privacy.clean import case_identifiers, clean_record, wording_of
-from MemorySurvivalLib.privacy.head import HEADLESS_NOTE, PERHAPS_NOTE, Head, find_head, leave_head_out
+from MemorySurvivalLib.privacy.head import PERHAPS_NOTE, Head, find_head, head_note, leave_head_out
 from MemorySurvivalLib.privacy.identifiers import Identifier, identifiers_in_path, identifiers_of
 from MemorySurvivalLib.privacy.images import clean_image
 from MemorySurvivalLib.privacy.pseudonym import load_key
 from MemorySurvivalLib.privacy.report import clean_report, may_show_head, shows_body
-from MemorySurvivalLib.privacy.subject import read_headers, read_subject
+from MemorySurvivalLib.privacy.subject import keep_subject, read_headers, read_subject
 from MemorySurvivalLib.privacy.wording import Wording
 from MemorySurvivalLib.progress import Meter, ProgressCallback, ignore_progress
 from MemorySurvivalLib.report.drawing import FOLDER
@@ -201,7 +201,9 @@ def _prepare(request: ExportRequest, stage: Path) -> _Work:
     sources = request.sources or recorded_paths(record)
     places = [path for path in (sources.study, sources.ct, sources.pet) if path is not None and path.exists()]
     confirmed = request.confirm_identity or record.request.get("confirm_identity") is True
-    subject = read_subject(request.identity, places, request.pseudonym, confirmed=confirmed)
+    subject = keep_subject(request.identity, read_report(request.folder).subject, request.pseudonym)
+    if subject is None:
+        subject = read_subject(request.identity, places, request.pseudonym, confirmed=confirmed)
     headers = [header for path in places for header in read_headers(path, few=True)]
     known: tuple[Identifier, ...] = ()
     if request.identity != "identified":  # images that lie elsewhere now tell names, too
@@ -372,7 +374,7 @@ def _notes(work: _Work, report: Report, exported: ExportedObjects | None) -> tup
     pictures = work.request.has_pictures and any(shows_body(one) for one in report.pictures)
     named = work.request.identity == "identified"
     if work.head is not None:
-        notes += [work.head.rule] if work.head.from_z_mm is None else [HEADLESS_NOTE, work.head.rule]
+        notes += filter(None, (head_note(work.head), work.head.rule))
     elif (pictures or work.request.has_voxels) and not named:
         notes.append(PERHAPS_NOTE)
     if pictures and work.burned_in and not named:

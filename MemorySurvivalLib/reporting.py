@@ -11,7 +11,7 @@ from MemorySurvivalLib.clinical.findings import convert_findings, make_findings
 from MemorySurvivalLib.clinical.reading_file import read_reading
 from MemorySurvivalLib.clinical.record import ClinicalFindings
 from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.privacy.subject import read_subject
+from MemorySurvivalLib.privacy.subject import keep_subject, read_subject
 from MemorySurvivalLib.report.drawing import FOLDER
 from MemorySurvivalLib.report.language import ENGLISH
 from MemorySurvivalLib.report.model import FILE_NAME, Report, read_report
@@ -25,7 +25,8 @@ class ReportRequest:
     """Which result, and what to make of it.
 
     `folder` is the result's; `out` None writes there too. `pseudonym` is the user's own code (None: made from the
-    patient's ID with this user's key). `findings` as plain values win over those that the report holds already;
+    patient's ID with this user's key). `identity` None is whom the folder names already where it is an export under a
+    pseudonym, and nobody else. `findings` as plain values win over those that the report holds already;
     `reading` (a file) and `reviewed` (numbers of lesions) win over both.
     """
 
@@ -33,7 +34,7 @@ class ReportRequest:
     out: Path | None = None
     formats: tuple[Format, ...] = ("html",)
     paper: Paper = "a4"
-    identity: IdentityChoice = "none"
+    identity: IdentityChoice | None = "none"
     pseudonym: str | None = None
     language: str = ENGLISH
     overwrite: bool = False
@@ -70,8 +71,9 @@ def load_report(request: ReportRequest) -> Report:
     if result.is_file() and not (request.folder / FILE_NAME).is_file():
         raise InputError(f"{request.folder} was scored before there was a {FILE_NAME}; score the case again.")
     saved = read_report(request.folder)
+    choice = request.identity or ("pseudonym" if saved.subject.choice == "pseudonym" else "none")
     if not result.is_file():
-        if request.identity != saved.subject.choice:
+        if choice != saved.subject.choice:
             raise InputError(
                 f"{request.folder} holds no result.json, so its report can only name what it names already "
                 f"({saved.subject.choice}); give the folder in which the case was scored."
@@ -79,15 +81,17 @@ def load_report(request: ReportRequest) -> Report:
         subject, record = saved.subject, saved.record
     else:
         record = read_record(result)
-        subject = _subject(request, record)
+        kept = keep_subject(choice, saved.subject, request.pseudonym)
+        subject = _subject(choice, request, record) if kept is None else kept
     findings = _findings(request, record, saved.findings)
     return make_report(record, saved.pictures, saved.where, subject, findings)
 
 
-def _subject(request: ReportRequest, record: CaseRecord) -> Subject:
-    sources = [Path(source.path) for source in record.inputs.values()]
+def _subject(choice: IdentityChoice, request: ReportRequest, record: CaseRecord) -> Subject:
+    # An exported record says "CT" in the place of a path, and a folder of that name may be anybody's.
+    sources = [Path(source.path) for modality, source in record.inputs.items() if source.path != modality]
     confirmed = record.request.get("confirm_identity") is True
-    return read_subject(request.identity, sources, request.pseudonym, confirmed=confirmed)
+    return read_subject(choice, sources, request.pseudonym, confirmed=confirmed)
 
 
 def _findings(request: ReportRequest, record: CaseRecord, saved: ClinicalFindings) -> ClinicalFindings:

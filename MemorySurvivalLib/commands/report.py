@@ -27,9 +27,15 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--out", type=Path, help="folder to write to (default: the result's)")
     parser.add_argument("--overwrite", action="store_true", help="replace a report that is there already")
     parser.add_argument(
-        "--identity", choices=IDENTITY_CHOICES, default="none", help="whom the report names (%(default)s)"
+        "--identity",
+        choices=IDENTITY_CHOICES,
+        help="whom the report names (none; of a result that was exported under a pseudonym, that pseudonym)",
     )
-    parser.add_argument("--pseudonym", metavar="CODE", help="your own code (default: one made from the patient ID)")
+    parser.add_argument(
+        "--pseudonym",
+        metavar="CODE",
+        help="your own code (default: the exported result's, else one made from the patient ID)",
+    )
     parser.add_argument("--reading", type=Path, metavar="FILE", help="the visual reading (JSON) that belongs to it")
     parser.add_argument("--reviewed", metavar="NUMBERS", help="lesions that a person has looked at, such as 1,2,5")
     parser.add_argument("--language", default="en", help="of the pages, such as en or de (%(default)s)")

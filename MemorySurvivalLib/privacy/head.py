@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from MemorySurvivalLib.imaging.case import Case
 from MemorySurvivalLib.imaging.volume import Volume, Voxels
 from MemorySurvivalLib.roi.segments import Segmentation
 
-FACE_NOTE = (
-    "The exported images show the head: a face can be made of them, by which the patient may be recognised. Leave the "
-    "head out if they are to go to others."
-)
 PERHAPS_NOTE = (
     "Whether the exported images show the head cannot be told from them; look, and leave the head out if they are to "
     "go to others."
 )
 HEADLESS_NOTE = "The head was left out: above the neck the images hold air and no uptake."
+PRECAUTION_NOTE = (
+    "Neither skull nor neck was found in the CT, so whether there is a head cannot be told; what was left out is a "
+    "precaution and may be chest. Look at what is left, and export with the head in where the images show none."
+)
 
 SKULL = ("skull", "mandible", "face", "cranium")
 """Bones that reach down to the chin or nearly so; the lowest voxel of any of them ends the head."""
@@ -97,13 +96,11 @@ def shows_head(volume: Volume, head: Head, background: float = 0.0) -> bool:
     return bool((volume.voxels[above(volume, head)] > background).any())
 
 
-def head_note(head: Head, *, left_out: bool = False) -> str:
-    """The sentence for an export that holds voxels or pictures of the whole body; "" where there is no head in them."""
+def head_note(head: Head) -> str:
+    """The sentence for an export from which the head was left out; "" where there was none."""
     if head.from_z_mm is None:
         return ""
-    if left_out:
-        return HEADLESS_NOTE
-    return FACE_NOTE if head.known else PERHAPS_NOTE
+    return HEADLESS_NOTE if head.known else PRECAUTION_NOTE
 
 
 def leave_head_out(volume: Volume, head: Head, fill: float = 0.0) -> Volume:
@@ -116,17 +113,6 @@ def leave_head_out(volume: Volume, head: Head, fill: float = 0.0) -> Volume:
     voxels: Voxels = volume.voxels.copy()
     voxels[place] = np.asarray(fill).astype(voxels.dtype)
     return volume.with_voxels(voxels)
-
-
-def case_without_head(case: Case, head: Head) -> Case:
-    """The case for exported copies and pictures: CT and PET without the head. Numbers must not be made from it."""
-    note = () if head.from_z_mm is None else (HEADLESS_NOTE,)
-    return replace(
-        case,
-        ct=leave_head_out(case.ct, head, AIR_HU),
-        pet=leave_head_out(case.pet, head),
-        notes=(*case.notes, *note),
-    )
 
 
 def above(volume: Volume, head: Head) -> npt.NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +61,19 @@ def read_subject(
         sex=_first(headers, "PatientSex").upper(),
         age_years=_capped(_age_years(headers)),
     )
+
+
+def keep_subject(choice: IdentityChoice, saved: Subject, pseudonym: str | None = None) -> Subject | None:
+    """Whom a result that was exported names already, where that is whom it is to name again; None where the images say.
+
+    A copy that was exported holds no paths, so its images cannot be asked any more. A `pseudonym` given now takes the
+    place of the saved code; sex and age stay. Raises InputError for a code that DICOM cannot hold.
+    """
+    if choice == "none" or choice != saved.choice:
+        return None
+    if choice == "identified" or pseudonym is None:
+        return saved
+    return replace(saved, patient_id=check_pseudonym(pseudonym))
 
 
 def read_headers(source: Path | Dataset, *, few: bool = False) -> tuple[Dataset, ...]:

@@ -27,7 +27,7 @@ from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.pipeline import ScoreRequest, score_case
 from MemorySurvivalLib.privacy.burned_in import BURNED_IN_NOTE
 from MemorySurvivalLib.privacy.clean import READER, case_identifiers, clean_findings, clean_record
-from MemorySurvivalLib.privacy.head import HEADLESS_NOTE, PERHAPS_NOTE, Head
+from MemorySurvivalLib.privacy.head import HEADLESS_NOTE, PERHAPS_NOTE, PRECAUTION_NOTE, Head
 from MemorySurvivalLib.privacy.identifiers import Identifier
 from MemorySurvivalLib.privacy.images import clean_image
 from MemorySurvivalLib.privacy.manifest import FILE_NAME, ExportManifest, list_files
@@ -211,6 +211,9 @@ def test_the_head_can_be_left_out(scored: Scored, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(exporting, "find_head", lambda ct: Head(None, "No head here."))
     manifest = give_away(scored.folder, tmp_path / "all", leave_head_out=True)
     assert not manifest.head_left_out and manifest.notes == ("No head here.",) and not manifest.left_out
+    monkeypatch.setattr(exporting, "find_head", lambda ct: Head(plane_mm, "The uppermost 300 mm.", known=False))
+    manifest = give_away(scored.folder, tmp_path / "perhaps", leave_head_out=True)
+    assert manifest.head_left_out and manifest.notes == (PRECAUTION_NOTE, "The uppermost 300 mm.")
 
 
 def test_a_precaution_that_would_take_the_whole_region_says_so(

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from MemorySurvivalLib.imaging.case import make_case
 from MemorySurvivalLib.imaging.volume import Affine, Volume, resample_onto
 from MemorySurvivalLib.privacy.head import (
     AIR_HU,
-    FACE_NOTE,
     HEADLESS_NOTE,
-    PERHAPS_NOTE,
+    PRECAUTION_NOTE,
     Head,
     above,
-    case_without_head,
     find_head,
     head_note,
     leave_head_out,
@@ -123,20 +118,17 @@ def test_where_nothing_is_known_it_is_said_and_the_top_goes(case: SimulatedCase)
     assert not head.known and head.from_z_mm is not None
     top = body.affine.points_mm((0, 0, body.shape[0] - 1))[2]
     assert top - head.from_z_mm == pytest.approx(300.0)
-    assert head_note(head) == PERHAPS_NOTE
+    assert head_note(head) == PRECAUTION_NOTE
     air = Volume(np.full((4, 5, 6), -1000, np.int16), body.affine)
     assert find_head(air).from_z_mm is None
 
 
-def test_a_case_without_a_head_says_so_and_keeps_its_grid(case: SimulatedCase) -> None:
-    made = make_case(case.ct, case.pet)
-    head = find_head(made.ct)
-    left = case_without_head(made, head)
-    assert left.ct.same_grid(made.ct)
-    assert not shows_head(left.ct, head, -300.0) and not shows_head(left.pet, head)
-    assert left.notes[-1] == HEADLESS_NOTE
-    assert (head_note(head), head_note(head, left_out=True)) == (FACE_NOTE, HEADLESS_NOTE)
-    assert case_without_head(made, replace(head, from_z_mm=None)).notes == made.notes
+def test_ct_and_pet_without_the_head_keep_their_grids(case: SimulatedCase) -> None:
+    head = find_head(case.ct)
+    ct, pet = leave_head_out(case.ct, head, AIR_HU), leave_head_out(case.pet, head)
+    assert ct.same_grid(case.ct) and pet.same_grid(case.pet)
+    assert shows_head(case.ct, head, -300.0) and not shows_head(ct, head, -300.0) and not shows_head(pet, head)
+    assert head_note(head) == HEADLESS_NOTE
 
 
 def test_masks_keep_their_type() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dicom_made_up import write_series
+from made_up import make_patient
 
 from MemorySurvivalLib.cli import main
 from MemorySurvivalLib.clinical.findings import make_findings
@@ -17,8 +20,10 @@ from MemorySurvivalLib.clinical.reading_file import write_reading
 from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.jobs.context import JobContext
 from MemorySurvivalLib.jobs.report import render
+from MemorySurvivalLib.privacy.clean import clean_record
 from MemorySurvivalLib.progress import ignore_progress
 from MemorySurvivalLib.report.model import read_report
+from MemorySurvivalLib.report.record import read_record
 from MemorySurvivalLib.report.subject import Subject
 from MemorySurvivalLib.reporting import ReportRequest, load_report, write_saved
 
@@ -71,6 +76,29 @@ def test_names_of_files_come_back_only_when_asked_for(saved: Path) -> None:
     assert load_report(ReportRequest(saved, identity="identified")).record.inputs["CT"].path == "ct.nii.gz"
     named = load_report(ReportRequest(saved, identity="pseudonym", pseudonym="MM-17"))
     assert named.subject.patient_id == "MM-17" and named.record.inputs["CT"].path == "CT"
+
+
+def test_an_export_under_a_pseudonym_keeps_it(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its record says "CT" in the place of a path, and a folder of that name beside it may be anybody's."""
+    code, copy = "MS-7K2M-9QXT-4BHD", tmp_path / "copy"
+    wanted = Subject("pseudonym", patient_id=code, sex="F", age_years=63)
+    record = clean_record(read_record(saved / "result.json"), wanted)
+    shutil.copytree(saved, copy)
+    record.write(copy / "result.json")
+    replace(read_report(saved), subject=wanted, record=record).write(copy / "report.json")
+    write_series(tmp_path / "CT", make_patient(tmp_path).ct, "CT", tags={"PatientID": "4711"})
+    monkeypatch.chdir(tmp_path)
+    assert load_report(ReportRequest(copy, identity=None)).subject == wanted
+    assert load_report(ReportRequest(copy, identity="pseudonym")).subject == wanted
+    assert load_report(ReportRequest(copy)).subject == Subject()
+    own = load_report(ReportRequest(copy, identity="pseudonym", pseudonym="MM-17")).subject
+    assert own == replace(wanted, patient_id="MM-17")
+    assert load_report(ReportRequest(copy, identity="identified")).subject == Subject("identified"), "not that of CT"
+    assert load_report(ReportRequest(saved, identity=None)).subject == Subject()
+    assert main(["report", str(copy), "--out", str(tmp_path / "out"), "--format", "html"]) == 0
+    assert code in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    asked = {"folder": str(copy), "out": str(tmp_path / "job"), "identity": None}
+    assert render(asked, JobContext(ignore_progress, lambda text: None)).result["identity"] == "pseudonym"
 
 
 def test_a_report_that_was_handed_on_cannot_name_more(saved: Path) -> None:

@@ -87,6 +87,15 @@ def test_an_export_names_whom_the_user_chose(result: Path, tmp_path: Path, ident
     assert all_bytes(result) == before
 
 
+def test_an_export_of_an_export_keeps_its_pseudonym(result: Path, tmp_path: Path) -> None:
+    """The first copy's images cannot be asked any more, but it says itself whom it names."""
+    first = ExportRequest(result, tmp_path / "a", formats=(), identity="pseudonym", pseudonym="CASE-9", record=True)
+    made = export_result(first)
+    again = export_result(ExportRequest(tmp_path / "a", tmp_path / "b", identity="pseudonym"))
+    assert again.subject == made.subject and again.subject.patient_id == "CASE-9"
+    assert b"CASE-9" in (tmp_path / "b" / "report.html").read_bytes()
+
+
 def test_images_that_were_moved_are_found_where_they_are_now_and_still_name_nobody(
     result: Path, tmp_path: Path
 ) -> None:
