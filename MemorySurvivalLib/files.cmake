@@ -408,7 +408,9 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/study/configuration.py
   MemorySurvivalLib/study/embed_cohorts.py
   MemorySurvivalLib/study/embedding.py
+  MemorySurvivalLib/study/models.py
   MemorySurvivalLib/study/parts.py
+  MemorySurvivalLib/study/running.py
   MemorySurvivalLib/training/__init__.py
   MemorySurvivalLib/training/attribution.py
   MemorySurvivalLib/training/backbone.py

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import get_args
 
 import torch
 
@@ -13,7 +14,9 @@ from MemorySurvivalLib.commands.terminal import ProgressBars
 from MemorySurvivalLib.errors import MemorySurvivalError
 from MemorySurvivalLib.study.configuration import Stage, StudyConfiguration, load_configuration
 from MemorySurvivalLib.study.embed_cohorts import embed_cohorts, part_folder
+from MemorySurvivalLib.study.models import Group
 from MemorySurvivalLib.study.parts import describe_folder, sort_json
+from MemorySurvivalLib.study.running import Plan, run_study
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,12 +32,23 @@ def main(arguments: list[str] | None = None) -> int:
     for one in (embed, show):
         one.add_argument("--out", type=Path, required=True, help="the folder of the parts")
     embed.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many minutes")
+    run = steps.add_parser("run", help="fit and judge models on what is embedded; goes on where it was stopped")
+    run.add_argument("--parts", type=Path, required=True, help="the folder of the parts")
+    run.add_argument("--out", type=Path, required=True, help="the folder of the results")
+    run.add_argument("--scenario", action="append", default=[], help="only this scenario; may be given again")
+    run.add_argument("--group", action="append", default=[], choices=get_args(Group), help="only this group of models")
+    run.add_argument("--size", action="append", default=[], type=int, help="only this size of the development cohort")
+    run.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many minutes")
+    run.add_argument("--no-nested", action="store_true", help="leave the nested cross-validation out")
     options = parser.parse_args(arguments)
     configuration = load_configuration()
     try:
         if options.step == "embed":
             _embed(configuration, options)
-        sys.stdout.write(sort_json(_describe(configuration, options.out)))
+        if options.step == "run":
+            _run(configuration, options)
+        else:
+            sys.stdout.write(sort_json(_describe(configuration, options.out)))
     except MemorySurvivalError as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -60,6 +74,22 @@ def _embed(configuration: StudyConfiguration, options: argparse.Namespace) -> No
         )
     for name, count in reached.items():
         sys.stderr.write(f"{name}: {count} of {configuration.cohort(name).patients} simulated patients embedded\n")
+
+
+def _run(configuration: StudyConfiguration, options: argparse.Namespace) -> None:
+    defaults = Plan()
+    plan = Plan(
+        scenarios=tuple(options.scenario),
+        groups=tuple(options.group) or defaults.groups,
+        sizes=tuple(options.size) or None,
+        minutes=options.minutes,
+        nested=not options.no_nested,
+    )
+    torch.set_num_threads(1)
+    with ProgressBars() as bars:
+        written = run_study(configuration, options.parts, options.out, plan, bars)
+    for path in written:
+        sys.stdout.write(f"{path}\n")
 
 
 def _describe(configuration: StudyConfiguration, root: Path) -> dict[str, object]:

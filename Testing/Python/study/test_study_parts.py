@@ -29,7 +29,7 @@ COMMITTED = "a7af8c206103"
 
 @pytest.fixture
 def configuration() -> StudyConfiguration:
-    return make_configuration(12)
+    return msgspec.structs.replace(make_configuration(12), part_cases=5)
 
 
 def test_the_committed_configuration_is_frozen() -> None:

@@ -1,0 +1,228 @@
+"""The models of the study: modality x ROI x readout x pooling, what they are fused with, and the paper's heads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from MemorySurvivalLib.risk.downsamplers import DownsamplerName
+from MemorySurvivalLib.risk.fusion import FusionName
+from MemorySurvivalLib.simulation.patient import COVARIATE_COLUMNS
+from MemorySurvivalLib.study.configuration import Embedding
+from MemorySurvivalLib.study.embedding import ENCODER
+from MemorySurvivalLib.training.models.cox import RidgeCox
+from MemorySurvivalLib.training.models.features import StateVectors, VectorFeatures
+from MemorySurvivalLib.training.models.image import ImageModel
+from MemorySurvivalLib.training.models.stage import StageRisk
+from MemorySurvivalLib.training.quantities import make_schema
+from MemorySurvivalLib.training.search import searched
+from MemorySurvivalLib.training.stacked_mlp import StackedMlp
+from MemorySurvivalLib.training.survival_model import SurvivalModel
+from MemorySurvivalLib.training.tuning import Alternative, FloatRange, Recipe
+
+Group = Literal["baselines", "embeddings", "fused", "published", "small maps"]
+
+PAPER_COVARIATES = (
+    "age_years",
+    "sex",
+    "creatinine_mg_dl",
+    "haemoglobin_g_dl",
+    "platelets_10e9_l",
+    "isotype",
+    "light_chain_ratio",
+    "calcium_mg_dl",
+    "r_iss",
+)
+
+CLINICAL = "clinical"
+STATISTICS = "statistics"
+CLINICAL_STATISTICS = "clinical + statistics"
+EMBEDDING = "embedding"
+EMBEDDING_STATISTICS = "embedding + statistics"
+EMBEDDING_CLINICAL = "embedding + clinical"
+ALL = "embedding + statistics + clinical"
+PUBLISHED = "published: PET+CT, dilated spine, last, average, gated"
+"""Names that the goals speak of."""
+
+WHOLE_SCAN = ("mean", "max", "stations:4")
+"""Readouts between which the tuning of the fused models chooses, with the ROI; none is chosen by hand."""
+
+ROI_WORDS = {"spine_dilated": "dilated spine", "skeleton": "skeleton"}
+
+
+@dataclass(frozen=True)
+class StudyModel:
+    """A row of the study's tables: what it is made of in words, and the recipe that is fitted."""
+
+    recipe: Recipe
+    group: Group
+    modality: str = ""
+    roi: str = ""
+    readout: str = ""
+    downsampler: str = ""
+    fusion: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its name in tables and results."""
+        return self.recipe.name
+
+
+def study_models(embedding: Embedding, groups: tuple[Group, ...]) -> tuple[StudyModel, ...]:
+    """All models of these groups, cheap ones first."""
+    makers = {
+        "baselines": _baselines,
+        "embeddings": _embeddings,
+        "fused": _fused,
+        "published": _published,
+        "small maps": _small_maps,
+    }
+    return tuple(model for group in groups for model in makers[group](embedding))
+
+
+def nested_models(embedding: Embedding) -> tuple[StudyModel, ...]:
+    """Those that are also judged by nested cross-validation within the development patients."""
+    wanted = (CLINICAL, STATISTICS, CLINICAL_STATISTICS, EMBEDDING, EMBEDDING_STATISTICS, ALL)
+    models = {model.name: model for model in study_models(embedding, ("baselines", "embeddings", "fused"))}
+    published = embedding_name("PET+CT", "spine_dilated", "last", "grid")
+    return tuple(models[name] for name in (*wanted, published) if name in models)
+
+
+def embedding_name(modality: str, roi: str, readout: str, pooling: str) -> str:
+    """The name of an image-only model on one vector."""
+    where = "channels averaged inside the ROI" if pooling == "region" else "channels averaged over the grid"
+    return f"{modality}, {ROI_WORDS.get(roi, roi)}, {readout}, {where}"
+
+
+def _baselines(embedding: Embedding) -> list[StudyModel]:
+    clinical = make_schema(COVARIATE_COLUMNS)
+    both = VectorFeatures(clinical, ("*",))
+    ridge: list[SurvivalModel] = [
+        RidgeCox(CLINICAL, VectorFeatures(clinical)),
+        RidgeCox("clinical, the paper's nine", VectorFeatures(make_schema(PAPER_COVARIATES))),
+        RidgeCox(STATISTICS, VectorFeatures(statistics=("*",))),
+        RidgeCox(CLINICAL_STATISTICS, both),
+    ]
+    networks: list[SurvivalModel] = [
+        StackedMlp(f"{CLINICAL}, MLP", VectorFeatures(clinical)),
+        StackedMlp(f"{STATISTICS}, MLP", VectorFeatures(statistics=("*",))),
+        StackedMlp(f"{CLINICAL_STATISTICS}, MLP", both),
+    ]
+    single = [
+        _as_it_is(RidgeCox(f"{word}, {ROI_WORDS[roi]}", VectorFeatures(statistics=(f"{roi}/{name}",)), penalty=1e-4))
+        for roi in embedding.rois
+        for word, name in (("TLG", "tlg_g"), ("SUVmax", "suv_max_g_ml"))
+    ]
+    recipes = [_as_it_is(StageRisk("R-ISS")), *single, *(searched(model) for model in ridge + networks)]
+    return [StudyModel(recipe, "baselines") for recipe in recipes]
+
+
+def _embeddings(embedding: Embedding) -> list[StudyModel]:
+    """Image only, one vector a patient, ridge Cox: every modality, ROI, readout and pooling that was kept."""
+    pooled = [("region", name) for name in (*embedding.region_readouts, ENCODER)]
+    pooled += [("grid", name) for name in embedding.grid_readouts]
+    models = []
+    for roi in embedding.rois:
+        for pooling, readout in pooled:
+            for modality in ("PET", "CT", "PET+CT"):
+                keys = _keys(modality, roi, readout, pooling)
+                name = embedding_name(modality, roi, readout, pooling)
+                recipe = searched(RidgeCox(name, VectorFeatures(states=StateVectors(keys))))
+                fusion = "concatenation" if modality == "PET+CT" else ""
+                models.append(StudyModel(recipe, "embeddings", modality, roi, readout, pooling, fusion))
+    return models
+
+
+def _fused(embedding: Embedding) -> list[StudyModel]:
+    """The whole-scan embedding (ROI and readout chosen in inner folds), alone and with the rest."""
+    clinical = make_schema(COVARIATE_COLUMNS)
+    parts = {
+        EMBEDDING: VectorFeatures(states=StateVectors(("?",))),
+        EMBEDDING_STATISTICS: VectorFeatures(statistics=("*",), states=StateVectors(("?",))),
+        EMBEDDING_CLINICAL: VectorFeatures(clinical, states=StateVectors(("?",))),
+        ALL: VectorFeatures(clinical, ("*",), StateVectors(("?",))),
+    }
+    models = []
+    for name, features in parts.items():
+        alternatives = tuple(
+            Alternative(
+                f"{roi} {readout}",
+                RidgeCox(
+                    name,
+                    VectorFeatures(
+                        features.clinical,
+                        features.statistics,
+                        StateVectors(_keys("PET+CT", roi, readout, "region")),
+                    ),
+                    state_penalty=1.0,
+                ),
+                (FloatRange("penalty", 1e-3, 1e1, log=True), FloatRange("state_penalty", 1e-2, 1e3, log=True)),
+            )
+            for roi in embedding.rois
+            for readout in WHOLE_SCAN
+            if readout in embedding.region_readouts
+        )
+        models.append(
+            StudyModel(Recipe(name, alternatives), "fused", "PET+CT", "chosen", "chosen", "region", "concatenation")
+        )
+    return models
+
+
+def _published(embedding: Embedding) -> list[StudyModel]:
+    """The paper's average downsampler end to end, with its fixed default settings."""
+    wanted: list[tuple[str, str, FusionName, bool]] = [
+        ("PET", "spine_dilated", "concatenation", False),
+        ("CT", "spine_dilated", "concatenation", False),
+        ("PET+CT", "spine_dilated", "gated", False),
+        ("PET+CT", "spine_dilated", "concatenation", False),
+        ("PET+CT", "skeleton", "gated", False),
+        ("PET+CT", "spine_dilated", "gated", True),
+    ]
+    models = []
+    for modality, roi, fusion, with_clinical in wanted:
+        for readout in embedding.average_maps.get(_roi(roi, embedding), ()):
+            words = [modality, ROI_WORDS[roi], readout, "average"] + ([fusion] if modality == "PET+CT" else [])
+            name = f"{'published' if readout == 'last' else 'as published'}: {', '.join(words)}"
+            model = ImageModel(
+                f"{name}, clinical" if with_clinical else name,
+                _keys(modality, roi, readout, "average"),
+                fusion=fusion,
+                clinical=make_schema(COVARIATE_COLUMNS) if with_clinical else None,
+            )
+            shown = fusion if modality == "PET+CT" else ""
+            models.append(StudyModel(_as_it_is(model), "published", modality, roi, readout, "average", shown))
+    return models
+
+
+def _small_maps(embedding: Embedding) -> list[StudyModel]:
+    """Heads that need all channels of the maps, kept of the first patients only; fixed settings."""
+    heads: tuple[DownsamplerName, ...] = ("attention", "channels", "flatten")
+    return [
+        StudyModel(
+            _as_it_is(
+                ImageModel(f"{head}: PET+CT, {ROI_WORDS[roi]}, {readout}", _keys("PET+CT", roi, readout, "small"), head)
+            ),
+            "small maps",
+            "PET+CT",
+            roi,
+            readout,
+            head,
+            "concatenation",
+        )
+        for roi, readouts in embedding.small_maps.items()
+        for readout in readouts
+        for head in heads
+    ]
+
+
+def _keys(modality: str, roi: str, readout: str, kind: str) -> tuple[str, ...]:
+    return tuple(f"{one}/{roi}/{readout}/{kind}" for one in modality.split("+"))
+
+
+def _as_it_is(model: SurvivalModel) -> Recipe:
+    """A recipe without anything to search."""
+    return Recipe(model.name, (Alternative("as it is", model),))
+
+
+def _roi(name: str, embedding: Embedding) -> Literal["spine_dilated", "skeleton", "other"]:
+    return next(roi for roi in embedding.rois if roi == name)

@@ -1,0 +1,137 @@
+"""The study on made-up embeddings: what is fitted, that it resumes, and that it says what it was fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from study_makers import embed_all, make_configuration
+
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.study import running
+from MemorySurvivalLib.study.cohorts import read_cohort
+from MemorySurvivalLib.study.configuration import StudyConfiguration, load_configuration
+from MemorySurvivalLib.study.models import (
+    ALL,
+    CLINICAL,
+    EMBEDDING,
+    PUBLISHED,
+    STATISTICS,
+    StudyModel,
+    nested_models,
+    study_models,
+)
+from MemorySurvivalLib.study.running import Plan, count_fits, read_results, result_path, run_study
+from MemorySurvivalLib.training.inner_score import concordance
+from MemorySurvivalLib.training.models.cox import RidgeCox
+from MemorySurvivalLib.training.models.features import StateVectors, VectorFeatures
+
+GROUPS = ("baselines", "embeddings", "fused", "published", "small maps")
+
+
+@pytest.fixture(scope="module")
+def configuration() -> StudyConfiguration:
+    return make_configuration(90)
+
+
+@pytest.fixture(scope="module")
+def parts(configuration: StudyConfiguration, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("parts")
+    embed_all(configuration, root)
+    return root
+
+
+def keep_models(monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]) -> None:
+    """Leave the others out: a network takes a second."""
+
+    def keep(make: Callable[..., tuple[StudyModel, ...]]) -> Callable[..., tuple[StudyModel, ...]]:
+        return lambda *given: tuple(model for model in make(*given) if model.name in names)
+
+    for name in ("study_models", "nested_models"):
+        monkeypatch.setattr(running, name, keep(getattr(running, name)))
+
+
+def test_every_model_has_a_name_and_needs_only_what_is_kept() -> None:
+    embedding = load_configuration().embedding
+    models = study_models(embedding, GROUPS)
+    names = [model.name for model in models]
+    assert len(set(names)) == len(names)
+    assert {CLINICAL, STATISTICS, EMBEDDING, ALL, PUBLISHED} <= set(names)
+    assert {model.readout for model in models if model.group == "embeddings"} == {*embedding.region_readouts, "encoder"}
+    assert len(nested_models(embedding)) == 7
+    fits = sum(count_fits(model, load_configuration().fitting) for model in models)
+    assert fits < 10_000, "the budget of fits a scenario and size"
+
+
+@pytest.mark.parametrize("state_penalty", [1e6, None])
+def test_states_can_be_penalised_apart(configuration: StudyConfiguration, parts: Path, state_penalty: float) -> None:
+    data = read_cohort(configuration, "main-dev", "main", parts).data
+    vectors = StateVectors(("PET/skeleton/mean/region",))
+    both = RidgeCox("both", VectorFeatures(statistics=("*",), states=vectors), state_penalty=state_penalty)
+    alone = RidgeCox("alone", VectorFeatures(statistics=("*",)))
+    apart = np.abs(both.fit(data, 0).log_risk(data) - alone.fit(data, 0).log_risk(data)).max()
+    assert (apart < 1e-4) == (state_penalty is not None)
+
+
+def test_a_run_resumes_and_knows_its_patients(
+    configuration: StudyConfiguration, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_models(monkeypatch, ("R-ISS", CLINICAL, STATISTICS, EMBEDDING))
+    plan = Plan(scenarios=("main", "null"), groups=("baselines", "fused"), nested=False)
+    paths = run_study(configuration, parts, tmp_path, plan)
+    assert [path.name for path in paths] == ["main-n0090.json", "null-n0090.json"]
+    main = read_results(paths[0])
+    assert main is not None
+    assert main.tests == {"main-test/main": 90, "second-test/second": 40}
+    assert not [result.error for result in main.models.values() if result.error]
+    test = read_cohort(configuration, "main-test", "main", parts).data
+    risk = np.array(main.models[STATISTICS].log_risk["main-test/main"])
+    assert concordance(test.times_months, test.events, risk) > 0.5, "made-up statistics follow the burden"
+    assert main.models[EMBEDDING].chosen.split()[1] in ("mean", "max", "stations:4")
+    assert main.models[EMBEDDING].fits == 6 * 2 * 2 + 1
+    before = [path.read_bytes() for path in paths]
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a finished model was fitted again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "fit_tuned", refuse)
+        run_study(configuration, parts, tmp_path, plan)
+    assert [path.read_bytes() for path in paths] == before
+    changed = msgspec.structs.replace(configuration, fitting=msgspec.structs.replace(configuration.fitting, trials=1))
+    run_study(changed, parts, tmp_path, replace(plan, scenarios=("main",), groups=("baselines",)))
+    again = read_results(paths[0])
+    assert again is not None
+    assert again.models[STATISTICS].key != main.models[STATISTICS].key
+
+
+def test_nested_validation_is_kept_with_the_heads_on_maps(
+    configuration: StudyConfiguration, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_models(monkeypatch, (CLINICAL, STATISTICS))
+    plan = Plan(scenarios=("main",), groups=())
+    path = run_study(configuration, parts, tmp_path, plan)[0]
+    results = read_results(path)
+    assert results is not None
+    assert set(results.nested) == {CLINICAL, STATISTICS}
+    assert np.shape(results.nested[STATISTICS].c) == (1, 2)
+    assert 0 < results.nested[CLINICAL].pooled_c < 1
+    assert not results.models
+
+
+def test_no_time_fits_nothing(configuration: StudyConfiguration, parts: Path, tmp_path: Path) -> None:
+    assert run_study(configuration, parts, tmp_path, Plan(("null",), minutes=0)) == []
+
+
+def test_too_few_patients_are_said(configuration: StudyConfiguration, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Too few patients are embedded"):
+        run_study(configuration, tmp_path / "empty", tmp_path, Plan())
+    path = result_path(configuration, tmp_path, "main", 60)
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_results(path)
