@@ -15,9 +15,16 @@ from MemorySurvivalPanels.explain_settings import explanation_settings
 from MemorySurvivalPanels.explanation import FUSED, MAP_FILES, explanation_of_result, link_sisters
 from MemorySurvivalPanels.parameters import ScoreParameters
 from MemorySurvivalPanels.score_job import name_files, score_job
+from MemorySurvivalPanels.scored_cases import CT, HEATMAP, RESULT, ScoredCase, amend_result, restore_files
 from MemorySurvivalPanels.scored_inputs import read_inputs
 from MemorySurvivalPanels.scratch import ScratchFolder
 from MemorySurvivalPanels.worker_protocol import Failure, Progress
+
+NEEDED = ("result.json", "report.json")
+"""Files without which a result cannot be amended; the heatmap is then in the scene alone."""
+
+Kept = Callable[[Any, Path], None]
+"""Is told the CT of an amended result and the folder with its files, which is gone afterwards."""
 
 
 class HandedCase:
@@ -81,8 +88,9 @@ class EstimateJob:
 class ExplainJob:
     """One explanation in the background, of the case as it was when it was started; a JobListener.
 
-    `progressed` and `ended` tell the panel how it goes: `ended` once, with the heatmap (None where there is none), a
-    sentence, and the failure where there was one.
+    `scored` is the result that is explained: the worker puts the explanation into its files, and they go back into the
+    scene. `progressed` and `ended` tell the panel how it goes: `ended` once, with the heatmap (None where there is
+    none), a sentence, and the failure where there was one.
     """
 
     kind = "explain"
@@ -91,10 +99,14 @@ class ExplainJob:
         self,
         desk: Desk,
         parameters: ScoreParameters,
+        scored: ScoredCase | None,
         progressed: Callable[[Progress], None],
         ended: Callable[["ExplainJob", slicer.vtkMRMLNode | None, str, Failure | None], None],
+        kept: Kept = lambda ct, folder: None,
     ) -> None:
         self._desk = desk
+        self._scored = scored
+        self._kept = kept
         self._progressed = progressed
         self._ended = ended
         self._out: Path | None = None
@@ -113,7 +125,8 @@ class ExplainJob:
         job = handed.job(parameters)
         self._names = name_files(job, parameters)
         self._out = self._desk.scratch.new_folder()
-        self._desk.worker().submit(self.kind, {**job, "out": str(self._out / "explanation")}, self, background=True)
+        job |= {"out": str(self._out / "explanation"), "result": self._restore()}
+        self._desk.worker().submit(self.kind, job, self, background=True)
 
     def job_progressed(self, progress: Progress) -> None:
         """One step further."""
@@ -124,21 +137,19 @@ class ExplainJob:
 
     def job_finished(self, result: Mapping[str, Any], files: Mapping[str, str | None]) -> None:
         """Load the maps; where a node went away meanwhile, say so."""
-        node, sentence, failure = None, "", None
+        node, sentence = None, ""
         try:
             node = self._load(result, files)
+            self._keep(result, node)  # where that fails the heatmap is shown all the same
         except UserError as error:
-            sentence, failure = str(error), Failure(str(error))
+            sentence = str(error)
         self._clean()
-        self._ended(self, node, sentence, failure)
+        self._ended(self, node, sentence, Failure(sentence) if sentence else None)
 
     def job_failed(self, failure: Failure) -> None:
         """The worker said why, or died."""
         self._clean()
-        sentence = failure.sentence
-        for path, name in self._names.items():
-            sentence = sentence.replace(path, f'"{name}"')
-        self._ended(self, None, sentence, failure)
+        self._ended(self, None, self._with_names(failure.sentence), failure)
 
     def job_cancelled(self) -> None:
         """The user changed their mind; the library has kept what was finished."""
@@ -169,6 +180,47 @@ class ExplainJob:
             raise UserError(_("The explanation came without a heatmap; explain the case again."))
         link_sisters(nodes)
         return nodes[FUSED]
+
+    @property
+    def _result(self) -> Path:
+        """Where the files of the result lie while it is explained."""
+        assert self._out is not None
+        return self._out / "result"
+
+    def _restore(self) -> str | None:
+        """The result's files for the worker; None where the scene does not hold them, as of an older version."""
+        if self._scored is None:
+            return None
+        try:
+            self._result.mkdir()
+            restore_files(self._scored, self._result)
+        except (UserError, OSError):  # the heatmap can be looked at all the same
+            return None
+        return str(self._result) if all((self._result / name).is_file() for name in NEEDED) else None
+
+    def _keep(self, result: Mapping[str, Any], node: slicer.vtkMRMLNode) -> None:
+        """Put the amended result into the scene; nothing is told where it is gone, or covered by a reader study."""
+        scored, amended = self._scored, result.get("amended")
+        if scored is None or scored.node.GetScene() is None or scored.node.GetAttribute(RESULT) is None:
+            return
+        not_in_report = _("The heatmap is in the scene, but not in the report: {why}")
+        if not amended:
+            why = self._with_names(str(result.get("not_kept") or ""))
+            if why:
+                raise UserError(not_in_report.format(why=why))
+            return
+        told = {**scored.result, "heatmap": amended["heatmap"], "seconds": amended["seconds"]}
+        try:
+            case = amend_result(scored, told, self._result, amended["maps"])
+        except UserError as error:
+            raise UserError(not_in_report.format(why=error)) from error
+        case.attach(HEATMAP, node)
+        self._kept(case.of(CT), self._result)
+
+    def _with_names(self, sentence: str) -> str:
+        for path, name in self._names.items():
+            sentence = sentence.replace(path, f'"{name}"')
+        return sentence
 
     def _clean(self) -> None:
         if self._out is not None:

@@ -1,5 +1,7 @@
 """The step "Explain": which tissue raised or lowered the log-risk; made in the background, shown over the grey CT."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import qt
@@ -19,8 +21,10 @@ from MemorySurvivalPanels.hotspots import HotspotTable, describe_hotspots, descr
 from MemorySurvivalPanels.localised import DecimalKeys
 from MemorySurvivalPanels.parameters import ScoreParameters
 from MemorySurvivalPanels.part import Part
+from MemorySurvivalPanels.result_panel import ResultPanel
 from MemorySurvivalPanels.score_run import ScoreRun
 from MemorySurvivalPanels.scored_inputs import ScoredInputs, read_inputs
+from MemorySurvivalPanels.stability_panel import StabilityPanel
 from MemorySurvivalPanels.step import Step, StepState
 from MemorySurvivalPanels.worker_protocol import Failure, Progress
 
@@ -28,9 +32,12 @@ from MemorySurvivalPanels.worker_protocol import Failure, Progress
 class ExplainPanel(Part):
     """Runs explanations and shows the chosen one. What it shows is read from the heatmap's node, never remembered."""
 
-    def __init__(self, desk: Desk, score: ScoreRun) -> None:
+    def __init__(self, desk: Desk, score: ScoreRun, result_panel: ResultPanel, stability: StabilityPanel) -> None:
         self._desk = desk
         self._score = score
+        self._result_panel = result_panel
+        self._stability = stability
+        self._watchers: list[Callable[[Any, Path], None]] = []
         ui = self._ui = desk.ui
         self._handed = HandedCase(desk.scratch)
         self._job: ExplainJob | None = None
@@ -124,6 +131,10 @@ class ExplainPanel(Part):
 
     # --- what can be done now -------------------------------------------------------------------------------------
 
+    def watch(self, callback: Callable[[Any, Path], None]) -> None:
+        """Call back, with its CT and its folder, whenever an explanation became part of a result."""
+        self._watchers.append(callback)
+
     @property
     def running(self) -> bool:
         """Whether an explanation is under way."""
@@ -147,6 +158,8 @@ class ExplainPanel(Part):
             return _('"{case}" is being explained; wait or cancel it first.').format(case=self._job.case_name)
         if self._desk.run_panel.running:
             return _("Wait until the running job has ended.")
+        if self._stability.running:  # both change the result, and the second would lose what the first added
+            return _("A stability is being checked; wait or cancel it first.")
         score = self._score.step()
         if score is None or score.state not in (StepState.DONE, StepState.STALE):
             missing = score.sentence if score is not None else ""
@@ -172,7 +185,8 @@ class ExplainPanel(Part):
             self._say(obstacle, problem=True)
             return
         self._estimates.stop()
-        job = ExplainJob(self._desk, self.parameters, self._progressed, self._ended)
+        scored = self._result_panel.case
+        job = ExplainJob(self._desk, self.parameters, scored, self._progressed, self._ended, self._kept)
         self._say("")
         self._job = job
         self._ui.explainStageLabel.text = _("Starting…")
@@ -194,6 +208,10 @@ class ExplainPanel(Part):
         self._ui.explainProgressBar.maximum = max(progress.total, 0)
         self._ui.explainProgressBar.value = progress.done
         self._ui.explainStageLabel.text = describe_stage(progress)
+
+    def _kept(self, ct: Any, folder: Path) -> None:
+        for tell in self._watchers:
+            tell(ct, folder)
 
     def _ended(self, job: ExplainJob, node: Any, sentence: str, failure: Failure | None) -> None:
         """The job is over; the case that it is of may not be the one that is chosen now."""

@@ -17,8 +17,7 @@ from MemorySurvivalPanels.segmentations import REGION_FILL
 
 MASKS = "masks"
 PREPARED = "prepared"
-AMENDED = ("report.html", "report.json", "result.json")
-"""What of a result says more when something was measured later; the record last, as it is what counts."""
+PICTURES = "pictures"
 
 
 def mask_file(out: Path, folder: str) -> Path:
@@ -79,18 +78,28 @@ def keep_results(source: Path, place: Path) -> None:
 
 
 def amend_results(source: Path, place: Path) -> None:
-    """Replace the record and the report of a kept result by those of the same run that say more. Raises UserError.
+    """Bring a kept result to what the same run says by now, whole or not at all. Raises UserError.
 
-    Nothing is done where nothing, or another run, is kept.
+    Nothing is done where nothing, or another run, is kept. What only the kept one holds stays, since a scene leaves out
+    large files; but for pictures, which are all drawn anew.
     """
-    names = [name for name in AMENDED if (source / name).is_file() and (place / name).is_file()]
+    if _read_created(source) is None or _read_created(source) != _read_created(place):
+        return
     try:
-        if _read_created(source) is None or _read_created(source) != _read_created(place):
-            return
-        for name in names:
-            temporary = place / f".partial-{name}"
-            shutil.copyfile(source / name, temporary)
-            temporary.replace(place / name)
+        folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=place.parent))
+        try:
+            shutil.copytree(place, folder / "new")
+            if (source / PICTURES).is_dir():
+                shutil.rmtree(folder / "new" / PICTURES, ignore_errors=True)
+            shutil.copytree(source, folder / "new", dirs_exist_ok=True)
+            place.rename(folder / "old")
+            try:
+                (folder / "new").rename(place)
+            except OSError:
+                (folder / "old").rename(place)
+                raise
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise _cannot_write(place) from error
 

@@ -106,20 +106,25 @@ def store_result(
     return read_result(node)
 
 
-def amend_result(case: ScoredCase, result: Mapping[str, Any], folder: Path) -> ScoredCase:
+def amend_result(
+    case: ScoredCase, result: Mapping[str, Any], folder: Path, files: Mapping[str, str | None] | None = None
+) -> ScoredCase:
     """Put a result in the place of what the scene keeps, with its files as they are in `folder` now.
 
-    Its inputs and its age stay. Raises UserError where the scene does not hold this result any more as it was read.
+    `files` are names that are new or gone (None), relative to `folder`. The result's inputs and its age stay. Raises
+    UserError where the scene does not hold this result any more as it was read.
     """
     with busy.phase(_("Keeping the result")):
         node = case.node
         if node.GetScene() is None or node.GetAttribute(RESULT) is None or read_result(node).result != case.result:
             raise UserError(_("The result was removed or changed meanwhile."))
-        there = {name: str(folder / path) for name, path in case.files.items() if path is not None}
+        named = {**case.files, **(files or {})}
+        there = {name: str(folder / path) for name, path in named.items() if path is not None}
         report, packed, left_out = _pack(there)
         content = json.loads(node.GetText())
-        content["result"] = dict(result)
-        content["left_out"] = sorted({*case.left_out, *left_out})
+        content |= {"result": dict(result), "files": named}
+        # What was left out before was not restored, unless it was made anew.
+        content["left_out"] = sorted({*(each for each in case.left_out if not (folder / each).is_file()), *left_out})
         node.SetText(json.dumps(content, ensure_ascii=False))
         node.SetAttribute(_DIGEST, _digest(node.GetText()))
         for role, text in ((_REPORT, report), (_FILES, packed)):

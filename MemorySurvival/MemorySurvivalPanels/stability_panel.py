@@ -33,9 +33,14 @@ class StabilityPanel(Part):
         self._said = ("", "")
         """What was said last, after the identifier of the result that it is about."""
         self._watchers: list[AmendedCallback] = []
+        self._explaining: Callable[[], bool] = lambda: False
         ui.stabilityButton.clicked.connect(self.check)
         ui.stabilityCancelButton.clicked.connect(self.cancel)
         desk.run_panel.watch(self._show)
+
+    def wait_for(self, explaining: Callable[[], bool]) -> None:
+        """Say what else may change the result; measured meanwhile, one of the two would be lost."""
+        self._explaining = explaining
 
     def watch(self, callback: AmendedCallback) -> None:
         """Call back whenever a result was amended."""
@@ -64,6 +69,8 @@ class StabilityPanel(Part):
             return _("Score the case first.")
         if self._job is not None:
             return _("A stability is being checked; wait or cancel it first.")
+        if self._explaining():
+            return _("The case is being explained; wait or cancel it first.")
         if self._desk.run_panel.running:
             return _("Wait until the running job has ended.")
         chosen = parameters.ct is not None and parameters.ct is case.of(CT) and parameters.pet is case.of(PET)
@@ -83,7 +90,7 @@ class StabilityPanel(Part):
             job.start(self.parameters)
         except UserError as error:
             self._ended(job, str(error), True)
-        self._show()
+        self._desk.changed()  # explaining has to wait
 
     def cancel(self, *_ignored: Any) -> None:
         """Stop measuring."""
