@@ -41,6 +41,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/commands/options.py
   MemorySurvivalLib/commands/overview.py
   MemorySurvivalLib/commands/readers.py
+  MemorySurvivalLib/commands/rebuild.py
   MemorySurvivalLib/commands/replay.py
   MemorySurvivalLib/commands/report.py
   MemorySurvivalLib/commands/score.py
@@ -184,6 +185,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/jobs/prior.py
   MemorySurvivalLib/jobs/reader_study.py
   MemorySurvivalLib/jobs/reading.py
+  MemorySurvivalLib/jobs/rebuild.py
   MemorySurvivalLib/jobs/replay.py
   MemorySurvivalLib/jobs/report.py
   MemorySurvivalLib/jobs/score.py
@@ -419,6 +421,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/training/combat.py
   MemorySurvivalLib/training/data.py
   MemorySurvivalLib/training/demonstration.py
+  MemorySurvivalLib/training/demonstration_heads.py
   MemorySurvivalLib/training/duplicates.py
   MemorySurvivalLib/training/embedded_cohort.py
   MemorySurvivalLib/training/exclusion.py
@@ -448,6 +451,8 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/training/own_cohort.py
   MemorySurvivalLib/training/packing.py
   MemorySurvivalLib/training/quantities.py
+  MemorySurvivalLib/training/rebuild_estimate.py
+  MemorySurvivalLib/training/rebuilding.py
   MemorySurvivalLib/training/results.py
   MemorySurvivalLib/training/search.py
   MemorySurvivalLib/training/stacked_mlp.py

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import msgspec
 
+from MemorySurvivalLib.commands.rebuild import add_rebuild
 from MemorySurvivalLib.commands.train import add_cohort_options, work_folder
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand and its actions."""
-    parser = subparsers.add_parser("bundle", help="list, show, verify, sign and recalibrate model bundles")
+    parser = subparsers.add_parser("bundle", help="list, show, verify, sign, recalibrate and rebuild model bundles")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="the bundles that ship and your own")
     listing.set_defaults(run=run_list)
@@ -39,6 +40,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     again.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="the .msbundle file to write")
     add_cohort_options(again, with_base=False)
     again.set_defaults(run=run_recalibrate)
+    add_rebuild(actions)
 
 
 def run_list(options: argparse.Namespace) -> int:

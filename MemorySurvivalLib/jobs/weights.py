@@ -1,4 +1,4 @@
-"""The jobs that bring backbone weights to this machine: fetch a published release, or take in a file."""
+"""The jobs about backbone weights: which there are, fetch a published release, or take in a file."""
 
 from __future__ import annotations
 
@@ -29,6 +29,23 @@ class ImportRequest:
     sha256: str
     name: str
     licence: str | None = None
+
+
+def list_for_panel(parameters: dict[str, Any], context: JobContext) -> JobOutput:
+    """Every published release, then the user's own weights, as `WeightsNeed` in plain values."""
+    from MemorySurvivalLib.bundle.manifest import BackboneEntry
+    from MemorySurvivalLib.bundle.summary import find_need
+    from MemorySurvivalLib.memory.backbone import MEDSAM2
+    from MemorySurvivalLib.memory.weights import WeightsStore
+
+    store = WeightsStore()
+    known = {release.sha256: release.name for release in store.releases}
+    known.update({record.sha256: record.name for record in store.records() if record.sha256 not in known})
+    found = [
+        find_need(BackboneEntry(MEDSAM2.architecture, MEDSAM2.image_size, "external", sha256, name), store)
+        for sha256, name in known.items()
+    ]
+    return JobOutput({"weights": msgspec.to_builtins(found)})
 
 
 def fetch(parameters: dict[str, Any], context: JobContext) -> JobOutput:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ import torch
 
 from MemorySurvivalLib.bundle.manifest import BaselineHazard
 from MemorySurvivalLib.imaging.window import Modality
+from MemorySurvivalLib.progress import Meter, ProgressCallback, ignore_progress
 from MemorySurvivalLib.risk.covariates import (
     CategoricalCovariate,
     CovariateSchema,
@@ -22,6 +22,7 @@ from MemorySurvivalLib.risk.covariates import (
 )
 from MemorySurvivalLib.risk.head import HeadSpec, RiskHead
 from MemorySurvivalLib.training.embedded_cohort import EmbeddedCohort
+from MemorySurvivalLib.training.stacked_mlp import StackedEfron
 
 _LOG = logging.getLogger(__name__)
 
@@ -60,11 +61,18 @@ def covariate_matrix(schema: CovariateSchema | None, cohort: EmbeddedCohort) -> 
     return torch.tensor([encode_covariates(schema, outcome.covariates).vector for outcome in cohort.outcomes])
 
 
-def fit_head(spec: HeadSpec, cohort: EmbeddedCohort, covariates: torch.Tensor, config: FitConfig) -> RiskHead:
+def fit_head(
+    spec: HeadSpec,
+    cohort: EmbeddedCohort,
+    covariates: torch.Tensor,
+    config: FitConfig,
+    progress: ProgressCallback = ignore_progress,
+    stage: str = "training",
+) -> RiskHead:
     """Train downsamplers, fusion and DeepSurv end to end; the backbone stays frozen (paper section 2.3.3).
 
     The loss is the mean negative log partial likelihood per event with Efron's ties. A stratified part of the
-    training cases decides when to stop; the head is not refitted on it.
+    training cases decides when to stop; the head is not refitted on it. Torch is all that this needs.
     """
     rng = np.random.default_rng(config.seed)
     torch.manual_seed(config.seed)
@@ -76,6 +84,7 @@ def fit_head(spec: HeadSpec, cohort: EmbeddedCohort, covariates: torch.Tensor, c
     optimiser = torch.optim.AdamW(head.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.epochs)
     best_loss, best_state, best_epoch = float("inf"), copy.deepcopy(head.state_dict()), 0
+    meter = Meter(stage, config.epochs, progress)
     for epoch in range(config.epochs):
         head.train()
         loss = _loss(head, cohort, covariates, fitting)
@@ -90,6 +99,7 @@ def fit_head(spec: HeadSpec, cohort: EmbeddedCohort, covariates: torch.Tensor, c
         _LOG.info("epoch %d fitting loss %.4f watching loss %.4f", epoch, loss.detach().item(), watched)
         if watched < best_loss:
             best_loss, best_state, best_epoch = watched, copy.deepcopy(head.state_dict()), epoch
+        meter.step()
         if epoch - best_epoch >= config.patience:
             break
     head.load_state_dict(best_state)
@@ -117,19 +127,10 @@ def breslow(cohort: EmbeddedCohort, log_risks: npt.NDArray[np.float32]) -> Basel
 def _loss(
     head: RiskHead, cohort: EmbeddedCohort, covariates: torch.Tensor, index: npt.NDArray[np.intp]
 ) -> torch.Tensor:
-    from torchsurv.loss.cox import neg_partial_log_likelihood
-
     rows = torch.from_numpy(index)
     maps: Mapping[Modality, torch.Tensor] = {m: cohort.maps[m][rows] for m in head.spec.modalities}
-    events = torch.from_numpy(cohort.events)[rows]
-    times = torch.from_numpy(cohort.times_months)[rows].float()
     log_risk = head(maps, covariates[rows]).log_risk
-    with warnings.catch_warnings():
-        # Ties are expected and handled; torchsurv says so at every step.
-        warnings.filterwarnings("ignore", message="Ties in `time` detected", category=UserWarning)
-        total = neg_partial_log_likelihood(log_risk, events, times, ties_method="efron", reduction="sum")
-    loss: torch.Tensor = total / events.sum()
-    return loss
+    return StackedEfron(cohort.times_months[index], cohort.events[index])(log_risk[None])[0]
 
 
 def _split(
