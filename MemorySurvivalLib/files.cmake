@@ -410,6 +410,8 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/study/configuration.py
   MemorySurvivalLib/study/embed_cohorts.py
   MemorySurvivalLib/study/embedding.py
+  MemorySurvivalLib/study/evidence.py
+  MemorySurvivalLib/study/judging.py
   MemorySurvivalLib/study/models.py
   MemorySurvivalLib/study/parts.py
   MemorySurvivalLib/study/running.py

@@ -14,6 +14,7 @@ from MemorySurvivalLib.commands.terminal import ProgressBars
 from MemorySurvivalLib.errors import MemorySurvivalError
 from MemorySurvivalLib.study.configuration import Stage, StudyConfiguration, load_configuration
 from MemorySurvivalLib.study.embed_cohorts import embed_cohorts, part_folder
+from MemorySurvivalLib.study.evidence import write_page
 from MemorySurvivalLib.study.models import Group
 from MemorySurvivalLib.study.parts import describe_folder, sort_json
 from MemorySurvivalLib.study.running import Plan, run_study
@@ -40,6 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--size", action="append", default=[], type=int, help="only this size of the development cohort")
     run.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many minutes")
     run.add_argument("--no-nested", action="store_true", help="leave the nested cross-validation out")
+    evidence = steps.add_parser("evidence", help="write the tables of saved results into a page")
+    evidence.add_argument("--results", type=Path, required=True, help="the folder of the results")
+    evidence.add_argument("--page", type=Path, required=True, help="the Markdown page that gets the section")
     options = parser.parse_args(arguments)
     configuration = load_configuration()
     try:
@@ -47,6 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
             _embed(configuration, options)
         if options.step == "run":
             _run(configuration, options)
+        elif options.step == "evidence":
+            write_page(configuration, options.results, options.page)
         else:
             sys.stdout.write(sort_json(_describe(configuration, options.out)))
     except MemorySurvivalError as error:

@@ -1,0 +1,154 @@
+"""The tables of the study in Markdown, written into docs/evidence.md from saved results alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.files import atomic_file
+from MemorySurvivalLib.study.configuration import StudyConfiguration
+from MemorySurvivalLib.study.judging import Goal, Judge, judge_goals, largest
+from MemorySurvivalLib.study.models import ROI_WORDS, embedding_name, study_models
+from MemorySurvivalLib.study.running import ScenarioResults, read_results
+
+BEGIN = "<!-- the study: written by `python -m MemorySurvivalLib.study evidence`, do not edit by hand -->"
+END = "<!-- end of the study -->"
+
+Row = Sequence[object]
+
+
+def load_results(configuration: StudyConfiguration, results: Path) -> list[ScenarioResults]:
+    """Every file of results of this embedding, in the configuration's order of scenarios and rising size."""
+    folder = results / f"embedding-{configuration.embedding.sha256[:12]}"
+    order = [question.scenario for question in configuration.questions]
+    found = [one for one in map(read_results, sorted(folder.glob("*.json"))) if one is not None]
+    return sorted(found, key=lambda one: (order.index(one.scenario), one.patients))
+
+
+def write_page(configuration: StudyConfiguration, results: Path, page: Path) -> None:
+    """Put the section into a page, between its two marks, or at the page's end. Raises InputError without results."""
+    found = load_results(configuration, results)
+    if not found:
+        raise InputError(f"No results of this study are in {results}; run `python -m MemorySurvivalLib.study run`.")
+    section = f"{BEGIN}\n\n{describe_study(configuration, found)}\n{END}\n"
+    text = page.read_text(encoding="utf-8") if page.exists() else ""
+    before, mark, rest = text.partition(BEGIN)
+    after = rest.partition(f"{END}\n")[2] if mark else ""
+    with atomic_file(page) as temporary:
+        temporary.write_text(f"{before.rstrip()}\n\n{section}{after}".lstrip(), encoding="utf-8")
+
+
+def describe_study(configuration: StudyConfiguration, results: Sequence[ScenarioResults]) -> str:
+    """The section: how far the study got, goals, tables by scenario."""
+    parts = ["## The study of models (simulated)", "", *_head(configuration, results), "", "### Goals (simulated)", ""]
+    parts += [*goals_table(judge_goals(configuration, results)), ""]
+    for found in largest(results).values():
+        for test in found.tests:
+            parts += [*_scenario(configuration, found, test), ""]
+        if found.nested:
+            parts += [*_nested(found), ""]
+    parts += _growth(configuration, results)
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def goals_table(goals: Sequence[Goal]) -> list[str]:
+    """Which goals were met, and by how much."""
+    words = {True: "met", False: "missed", None: "not fitted yet"}
+    rows = [(g.goal, g.test, g.development, g.tested, g.outcome or "", words[g.met]) for g in goals]
+    return _table(("goal", "test", "learned from", "tested on", "outcome", ""), rows)
+
+
+def _head(configuration: StudyConfiguration, results: Sequence[ScenarioResults]) -> list[str]:
+    fitting = configuration.fitting
+    fits = sum(model.fits for found in results for model in found.models.values())
+    seconds = sum(model.seconds for found in results for model in found.models.values())
+    seconds += sum(nested.seconds for found in results for nested in found.nested.values())
+    embedding = configuration.embedding
+    return [
+        "Simulated patients, not persons: this tests the software and the method, never myeloma. Every model learned",
+        "from development patients alone (settings chosen in their inner folds) and was then asked once about test",
+        "patients. `recovered` is (c - .5) / (c of the oracle - .5); the oracle knows the log hazard, not the frailty.",
+        f"Intervals are 95 % percentiles of {fitting.resamples} resamples of test patients; models are not refitted,",
+        "so what another development cohort would change is not in them.",
+        "",
+        f"Configuration {configuration.sha256[:12]}, embedding {embedding.sha256[:12]}, backbone",
+        f"{embedding.backbone_sha256[:12]}. Budget: {fitting.trials} Sobol points an alternative in",
+        f"{fitting.inner_folds} inner folds; in all {fits} fits and {seconds / 60:.0f} processor minutes. Heads on",
+        "maps have fixed settings. How to run it again: [study.md](study.md).",
+    ]
+
+
+def _scenario(configuration: StudyConfiguration, found: ScenarioResults, test: str) -> list[str]:
+    judge = Judge(configuration, found, test)
+    title = f"### {found.scenario}, tested on {test} (simulated)"
+    said = (
+        f"Learned from {found.patients} patients ({found.events} events), tested on {len(judge.events)} "
+        f"({int(judge.events.sum())} events). Oracle c {judge.oracle}; with frailty {judge.oracle_with_frailty:.3f}."
+    )
+    models = [
+        model
+        for model in study_models(configuration.embedding, ("baselines", "fused", "published"))
+        if judge.has(model.name)
+    ]
+    rows = [
+        (model.name, judge.c(model.name), judge.recovered(model.name), found.models[model.name].chosen)
+        for model in models
+    ]
+    lines = [title, "", said, "", *_table(("model", "c", "recovered", "chosen in inner folds"), rows)]
+    grid = _grid(configuration, judge)
+    if grid:
+        lines += ["", "Image only, one vector a patient under ridge Cox (c without interval; simulated):", "", *grid]
+    failed = [f"- {name}: {model.error}" for name, model in found.models.items() if model.error]
+    return lines + (["", "Could not be fitted:", *failed] if failed else [])
+
+
+def _grid(configuration: StudyConfiguration, judge: Judge) -> list[str]:
+    rows = []
+    known = study_models(configuration.embedding, ("embeddings",))
+    for roi, readout, pooling in dict.fromkeys((model.roi, model.readout, model.downsampler) for model in known):
+        names = [embedding_name(modality, roi, readout, pooling) for modality in ("PET", "CT", "PET+CT")]
+        if any(map(judge.has, names)):
+            values = [f"{judge.c_alone(name):.3f}" if judge.has(name) else "" for name in names]
+            where = "inside the ROI" if pooling == "region" else "over the grid"
+            rows.append((ROI_WORDS[roi], readout, where, *values))
+    return _table(("ROI", "readout", "channels averaged", "PET", "CT", "PET+CT"), rows) if rows else []
+
+
+def _nested(found: ScenarioResults) -> list[str]:
+    rows: list[Row] = []
+    for name, one in found.nested.items():
+        c = np.array(one.c)
+        shown = "" if one.error else f"{c.mean():.3f} +- {c.std(ddof=1) / np.sqrt(c.size):.3f}"
+        rows.append((name, shown, "" if one.error else f"{one.pooled_c:.3f}", one.error or ", ".join(one.chosen)))
+    return [
+        f"Nested cross-validation within the {found.patients} development patients of {found.scenario} (simulated):",
+        "mean over folds +- the naive standard error, and pooled out of fold. Heads on small maps have fixed settings.",
+        "",
+        *_table(("model", "c", "pooled c", "chosen"), rows),
+    ]
+
+
+def _growth(configuration: StudyConfiguration, results: Sequence[ScenarioResults]) -> list[str]:
+    """c by size of the development cohort, for the models that the goals speak of."""
+    names = [model.name for model in study_models(configuration.embedding, ("baselines", "fused"))]
+    rows: list[Row] = []
+    for scenario in largest(results):
+        sizes = [found for found in results if found.scenario == scenario]
+        if len(sizes) < 2:
+            continue
+        judges = [Judge(configuration, found, next(iter(found.tests))) for found in sizes]
+        for name in names:
+            if all(judge.has(name) for judge in judges):
+                values = ", ".join(f"{j.results.patients}: {j.c_alone(name):.3f}" for j in judges)
+                rows.append((scenario, name, values))
+    if not rows:
+        return []
+    return ["### More patients to learn from (simulated)", "", *_table(("scenario", "model", "c by patients"), rows)]
+
+
+def _table(columns: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    lines = [f"| {' | '.join(columns)} |", f"|{' --- |' * len(columns)}"]
+    return lines + [f"| {' | '.join(str(cell) for cell in row)} |" for row in rows]

@@ -1,0 +1,134 @@
+"""Saved results are judged against the truth, and the page says that all is simulated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from study_makers import make_configuration
+
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.simulation.patient import draw_patients
+from MemorySurvivalLib.simulation.scenario import load_scenario
+from MemorySurvivalLib.study.configuration import StudyConfiguration
+from MemorySurvivalLib.study.evidence import BEGIN, END, load_results, write_page
+from MemorySurvivalLib.study.judging import Judge, judge_goals
+from MemorySurvivalLib.study.models import (
+    ALL,
+    CLINICAL,
+    EMBEDDING,
+    EMBEDDING_STATISTICS,
+    PUBLISHED,
+    STATISTICS,
+    embedding_name,
+)
+from MemorySurvivalLib.study.parts import NOTICE
+from MemorySurvivalLib.study.running import (
+    ModelResult,
+    NestedResult,
+    ScenarioResults,
+    result_path,
+    write_results,
+)
+
+TESTED = 200
+LAST = embedding_name("PET+CT", "spine_dilated", "last", "grid")
+
+
+@pytest.fixture(scope="module")
+def configuration() -> StudyConfiguration:
+    return make_configuration(TESTED)
+
+
+def invent(configuration: StudyConfiguration, scenario: str, noise: dict[str, float], patients: int) -> ScenarioResults:
+    """Results of models that know the oracle's log hazard up to so much noise (infinite: nothing)."""
+    rng = np.random.default_rng(3)
+    drawn = list(draw_patients(load_scenario(scenario), configuration.cohort("main-test").seed, range(TESTED)))
+    hazard = np.array([patient.log_hazard for patient in drawn])
+    models = {}
+    for name, sd in noise.items():
+        draws = rng.normal(size=TESTED)
+        risk = draws if np.isinf(sd) else hazard + sd * draws
+        models[name] = ModelResult(
+            "k", "baselines", "", "", "", "", "", log_risk={f"main-test/{scenario}": risk.tolist()}
+        )
+    sha256 = load_scenario(scenario).sha256
+    results = ScenarioResults(
+        NOTICE, "c", "e", scenario, sha256, "main-dev", patients, 100, {f"main-test/{scenario}": TESTED}, models
+    )
+    results.nested[CLINICAL] = NestedResult("k", [[0.61, 0.65]], 0.6, ["ridge"], 1.0)
+    return results
+
+
+GOOD = {
+    ALL: 0.05,
+    EMBEDDING: 0.3,
+    EMBEDDING_STATISTICS: 0.2,
+    STATISTICS: 3.0,
+    f"{STATISTICS}, MLP": 3.0,
+    PUBLISHED: 9.0,
+}
+
+
+def test_the_oracle_recovers_all_and_noise_nothing(configuration: StudyConfiguration) -> None:
+    results = invent(configuration, "main", {ALL: 0.0, EMBEDDING: np.inf}, 227)
+    judge = Judge(configuration, results, "main-test/main")
+    assert judge.recovered(ALL).value == pytest.approx(1)
+    assert judge.recovered(ALL).low == pytest.approx(1)
+    assert judge.oracle.low < judge.oracle.value < judge.oracle.high
+    assert judge.oracle_with_frailty > 0.5
+    chance = judge.c(EMBEDDING)
+    assert chance.low < 0.5 < chance.high
+    gain = judge.difference(ALL, EMBEDDING)
+    assert gain.value == pytest.approx(judge.c_alone(ALL) - chance.value)
+    assert gain.low > 0
+
+
+def test_goals_are_met_missed_or_open(configuration: StudyConfiguration) -> None:
+    good = invent(configuration, "main", GOOD, 227)
+    met = judge_goals(configuration, [good])
+    assert [goal.met for goal in met] == [True, True, None, True, True]
+    worse = invent(configuration, "main", {**GOOD, ALL: 2.0, EMBEDDING: np.inf, LAST: 0.1}, 500)
+    later = judge_goals(configuration, [worse, good])
+    assert [goal.development for goal in later] == [500] * 5, "the largest development cohort is judged"
+    assert [goal.met for goal in later[:3]] == [False, False, False]
+    null = invent(configuration, "null", {ALL: 0.4, CLINICAL: 0.4, EMBEDDING: np.inf}, 227)
+    assert [goal.met for goal in judge_goals(configuration, [null])] == [True, True]
+    leaky = invent(configuration, "null", {ALL: 0.1, CLINICAL: 3.0, EMBEDDING: 0.3}, 227)
+    assert [goal.met for goal in judge_goals(configuration, [leaky])] == [False, False]
+
+
+def test_results_of_other_patients_are_refused(configuration: StudyConfiguration) -> None:
+    results = invent(configuration, "main", {ALL: 0.1}, 227)
+    fewer = msgspec.structs.replace(results, tests={"main-test/main": TESTED - 1})
+    with pytest.raises(InputError, match="200 test patients, not of 199"):
+        Judge(configuration, fewer, "main-test/main").c(ALL)
+
+
+def test_the_page_keeps_what_is_around_the_section(configuration: StudyConfiguration, tmp_path: Path) -> None:
+    page = tmp_path / "evidence.md"
+    page.write_text("# Evidence\n\n## Stability\n\nold\n", encoding="utf-8")
+    with pytest.raises(InputError, match="No results of this study"):
+        write_page(configuration, tmp_path, page)
+    for scenario, patients in (("spatial", 227), ("main", 500), ("main", 227)):
+        results = invent(configuration, scenario, {**GOOD, CLINICAL: 1.0, LAST: 2.0}, patients)
+        write_results(results, result_path(configuration, tmp_path, scenario, patients))
+    assert [(one.scenario, one.patients) for one in load_results(configuration, tmp_path)] == [
+        ("main", 227),
+        ("main", 500),
+        ("spatial", 227),
+    ]
+    write_page(configuration, tmp_path, page)
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("# Evidence\n\n## Stability\n\nold\n\n" + BEGIN)
+    assert text.endswith(END + "\n")
+    titles = [line for line in text.splitlines() if line.startswith("###")]
+    assert len(titles) >= 4
+    assert all("(simulated)" in title for title in titles)
+    assert "Simulated patients, not persons" in text
+    assert "| clinical | 0.630 +- 0.020 | 0.600 | ridge |" in text
+    page.write_text(f"{text}\nafter\n", encoding="utf-8")
+    write_page(configuration, tmp_path, page)
+    assert page.read_text(encoding="utf-8") == f"{text}\nafter\n"
