@@ -125,6 +125,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/explain/plan.py
   MemorySurvivalLib/explain/sequential.py
   MemorySurvivalLib/explain/sites.py
+  MemorySurvivalLib/explain/statistics.py
   MemorySurvivalLib/explain/subject.py
   MemorySurvivalLib/explaining.py
   MemorySurvivalLib/exporting.py
@@ -207,6 +208,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/measure/organs.py
   MemorySurvivalLib/measure/reference.py
   MemorySurvivalLib/measure/segments.py
+  MemorySurvivalLib/measure/statistics.py
   MemorySurvivalLib/measure/tables.py
   MemorySurvivalLib/measure/uptake.py
   MemorySurvivalLib/memory/__init__.py
@@ -440,6 +442,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/training/models/clinical_table.py
   MemorySurvivalLib/training/models/cox.py
   MemorySurvivalLib/training/models/deep_surv.py
+  MemorySurvivalLib/training/models/exporting.py
   MemorySurvivalLib/training/models/features.py
   MemorySurvivalLib/training/models/fingerprint.py
   MemorySurvivalLib/training/models/fitting.py

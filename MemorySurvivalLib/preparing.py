@@ -20,6 +20,7 @@ from MemorySurvivalLib.imaging.case import Case, prepare_case
 from MemorySurvivalLib.imaging.intake import ImageRequest, take_in
 from MemorySurvivalLib.imaging.suv_supplied import Supplied
 from MemorySurvivalLib.imaging.window import MODALITIES, Modality, Window
+from MemorySurvivalLib.measure.statistics import measure_statistics
 from MemorySurvivalLib.memory.cache import MemoryCache
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.propagation import Pass, propagate
@@ -33,7 +34,7 @@ from MemorySurvivalLib.roi.boxes import prompt_boxes
 from MemorySurvivalLib.roi.region import BUILT_IN, Region, RegionRequest, prepare_region
 from MemorySurvivalLib.roi.roi import Roi, RoiKind
 from MemorySurvivalLib.roi.segments import Segmentation
-from MemorySurvivalLib.scoring import RiskResult, score_states
+from MemorySurvivalLib.scoring import RiskResult, needed_statistics, score_states
 
 Result = TypeVar("Result")
 NoteCallback = Callable[[str], None]
@@ -221,10 +222,27 @@ class Run:
         with self.stage("score"):
             states = {modality: one_pass.readout.state() for modality, one_pass in passes.items()}
             risk = score_states(
-                self.bundle, states, values, simulated_case=case.simulated, other_roi=roi.kind == "other"
+                self.bundle,
+                states,
+                values,
+                simulated_case=case.simulated,
+                other_roi=roi.kind == "other",
+                statistics=self._statistics(prepared),
             )
             self.note(*risk.notes)
         return ScoredCase(prepared, passes, risk)
+
+    def _statistics(self, prepared: PreparedCase) -> dict[str, float] | None:
+        """What the bundle's heads take of the region, measured once a case; None where they take nothing."""
+        names = needed_statistics(self.bundle)
+        if not names:
+            return None
+        key = f"{prepared.key} {' '.join(names)}"
+        known: dict[str, float] | None = self.recent.find("statistics", key)
+        if known is None:
+            known = measure_statistics(prepared.case, prepared.region.roi.mask.voxels, names)
+            self.recent.keep("statistics", key, known)
+        return known
 
     def explain_choice(self) -> ExplainChoice:
         """What the request asks of the heatmap."""

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from MemorySurvivalLib.bundle.bundle import ModelBundle
-from MemorySurvivalLib.bundle.manifest import BaselineHazard
+from MemorySurvivalLib.bundle.manifest import BaselineHazard, HeadEntry
 from MemorySurvivalLib.bundle.rights import decide_rights
 from MemorySurvivalLib.errors import MemorySurvivalError
 from MemorySurvivalLib.imaging.window import Modality
+from MemorySurvivalLib.measure.statistics import STATISTICS
 from MemorySurvivalLib.risk.covariate_fields import list_titles, say_missing
 from MemorySurvivalLib.risk.covariates import Covariates, EncodedCovariates, encode_covariates
 
@@ -38,6 +39,15 @@ class SurvivalCurve:
 
 
 @dataclass(frozen=True)
+class StatisticUsed:
+    """A number measured in the region as the head took it; None where it could not be measured."""
+
+    name: str
+    value: float | None
+    unit: str
+
+
+@dataclass(frozen=True)
 class RiskResult:
     """What the model says about one case; absent values are those the bundle may not show.
 
@@ -56,6 +66,12 @@ class RiskResult:
     gate_pet: float | None
     covariates: EncodedCovariates | None
     notes: tuple[str, ...]
+    statistics: tuple[StatisticUsed, ...] = ()
+
+
+def needed_statistics(bundle: ModelBundle) -> tuple[str, ...]:
+    """The statistics that the bundle's heads take, each once."""
+    return tuple(dict.fromkeys(name for head in bundle.manifest.heads for name in head.spec.statistics))
 
 
 def choose_covariates(
@@ -91,11 +107,24 @@ def score_states(
     *,
     simulated_case: bool,
     other_roi: bool,
+    statistics: Mapping[str, float] | None = None,
 ) -> RiskResult:
-    """Score one case's memory states (layers, channels, h, w) by modality and apply the bundle's rights."""
+    """Score one case's memory states (layers, channels, h, w) by modality and apply the bundle's rights.
+
+    `statistics` are those of `needed_statistics`, by name; one that is no finite number takes the training cohort's
+    mean and is named. Raises InputError where the head takes statistics and none are given.
+    """
     encoded, head_name, notes = choose_covariates(bundle, values)
     entry = next(head for head in bundle.manifest.heads if head.name == head_name)
-    output = bundle.heads[head_name].score(states, encoded.vector if encoded else ())
+    measured = _take_statistics(entry, statistics)
+    output = bundle.heads[head_name].score(states, encoded.vector if encoded else (), measured)
+    used = tuple(
+        StatisticUsed(name, value if math.isfinite(value) else None, STATISTICS[name].unit)
+        for name, value in zip(entry.spec.statistics, measured or (), strict=True)
+    )
+    absent = [STATISTICS[one.name].title for one in used if one.value is None]
+    if absent:
+        notes.append(f"Not measurable in this case, so the training cohort's average was taken: {', '.join(absent)}.")
     log_risk = float(output.log_risk[0])
     if not math.isfinite(log_risk):
         raise MemorySurvivalError(
@@ -117,8 +146,27 @@ def score_states(
         survival = predict_survival(entry.baseline, log_risk, horizon, slopes)
     gate = float(output.gate_pet[0]) if output.gate_pet is not None and not other_roi else None
     return RiskResult(
-        log_risk, head_name, rights.labels, position, reference, risks, group, survival, gate, encoded, tuple(notes)
+        log_risk,
+        head_name,
+        rights.labels,
+        position,
+        reference,
+        risks,
+        group,
+        survival,
+        gate,
+        encoded,
+        tuple(notes),
+        used,
     )
+
+
+def _take_statistics(entry: HeadEntry, statistics: Mapping[str, float] | None) -> tuple[float, ...] | None:
+    names = entry.spec.statistics
+    if not names or statistics is None:
+        return None
+    values = (statistics.get(name, math.nan) for name in names)
+    return tuple(value if math.isfinite(value) else math.nan for value in values)
 
 
 def predict_survival(

@@ -112,11 +112,17 @@ def load_bundle(path: Path) -> ModelBundle:
 def save_bundle(
     path: Path, manifest: Manifest, heads: Mapping[str, RiskHead], card: str, backbone: SAM2Base | None
 ) -> ModelBundle:
-    """Write a bundle with float16 weights and load it back; `backbone` None where the manifest names external weights.
+    """Write a bundle and load it back; `backbone` None where the manifest names external weights.
+
+    Weights become float16, but for heads whose spec says that they keep float32.
 
     Pass models whose weights already went through `as_float16`, so that the manifest's hash and risks are theirs.
     """
-    tensors = {f"{name}.{key}": _half(t) for name, head in heads.items() for key, t in head.state_dict().items()}
+    tensors = {
+        f"{name}.{key}": t.detach().cpu().contiguous() if head.spec.keeps_float32 else _half(t)
+        for name, head in heads.items()
+        for key, t in head.state_dict().items()
+    }
     members = {HEADS: safetensors.torch.save(tensors), CARD: card.encode()}
     if backbone is not None:
         members[BACKBONE] = safetensors.torch.save({k: _half(t) for k, t in backbone.state_dict().items()})

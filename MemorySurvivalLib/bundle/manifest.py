@@ -9,6 +9,7 @@ import msgspec
 
 from MemorySurvivalLib.imaging.pet_quality import PetLimits
 from MemorySurvivalLib.imaging.window import Window
+from MemorySurvivalLib.measure.statistics import STATISTICS, STATISTICS_VERSION, check_names, find_unknown
 from MemorySurvivalLib.memory.backbone import Architecture
 from MemorySurvivalLib.memory.propagation import PropagationConfig
 from MemorySurvivalLib.risk.covariates import CovariateSchema
@@ -89,6 +90,35 @@ class Calibration(_Part, frozen=True):
     slope_interval: tuple[float, float]
 
 
+class StatisticEntry(_Part, frozen=True):
+    """A number measured in the region, as it was defined when the head was trained."""
+
+    name: str
+    unit: str
+    definition: str
+
+
+class StatisticsEntry(_Part, frozen=True):
+    """What a head takes of the region beside memory states, in the order of its spec; `version` of the definitions.
+
+    The training cohort's means and SDs are among the head's tensors.
+    """
+
+    version: int
+    entries: tuple[StatisticEntry, ...]
+
+
+def describe_statistics(names: tuple[str, ...]) -> StatisticsEntry | None:
+    """The entry of a head that takes these statistics; None for none. Raises InputError for an unknown name."""
+    if not names:
+        return None
+    check_names(names)
+    known = (STATISTICS[name] for name in names)
+    return StatisticsEntry(
+        STATISTICS_VERSION, tuple(StatisticEntry(one.name, one.unit, one.definition) for one in known)
+    )
+
+
 class HeadEntry(_Part, frozen=True):
     """One trained head and the evidence that belongs to it."""
 
@@ -100,6 +130,7 @@ class HeadEntry(_Part, frozen=True):
     baseline: BaselineHazard | None
     calibration: Calibration | None
     metrics: dict[str, float]
+    statistics: StatisticsEntry | None = None
 
 
 class ExplainDefaults(_Part, frozen=True):
@@ -176,6 +207,9 @@ def _check_head(head: HeadEntry) -> str | None:
     width = head.covariates.width if head.covariates else 0
     if width != head.spec.covariate_width:
         return f"its covariate schema has {width} values, its network expects {head.spec.covariate_width}"
+    problem = _check_statistics(head)
+    if problem:
+        return problem
     if head.reference is not None:
         if head.reference.origin != "held-out":
             return (
@@ -199,6 +233,23 @@ def _check_head(head: HeadEntry) -> str | None:
     if head.calibration is not None:
         return _check_calibration(head.calibration, head.baseline)
     return None
+
+
+def _check_statistics(head: HeadEntry) -> str | None:
+    names = head.spec.statistics
+    described = tuple(one.name for one in head.statistics.entries) if head.statistics else ()
+    if described != names:
+        return f"it describes the statistics {list(described)}, its network takes {list(names)}"
+    unknown = find_unknown(names)
+    if unknown:
+        return f"it takes the statistic {unknown[0]!r}, which this program does not measure"
+    if head.statistics and head.statistics.version != STATISTICS_VERSION:
+        return (
+            f"its statistics are of version {head.statistics.version} of their definitions, this program measures "
+            f"version {STATISTICS_VERSION}"
+        )
+    blind = [name for name in names if STATISTICS[name].modality not in (None, *head.spec.modalities)]
+    return f"it takes {blind[0]!r}, but does not read the {STATISTICS[blind[0]].modality}" if blind else None
 
 
 def _check_calibration(calibration: Calibration, baseline: BaselineHazard | None) -> str | None:

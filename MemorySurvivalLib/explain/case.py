@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from MemorySurvivalLib.explain.agreement import BUDGET
-from MemorySurvivalLib.explain.coarse import SHARE
+from MemorySurvivalLib.explain.coarse import SHARE, finished_share
 from MemorySurvivalLib.explain.explanation import Explanation, explain_subject
 from MemorySurvivalLib.explain.fills import make_fills
 from MemorySurvivalLib.explain.finished import Finished, key_of
 from MemorySurvivalLib.explain.occlusion import count_encodings, touched_positions
 from MemorySurvivalLib.explain.plan import ExplainChoice, ExplainConfig, Patch, plan_patches
+from MemorySurvivalLib.explain.statistics import OccludedStatistics
 from MemorySurvivalLib.explain.subject import Subject
 from MemorySurvivalLib.memory.cache import MemoryCache
 from MemorySurvivalLib.memory.engine import MemoryEngine
@@ -27,14 +28,16 @@ def choose_config(run: Run, choice: ExplainChoice) -> ExplainConfig:
 def make_subject(run: Run, scored: ScoredCase, engine: MemoryEngine, config: ExplainConfig) -> Subject:
     """What is explained: the head that scored the case and the passes it reads."""
     head = run.bundle.heads[scored.risk.head]
+    case, roi = scored.prepared.case, scored.prepared.region.roi
     return Subject(
         engine,
-        scored.prepared.case,
+        case,
         {modality: scored.passes[modality] for modality in head.spec.modalities},
         head,
         scored.risk.covariates.vector if scored.risk.covariates else (),
         config.modalities,
         run.bundle.manifest.propagation.direction,
+        OccludedStatistics(case, roi, head.spec.statistics) if head.spec.statistics else None,
     )
 
 
@@ -74,7 +77,7 @@ EXTRA_SCANS = 4
 @dataclass(frozen=True)
 class Work:
     """What a map will take: patches, slices to encode, the effort in encoded slices of the whole explanation, and how
-    many patches an earlier run has finished."""
+    many patches an earlier run has finished (of a coarse map, which looks at parts of patches: as much of its work)."""
 
     patches: int
     encodings: int
@@ -87,13 +90,15 @@ def patches_to_do(subject: Subject, roi: Roi, config: ExplainConfig, cache: Memo
     config = replace(config, modalities=subject.modalities)
     patches = plan_patches(roi, config)
     scan = len(subject.any_pass.boxes) * len(subject.modalities)
-    if config.coarse:  # which slices follow the first ones is known only when these are finished
-        encodings = round(SHARE * count_encodings(subject, patches))
-        return Work(len(patches), encodings, encodings + scan * EXTRA_SCANS, 0)
+    fills = make_fills(subject.case, roi, config.fill, config.patch_mm) if cache is not None else None
+    if config.coarse:
+        share = finished_share(subject, roi, config, fills, cache) if cache is not None and fills is not None else 0.0
+        encodings = round((1 - share) * SHARE * count_encodings(subject, patches))
+        done = min(round(share * len(patches)), len(patches) - (share < 1))
+        return Work(len(patches), encodings, encodings + scan * EXTRA_SCANS, done)
     done = 0
     left = list(patches)
-    if cache is not None:
-        fills = make_fills(subject.case, roi, config.fill, config.patch_mm)
+    if cache is not None and fills is not None:
         finished = Finished(cache, key_of(subject, patches, fills), len(patches), len(subject.names))
         done = finished.resumed
         left = [patch for patch, known in zip(patches, finished.done, strict=True) if not known]

@@ -15,8 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from MemorySurvivalLib.explain.fills import Fills
+from MemorySurvivalLib.explain.finished import Finished, key_of
 from MemorySurvivalLib.explain.interpolation import Interpolation, Work
-from MemorySurvivalLib.explain.occlusion import count_encodings, occluded_log_risks, touched_positions
+from MemorySurvivalLib.explain.occlusion import (
+    OccludedRisks,
+    count_encodings,
+    occluded_log_risks,
+    touched_positions,
+)
 from MemorySurvivalLib.explain.plan import ExplainConfig, Patch, plan_patches
 from MemorySurvivalLib.explain.subject import Subject
 from MemorySurvivalLib.memory.cache import MemoryCache
@@ -40,8 +46,9 @@ FloatMatrix = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class CoarseToFine:
-    """Patches of the whole map and their effects (patches, variants), how many an earlier run had finished, and what
-    the whole map would encode. In `boxed` mode all patches, with estimated effects; else some, with their own."""
+    """Patches of the whole map and their effects (patches, variants), how much of the work an earlier run had finished
+    (as a number of patches), and what the whole map would encode. In `boxed` mode all patches, with estimated effects;
+    else some, with their own."""
 
     patches: tuple[Patch, ...]
     effects: npt.NDArray[np.float64]
@@ -60,61 +67,123 @@ def find_coarse_to_fine(
     progress: ProgressCallback = ignore_progress,
 ) -> CoarseToFine:
     """The coarse map's patches and effects, for a fifth of the encodings of the whole map (one at least)."""
+    return _find(subject, roi, config, _Asking(fills, batch_size, cache), progress)
+
+
+def finished_share(subject: Subject, roi: Roi, config: ExplainConfig, fills: Fills, cache: MemoryCache) -> float:
+    """How much of a coarse map's work an earlier run has finished, 0 to 1. What comes next follows from what was found,
+    so what is finished is gone through in its order; nothing is encoded."""
+    asking = _Asking(fills, 1, cache, only_finished=True)
+    try:
+        _find(subject, roi, config, asking, ignore_progress)
+    except _UnfinishedError:
+        return asking.finished
+    return 1.0
+
+
+class _UnfinishedError(Exception):
+    """Ends going through finished work where it ends."""
+
+
+class _Asking:
+    """Asks for occluded log-risks and adds up how much of the map's work was finished already."""
+
+    def __init__(
+        self, fills: Fills, batch_size: int, cache: MemoryCache | None, *, only_finished: bool = False
+    ) -> None:
+        self.fills, self._batch_size, self._cache = fills, batch_size, cache
+        self._only_finished = only_finished
+        self.asked = self.finished = 0.0
+        """Shares of the map's work."""
+
+    def risks(
+        self, subject: Subject, patches: Sequence[Patch], share: float, progress: ProgressCallback
+    ) -> npt.NDArray[np.float64]:
+        """Log-risks (patches, variants); `share` is what of the map's work this is."""
+        if self._only_finished:
+            kept = Finished(self._cache, key_of(subject, patches, self.fills), len(patches), len(subject.names))
+            found = OccludedRisks(kept.risks, kept.resumed)
+        else:
+            found = occluded_log_risks(
+                subject, patches, self.fills, batch_size=self._batch_size, cache=self._cache, progress=progress
+            )
+        if patches:
+            self.asked += share
+            self.finished += share * found.resumed / len(patches)
+        if self._only_finished and found.resumed < len(patches):
+            raise _UnfinishedError
+        return found.risks
+
+    def resumed(self, patches: int) -> int:
+        """What was finished, as a number of patches of so many."""
+        return round(patches * self.finished / self.asked) if self.asked else 0
+
+
+def _find(
+    subject: Subject, roi: Roi, config: ExplainConfig, asking: _Asking, progress: ProgressCallback
+) -> CoarseToFine:
     find = _estimate_patches if subject.mode == "boxed" else _pick_patches
-    return find(subject, roi, config, fills, batch_size, cache, progress)
+    return find(subject, roi, config, asking, progress)
 
 
 def _estimate_patches(
-    subject: Subject,
-    roi: Roi,
-    config: ExplainConfig,
-    fills: Fills,
-    batch_size: int,
-    cache: MemoryCache | None,
-    progress: ProgressCallback,
+    subject: Subject, roi: Roi, config: ExplainConfig, asking: _Asking, progress: ProgressCallback
 ) -> CoarseToFine:
-    """Look at single slices where it tells most, and estimate every patch from them."""
+    """Look at single slices where it tells most, and estimate every patch from them.
+
+    Statistics of the region do not add up over slices; their part is measured for every patch and added, as if it did
+    not depend on the memories.
+    """
     wanted = plan_patches(roi, config)
     full = count_encodings(subject, wanted)
     spacing = roi.mask.spacing_mm
     touched = [touched_positions(subject, patch) for patch in wanted]
     count = len(subject.any_pass.boxes)
     known = Interpolation(wanted, touched, count, len(subject.modalities), config.patch_mm, spacing)
-    left = min(max(round(SHARE * full), 1), full)
+    left = budget = min(max(round(SHARE * full), 1), full)
     meter = Meter("occlusion", left, progress)
     works = known.spread(FIRST_EVERY)[:left]
     a_round = max(-(-(left - len(works)) // ROUNDS), 1)
-    resumed = 0
     while works:
-        resumed += _look(subject, known, works, fills, batch_size, cache, meter)
+        _look(subject, known, works, asking, 1 / budget, meter)
         left -= len(works)
         works = known.choose(min(a_round, left)) if left else []
-    effects = known.finish()
+    effects = known.finish() + _of_statistics(subject, wanted, asking.fills)
     columns = [effects.sum(axis=0), *effects] if len(effects) > 1 else [effects[0]]
-    return CoarseToFine(wanted, np.stack(columns, axis=1), resumed, full)
+    return CoarseToFine(wanted, np.stack(columns, axis=1), asking.resumed(len(wanted)), full)
+
+
+def _of_statistics(subject: Subject, patches: Sequence[Patch], fills: Fills) -> npt.NDArray[np.float64]:
+    """What each patch does through the statistics alone (modalities, patches)."""
+    effects = np.zeros((len(subject.modalities), len(patches)))
+    if subject.statistics is None or not subject.follow_statistics:
+        return effects
+    states = subject.baseline_states()
+    baseline = subject.baseline()
+    for n, patch in enumerate(patches):
+        measured = subject.measure(patch, fills)
+        if measured:
+            rows = [subject.statistics.with_changes(measured, (modality,)) for modality in subject.modalities]
+            effects[:, n] = baseline - subject.log_risks([states] * len(rows), rows)
+    return effects
 
 
 def _look(
     subject: Subject,
     known: Interpolation,
     works: Sequence[Work],
-    fills: Fills,
-    batch_size: int,
-    cache: MemoryCache | None,
+    asking: _Asking,
+    share: float,
     meter: Meter,
-) -> int:
-    """Occlude single slices and take in their effects; returns how many an earlier run had finished."""
-    baseline, resumed = subject.baseline(), 0
+) -> None:
+    """Occlude single slices, each of which is a `share` of the map's work, and take in their effects."""
+    baseline = subject.baseline()
     for modality, members in groupby(sorted(works), key=lambda work: work.modality):
-        alone = replace(subject, modalities=(subject.modalities[modality],))
+        alone = replace(subject, modalities=(subject.modalities[modality],), follow_statistics=False)
         group = list(members)
         slices = [_slice_patch(subject, known, work) for work in group]
-        found = occluded_log_risks(
-            alone, slices, fills, batch_size=batch_size, cache=cache, progress=_Follower(meter).follow
-        )
-        known.tell(group, (baseline - found.risks[:, 0]).tolist())
-        resumed += found.resumed
-    return resumed
+        risks = asking.risks(alone, slices, share * len(group), _Follower(meter).follow)
+        known.tell(group, (baseline - risks[:, 0]).tolist())
 
 
 def _slice_patch(subject: Subject, known: Interpolation, work: Work) -> Patch:
@@ -135,13 +204,7 @@ class _Follower:
 
 
 def _pick_patches(
-    subject: Subject,
-    roi: Roi,
-    config: ExplainConfig,
-    fills: Fills,
-    batch_size: int,
-    cache: MemoryCache | None,
-    progress: ProgressCallback,
+    subject: Subject, roi: Roi, config: ExplainConfig, asking: _Asking, progress: ProgressCallback
 ) -> CoarseToFine:
     """Occlude the columns, then the patches that overlap the strongest of theirs, until a fifth of the map is spent."""
     wanted = plan_patches(roi, config)
@@ -150,8 +213,7 @@ def _pick_patches(
     first = choose_columns(subject, wanted, overlap, COLUMNS_SHARE * SHARE * full)
     baseline = subject.baseline()
     columns = [wanted[n] for n in first]
-    found = occluded_log_risks(subject, columns, fills, batch_size=batch_size, cache=cache, progress=progress)
-    effects = baseline - found.risks
+    effects = baseline - asking.risks(subject, columns, COLUMNS_SHARE, progress)
     promised = np.zeros(len(wanted))
     _, numbers = _planes(wanted)
     for n, effect in zip(first, np.abs(effects[:, 0]), strict=True):
@@ -159,15 +221,9 @@ def _pick_patches(
         promised = np.maximum(promised, np.where(beside, overlap[numbers[n], numbers] * effect, 0))
     promised[list(first)] = 0
     more = _affordable(subject, wanted, promised, SHARE * full - count_encodings(subject, columns))
-    finer = occluded_log_risks(
-        subject, [wanted[n] for n in more], fills, batch_size=batch_size, cache=cache, progress=progress
-    )
-    return CoarseToFine(
-        (*columns, *(wanted[n] for n in more)),
-        np.concatenate([effects, baseline - finer.risks]),
-        found.resumed + finer.resumed,
-        full,
-    )
+    finer = baseline - asking.risks(subject, [wanted[n] for n in more], 1 - COLUMNS_SHARE, progress)
+    patches = (*columns, *(wanted[n] for n in more))
+    return CoarseToFine(patches, np.concatenate([effects, finer]), asking.resumed(len(patches)), full)
 
 
 def choose_columns(subject: Subject, patches: Sequence[Patch], overlap: FloatMatrix, budget: float) -> tuple[int, ...]:

@@ -28,7 +28,7 @@ from MemorySurvivalLib.memory.cache_keys import code_sha256, describe_arithmetic
 WRITE_EVERY_S = 0.5
 """A killed process loses the patches of this time at most."""
 
-_CODE = ("plan", "fills", "subject", "occlusion", "sequential")
+_CODE = ("plan", "fills", "subject", "occlusion", "sequential", "statistics")
 _LOG = logging.getLogger(__name__)
 
 
@@ -110,6 +110,7 @@ def key_of(subject: Subject, occlusions: Sequence[Occlusion], fills: Fills) -> s
         "head": [_digest(tensor.numpy()) for _, tensor in sorted(subject.head.state_dict().items())],
         "spec": msgspec.to_builtins(subject.head.spec),
         "covariates": list(subject.covariates),
+        "statistics": [list(subject.statistics.key), subject.follow_statistics] if subject.statistics else None,
         "images": {m: subject.case.image(m).sha256() for m in subject.modalities},
         "memories": {m: _digest(p.memories.view(torch.int16).numpy()) for m, p in sorted(subject.passes.items())},
         "readout": type(one.readout).__name__ + str(tuple(one.readout.state().shape)),

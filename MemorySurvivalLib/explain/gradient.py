@@ -54,22 +54,34 @@ def gradient_map(subject: Subject, roi: Roi) -> Volume:
 
 
 def contributions(subject: Subject) -> dict[Modality, Cells]:
-    """For each occluded modality the contribution of every memory cell, to first order."""
+    """For each occluded modality the contribution of every memory cell, to first order.
+
+    Statistics that the head takes stay as they are: what goes through them has no memory cell.
+    """
     memories = {m: one.memories.float().requires_grad_(m in subject.modalities) for m, one in subject.passes.items()}
     maps = {
-        m: AverageDownsampler.average(_state(subject.passes[m].readout, memories[m])[None])
+        m: subject.head.prepare(_state(subject.passes[m].readout, memories[m])[None])
         for m in subject.head.spec.modalities
     }
     vector = torch.tensor([subject.covariates], dtype=torch.float32).reshape(1, -1)
-    risk = subject.head(maps, vector).log_risk[0]
+    rows = subject.own_statistics()
+    measured = torch.tensor(rows, dtype=torch.float32) if rows is not None else None
+    risk = subject.head(maps, vector, measured).log_risk[0]
     gradients = torch.autograd.grad(risk, [memories[m] for m in subject.modalities])
     found: dict[Modality, Cells] = {}
     for modality, gradient in zip(subject.modalities, gradients, strict=True):
-        downsampler = subject.head.downsamplers[modality]
-        assert isinstance(downsampler, AverageDownsampler)
-        average = interpolate(downsampler.mean[None], gradient.shape[-2:], mode="bilinear", align_corners=False)[0]
+        average = _average(subject.head.downsamplers[modality], gradient)
         found[modality] = (gradient * (memories[modality].detach() - average)).sum(dim=1).numpy()
     return found
+
+
+def _average(downsampler: torch.nn.Module, gradient: torch.Tensor) -> torch.Tensor:
+    """The training cohort's average memory (1 or channels, h, w); that of several layers is their mean."""
+    mean = downsampler.mean
+    assert isinstance(mean, torch.Tensor)
+    if isinstance(downsampler, AverageDownsampler):
+        return interpolate(mean[None], gradient.shape[-2:], mode="bilinear", align_corners=False)[0]
+    return mean.reshape(-1, gradient.shape[1], *mean.shape[1:]).mean(dim=0)
 
 
 def _state(readout: Readout, memories: torch.Tensor) -> torch.Tensor:

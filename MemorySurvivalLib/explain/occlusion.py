@@ -48,6 +48,7 @@ def occluded_log_risks(
     readout exchanges those memories. In `streamed` and `tracked` mode the pass is resumed at the first slice that
     changed. What the readout cannot see is not encoded at all: its effect is exactly 0. Equal to running the whole
     pass again for every patch with the same prompts, within 1e-5 at `batch_size` 1; larger batches round differently.
+    Statistics that the head takes are measured again for every occlusion.
 
     Finished patches are kept in the folder of `cache` while the work goes on; the same request starts with them.
     """
@@ -90,7 +91,8 @@ def _run_boxed(
     slices = {n: touched_positions(subject, occlusions[n]) for n in wanted}
     for n in wanted:
         if not slices[n]:
-            finished.add(n, unmoved)
+            measured = subject.measure(occlusions[n], fills)
+            finished.add(n, subject.variant_risks(baseline, baseline, measured) if measured else unmoved)
     ordered = sorted((n for n in wanted if slices[n]), key=lambda n: (str(_key(occlusions[n])), slices[n][0]))
     columns = [list(group) for _, group in groupby(ordered, key=lambda n: _key(occlusions[n]))]
     meter = Meter(stage, sum(len({k for n in column for k in slices[n]}) for column in columns), progress)
@@ -112,7 +114,7 @@ def _run_boxed(
                 modality: exchanged(subject.passes[modality].readout, {k: kept[modality][k] for k in slices[n]})
                 for modality in subject.modalities
             }
-            finished.add(n, subject.variant_risks(baseline, states))
+            finished.add(n, subject.variant_risks(baseline, states, subject.measure(occlusions[n], fills)))
             for modality in subject.modalities:
                 kept[modality] = {k: memory for k, memory in kept[modality].items() if k >= slices[n][0]}
 

@@ -186,7 +186,8 @@ def run_sequential(
     unmoved = subject.variant_risks(baseline, baseline)
     for n in wanted:
         if not slices[n]:
-            finished.add(n, unmoved)
+            measured = subject.measure(occlusions[n], fills)
+            finished.add(n, subject.variant_risks(baseline, baseline, measured) if measured else unmoved)
     wanted = [n for n in wanted if slices[n]]
     if not wanted:
         return
@@ -208,7 +209,8 @@ def run_sequential(
                 found = tracks.memories(modality, changed, meter)
                 states[modality] = [exchanged(subject.passes[modality].readout, memories) for memories in found]
             for index, n in enumerate(group):
-                finished.add(n, subject.variant_risks(baseline, {m: s[index] for m, s in states.items()}))
+                measured = subject.measure(occlusions[n], fills)
+                finished.add(n, subject.variant_risks(baseline, {m: s[index] for m, s in states.items()}, measured))
 
 
 def _groups(

@@ -118,13 +118,29 @@ def find_peak(
     on a lattice of about 2.6 mm and then voxel by voxel around the best.
     """
     offsets, weights = sphere_weights(spacing_mm, PEAK_RADIUS_MM)
-    steps = np.asarray([max(1, int(_CENTRE_STEP_MM / mm)) for mm in reversed(spacing_mm)])
-    if (steps == 1).all():
-        return _best_of(suv, places, offsets, weights)
-    lattice = places[((places - places[0]) % steps == 0).all(axis=1)]
-    _, best = _best_of(suv, lattice, offsets, weights)
-    near = places[(np.abs(places - best) <= steps).all(axis=1)]
-    return _best_of(suv, near, offsets, weights)
+    lattice = peak_lattice(spacing_mm, places)
+    best = _best_of(suv, lattice, offsets, weights)
+    if lattice is places:
+        return best
+    return _best_of(suv, near_centres(spacing_mm, places, best[1]), offsets, weights)
+
+
+def peak_lattice(spacing_mm: Spacing, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The centres that are tried first: every one on coarse grids, then `places` itself, else about 2.6 mm apart."""
+    steps = _centre_steps(spacing_mm)
+    return places if (steps == 1).all() else places[((places - places[0]) % steps == 0).all(axis=1)]
+
+
+def near_centres(
+    spacing_mm: Spacing, places: npt.NDArray[np.int64], best: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """The centres among `places` that are tried after the lattice's best."""
+    near: npt.NDArray[np.bool_] = (np.abs(places - best) <= _centre_steps(spacing_mm)).all(axis=1)
+    return np.asarray(places[near])
+
+
+def _centre_steps(spacing_mm: Spacing) -> npt.NDArray[np.int64]:
+    return np.asarray([max(1, int(_CENTRE_STEP_MM / mm)) for mm in reversed(spacing_mm)])
 
 
 def _best_of(
@@ -133,6 +149,18 @@ def _best_of(
     offsets: npt.NDArray[np.int64],
     weights: npt.NDArray[np.float64],
 ) -> tuple[float, npt.NDArray[np.int64]]:
+    means = sphere_means(suv, places, offsets, weights)
+    winner = int(means.argmax())
+    return float(means[winner]), places[winner]
+
+
+def sphere_means(
+    suv: npt.NDArray[np.floating],
+    places: npt.NDArray[np.int64],
+    offsets: npt.NDArray[np.int64],
+    weights: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """The mean SUV of the sphere (`sphere_weights`) around each of `places` (n, 3; z, y, x), where it lies inside."""
     reach = np.abs(offsets).max(axis=0)
     low = places.min(axis=0) - reach
     high = places.max(axis=0) + reach + 1
@@ -157,5 +185,4 @@ def _best_of(
         total /= share
     else:
         total /= weights.sum()
-    winner = int(total.argmax())
-    return float(total[winner]), places[winner]
+    return total

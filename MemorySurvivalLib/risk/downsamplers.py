@@ -16,9 +16,13 @@ EMBEDDING_SIZE = 128
 LAYER_CHANNELS = 32
 """Channels of one memory layer in the paper's reading of a state (2 x 32 x 64 x 64); 64 channels are two layers."""
 
-DownsamplerName = Literal["average", "attention", "channels", "volume", "flatten"]
+SMALLEST_POOLED_SD = 1e-6
+"""What varies less between training patients is rounding of a mean over a grid."""
+
+DownsamplerName = Literal["average", "attention", "channels", "volume", "flatten", "pooled"]
 DOWNSAMPLERS: tuple[DownsamplerName, ...] = get_args(DownsamplerName)
 MemoryShape = tuple[int, int, int]
+PoolingName = Literal["mean", "max"]
 
 
 class AverageDownsampler(nn.Module):
@@ -159,10 +163,52 @@ class FlattenDownsampler(StandardisedDownsampler):
         return embedding
 
 
-def build_downsampler(name: DownsamplerName, shape: MemoryShape, width: int) -> nn.Module:
-    """The downsampler `name`; `shape` (channels, h, w) of the states matters to all but "average"."""
+class PooledDownsampler(nn.Module):
+    """Each channel's mean or largest value over the grid, z-scored, or principal axes of those; nothing is trained.
+
+    Not in the paper. Small cohorts can learn a weight a channel, and hardly more.
+    """
+
+    mean: torch.Tensor
+    sd: torch.Tensor
+    axes: torch.Tensor
+
+    def __init__(self, shape: MemoryShape, pooling: PoolingName, components: int) -> None:
+        super().__init__()
+        self._pooling = pooling
+        self.register_buffer("mean", torch.zeros(shape[0], 1, 1))
+        self.register_buffer("sd", torch.ones(shape[0], 1, 1))
+        if components:
+            self.register_buffer("axes", torch.eye(shape[0], components))
+        self._components = components
+
+    def pool(self, states: torch.Tensor) -> torch.Tensor:
+        """States (n, channels, h, w) to one value a channel (n, channels, 1, 1)."""
+        dims = (2, 3)
+        return states.mean(dim=dims, keepdim=True) if self._pooling == "mean" else states.amax(dim=dims, keepdim=True)
+
+    def standardise(self, states: torch.Tensor) -> None:
+        """Take mean and SD of training states; a constant channel keeps SD 1, so that it stays 0."""
+        pooled = self.pool(states)
+        sd = pooled.std(dim=0)
+        self.mean.copy_(pooled.mean(dim=0))
+        self.sd.copy_(torch.where(sd > SMALLEST_POOLED_SD, sd, 1.0))
+
+    def forward(self, states: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+        """States (n, channels, h, w) to (n, channels or components); `weights` of a region are not used."""
+        scaled = ((self.pool(states) - self.mean) / self.sd).flatten(1)
+        return scaled @ self.axes if self._components else scaled
+
+
+def build_downsampler(
+    name: DownsamplerName, shape: MemoryShape, width: int, pooling: PoolingName = "mean", components: int = 0
+) -> nn.Module:
+    """The downsampler `name`; `shape` (channels, h, w) of the states matters to all but "average", `pooling` and
+    `components` to "pooled" alone."""
     if name == "average":
         return AverageDownsampler(width)
+    if name == "pooled":
+        return PooledDownsampler(shape, pooling, components)
     kinds = {
         "attention": LightAttentionDownsampler,
         "channels": ChannelsDownsampler,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import msgspec
 import torch
@@ -19,6 +20,8 @@ from MemorySurvivalLib.risk.downsamplers import (
     AverageDownsampler,
     DownsamplerName,
     MemoryShape,
+    PooledDownsampler,
+    PoolingName,
     StandardisedDownsampler,
     build_downsampler,
 )
@@ -42,7 +45,9 @@ class HeadSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     The fields after `dropout` came later; their defaults are what every earlier head is. `memory_shape` (channels of
     all layers, h, w) matters to all downsamplers but "average". `statistics` names numbers measured in the region,
-    which enter as one more token. `missing_modality`: a missing image is replaced by a learned vector, not refused.
+    which enter as one more token, or as they are, z-scored (`statistics_as`). `missing_modality`: a missing image is
+    replaced by a learned vector, not refused. `pooling` and `components` (principal axes, 0: none) matter to the
+    downsampler "pooled"; with it and no `hidden` layer the head is a Cox model on vectors.
     """
 
     modalities: tuple[Modality, ...]
@@ -55,6 +60,22 @@ class HeadSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     memory_shape: MemoryShape = (64, 16, 16)
     statistics: tuple[str, ...] = ()
     missing_modality: bool = False
+    pooling: PoolingName = "mean"
+    components: int = 0
+    statistics_as: Literal["token", "values"] = "token"
+    batch_norm: bool = True
+
+    @property
+    def embedding_size(self) -> int:
+        """How many values a downsampler makes of a modality's state."""
+        if self.downsampler == "pooled":
+            return self.components or self.memory_shape[0]
+        return EMBEDDING_SIZE
+
+    @property
+    def keeps_float32(self) -> bool:
+        """Whether bundles keep its tensors whole: what pooled states differ by is lost in float16."""
+        return self.downsampler == "pooled"
 
     def __post_init__(self) -> None:
         if not self.modalities or len(set(self.modalities)) != len(self.modalities):
@@ -68,6 +89,8 @@ class HeadSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         self._check_state()
         if len(set(self.statistics)) != len(self.statistics) or len(self.statistics) > MAXIMUM_WIDTH:
             raise ValueError("a head names each statistic once")
+        if not 0 <= self.components <= self.memory_shape[0] or (self.components and self.downsampler != "pooled"):
+            raise ValueError(f"{self.components} principal axes cannot be made of this head's states")
 
     def _check_state(self) -> None:
         """Refuse what no backbone gives, and layers that would fill the memory before they are compared with it."""
@@ -105,27 +128,56 @@ class StatisticsToken(nn.Module):
 
     def forward(self, statistics: torch.Tensor) -> torch.Tensor:
         """Statistics as they were measured to the token; a missing one takes the training cohort's mean."""
-        scaled = torch.nan_to_num((torch.arcsinh(statistics) - self.mean) / self.sd)
-        token: torch.Tensor = self.layers(torch.cat([scaled, torch.isnan(statistics).float()], dim=1))
+        token: torch.Tensor = self.layers(_scale_statistics(statistics, self.mean, self.sd))
         return token
 
     def standardise(self, statistics: torch.Tensor) -> None:
         """Take mean and SD of training statistics (n, p); a constant one keeps SD 1, so that it stays 0."""
-        values = torch.arcsinh(statistics)
-        known = ~torch.isnan(values)
-        count = known.sum(dim=0).clamp(min=1)
-        mean = torch.nan_to_num(values).sum(dim=0) / count
-        sd = ((torch.where(known, values - mean, 0.0) ** 2).sum(dim=0) / count).sqrt()
-        self.mean.copy_(mean)
-        self.sd.copy_(torch.where(sd > SMALLEST_SD, sd, 1.0))
+        _standardise_statistics(self, statistics)
 
 
-def build_deepsurv(width: int, hidden: tuple[int, ...], dropout: float) -> nn.Sequential:
+class StatisticsValues(nn.Module):
+    """Statistics (n, p), NaN where missing, to (n, 2 p): arcsinh and z-score (0 where missing), then missing flags."""
+
+    mean: torch.Tensor
+    sd: torch.Tensor
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(count))
+        self.register_buffer("sd", torch.ones(count))
+
+    def forward(self, statistics: torch.Tensor) -> torch.Tensor:
+        """Statistics as they were measured; a missing one takes the training cohort's mean."""
+        return _scale_statistics(statistics, self.mean, self.sd)
+
+    def standardise(self, statistics: torch.Tensor) -> None:
+        """As `StatisticsToken.standardise`."""
+        _standardise_statistics(self, statistics)
+
+
+def _scale_statistics(statistics: torch.Tensor, mean: torch.Tensor, sd: torch.Tensor) -> torch.Tensor:
+    scaled = torch.nan_to_num((torch.arcsinh(statistics) - mean) / sd)
+    return torch.cat([scaled, torch.isnan(statistics).float()], dim=1)
+
+
+def _standardise_statistics(module: StatisticsToken | StatisticsValues, statistics: torch.Tensor) -> None:
+    values = torch.arcsinh(statistics)
+    known = ~torch.isnan(values)
+    count = known.sum(dim=0).clamp(min=1)
+    mean = torch.nan_to_num(values).sum(dim=0) / count
+    sd = ((torch.where(known, values - mean, 0.0) ** 2).sum(dim=0) / count).sqrt()
+    module.mean.copy_(mean)
+    module.sd.copy_(torch.where(sd > SMALLEST_SD, sd, 1.0))
+
+
+def build_deepsurv(width: int, hidden: tuple[int, ...], dropout: float, batch_norm: bool = True) -> nn.Sequential:
     """DeepSurv: fully connected layers with batch norm, ReLU and dropout, then one linear output (n, 1)."""
     widths = [width, *hidden]
     layers: list[nn.Module] = []
     for before, after in pairwise(widths):
-        layers += [nn.Linear(before, after), nn.BatchNorm1d(after), nn.ReLU(), nn.Dropout(dropout)]
+        norm = [nn.BatchNorm1d(after)] if batch_norm else []
+        layers += [nn.Linear(before, after), *norm, nn.ReLU(), nn.Dropout(dropout)]
     return nn.Sequential(*layers, nn.Linear(widths[-1], 1))
 
 
@@ -142,19 +194,26 @@ class RiskHead(nn.Module):
         self.spec = spec
         self.downsamplers = nn.ModuleDict(
             {
-                modality: build_downsampler(spec.downsampler, spec.memory_shape, spec.downsampler_width)
+                modality: build_downsampler(
+                    spec.downsampler, spec.memory_shape, spec.downsampler_width, spec.pooling, spec.components
+                )
                 for modality in spec.modalities
             }
         )
-        self.fusion = build_fusion(spec.fusion, EMBEDDING_SIZE, len(spec.modalities))
-        size = self.fusion.out_size + (EMBEDDING_SIZE if spec.statistics else 0) + spec.covariate_width
-        self.deepsurv = build_deepsurv(size, spec.hidden, spec.dropout)
+        self.fusion = build_fusion(spec.fusion, spec.embedding_size, len(spec.modalities))
+        token = 0
+        if spec.statistics:
+            token = EMBEDDING_SIZE if spec.statistics_as == "token" else 2 * len(spec.statistics)
+        size = self.fusion.out_size + token + spec.covariate_width
+        self.deepsurv = build_deepsurv(size, spec.hidden, spec.dropout, spec.batch_norm)
         self.register_buffer("offset", torch.zeros(()))
         # Only heads that need them have these parts, so that earlier heads keep their tensors.
         if spec.statistics:
-            self.statistics = StatisticsToken(len(spec.statistics))
+            kind = StatisticsToken if spec.statistics_as == "token" else StatisticsValues
+            self.statistics: StatisticsToken | StatisticsValues = kind(len(spec.statistics))
         if spec.missing_modality:
-            self.absent = nn.ParameterDict({m: nn.Parameter(torch.zeros(EMBEDDING_SIZE)) for m in spec.modalities})
+            empty = {m: nn.Parameter(torch.zeros(spec.embedding_size)) for m in spec.modalities}
+            self.absent = nn.ParameterDict(empty)
 
     def forward(
         self,
@@ -201,9 +260,13 @@ class RiskHead(nn.Module):
     def standardise(self, modality: Modality, maps: torch.Tensor) -> None:
         """Take the mean and the SD across cases of prepared training states as a modality's preprocessing.
 
-        The average downsampler has one SD for the map, the others one for each channel.
+        The average downsampler has one SD for the map, the others one for each channel; "pooled" takes those of the
+        pooled values.
         """
         downsampler = self.downsamplers[modality]
+        if isinstance(downsampler, PooledDownsampler):
+            downsampler.standardise(maps)
+            return
         if isinstance(downsampler, AverageDownsampler):
             downsampler.mean.copy_(maps.mean(dim=0))
             downsampler.sd.copy_(maps.std(dim=0).mean())

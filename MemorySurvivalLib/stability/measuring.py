@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from MemorySurvivalLib.bundle.bundle import ModelBundle
 from MemorySurvivalLib.imaging.case import Case
 from MemorySurvivalLib.imaging.window import MODALITIES, Modality, Window
+from MemorySurvivalLib.measure.statistics import measure_statistics
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 from MemorySurvivalLib.risk.covariates import Covariates
 from MemorySurvivalLib.roi.roi import Roi
-from MemorySurvivalLib.scoring import RiskResult, score_states
-from MemorySurvivalLib.stability.arrangement import Arrangement, NotApplicable, arrange
+from MemorySurvivalLib.scoring import RiskResult, needed_statistics, score_states
+from MemorySurvivalLib.stability.arrangement import Arrangement, NotApplicable, Steps, arrange, moved
 from MemorySurvivalLib.stability.changes import BADGE, UNCHANGED, Change
 from MemorySurvivalLib.stability.record import StabilityRecord, TrialRecord, judge, word
 from MemorySurvivalLib.stability.trying import States, read_arrangements
@@ -27,6 +28,8 @@ class Readings:
     """A case's memory states as it is and under each change that could be made, small enough to keep.
 
     `names` say what was done, in the order of `changed`; `left_out` are sentences about what could not be.
+    `statistics` are those that the bundle's heads take of the region, of the case as it is and then under each change;
+    empty where they take none.
     """
 
     own: States
@@ -35,6 +38,7 @@ class Readings:
     left_out: tuple[str, ...]
     encoded_slices: int
     seconds: float
+    statistics: tuple[Mapping[str, float], ...] = ()
 
 
 def measure_stability(
@@ -80,6 +84,7 @@ def read_changes(
         changed=tuple(changed),
         left_out=left_out,
         encoded_slices=engine.encoded_slices - before,
+        statistics=_measure(case, arrangements, needed_statistics(bundle)),
         seconds=round(time.monotonic() - start, 3),
     )
 
@@ -89,11 +94,19 @@ def judge_readings(
 ) -> StabilityRecord:
     """Score the readings with the head that scores this case, within the bundle's rights, and give the badge."""
 
-    def score(states: States) -> RiskResult:
-        return score_states(bundle, states, values, simulated_case=case.simulated, other_roi=roi.kind == "other")
+    def score(states: States, statistics: Mapping[str, float] | None) -> RiskResult:
+        return score_states(
+            bundle,
+            states,
+            values,
+            simulated_case=case.simulated,
+            other_roi=roi.kind == "other",
+            statistics=statistics,
+        )
 
-    own = score(readings.own)
-    risks = [own, *(score(states) for states in readings.changed)]
+    every = (readings.own, *readings.changed)
+    risks = [score(*both) for both in zip(every, readings.statistics or (None,) * len(every), strict=True)]
+    own = risks[0]
     sd = reference_sd(own)
     trials = tuple(_trial(name, risk, own, sd) for name, risk in zip(readings.names, risks[1:], strict=True))
     positions = [risk.position for risk in risks if risk.position is not None]
@@ -135,6 +148,21 @@ def _arrange_all(
         except NotApplicable as error:
             left_out.append(str(error))
     return arrangements, tuple(dict.fromkeys(left_out))
+
+
+def _measure(
+    case: Case, arrangements: Sequence[Arrangement], names: tuple[str, ...]
+) -> tuple[Mapping[str, float], ...]:
+    """The statistics under each arrangement; those that leave mask and PET alone share theirs."""
+    known: dict[tuple[str, Steps], Mapping[str, float]] = {}
+    found = []
+    for one in arrangements if names else ():
+        key = one.mask.sha256(), one.pet_steps
+        if key not in known:
+            there = replace(case, pet=moved(case.pet, one.pet_steps)) if any(one.pet_steps) else case
+            known[key] = measure_statistics(there, one.mask.voxels, names)
+        found.append(known[key])
+    return tuple(found)
 
 
 def _trial(name: str, risk: RiskResult, own: RiskResult, sd: float | None) -> TrialRecord:

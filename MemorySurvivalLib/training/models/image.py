@@ -10,6 +10,7 @@ import torch
 
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.window import MODALITIES, Modality
+from MemorySurvivalLib.measure.statistics import STATISTICS, find_unknown
 from MemorySurvivalLib.risk.covariates import CovariateSchema
 from MemorySurvivalLib.risk.downsamplers import DownsamplerName
 from MemorySurvivalLib.risk.fusion import FusionName
@@ -186,6 +187,22 @@ class ExportedHead:
     covariates: CovariateSchema | None
 
 
+def check_exported(name: str, spec: HeadSpec) -> None:
+    """Raise InputError for a head with statistics that scoring does not measure, or of an image it does not read."""
+    unknown = find_unknown(spec.statistics)
+    if unknown:
+        raise InputError(
+            f"{name} takes {unknown[0]}, which scoring does not measure; a bundle's heads can take "
+            f"{', '.join(STATISTICS)}."
+        )
+    blind = [one for one in spec.statistics if STATISTICS[one].modality not in (None, *spec.modalities)]
+    if blind:
+        raise InputError(
+            f"{name} takes {blind[0]} without reading the {STATISTICS[blind[0]].modality}; a bundle's head reads every "
+            "image that it takes statistics of."
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class FittedImageModel:
     """The trained head with its clinical preprocessing."""
@@ -225,6 +242,7 @@ class FittedImageModel:
                 f"{self.config.name} pools inside the region, which scoring does not hand to a head; "
                 "fit it without region weights to export it."
             )
+        check_exported(self.config.name, self.head.spec)
         return ExportedHead(self.head, readouts.pop(), self.clinical.schema if self.clinical else None)
 
 

@@ -50,7 +50,7 @@ def make_cohort(n: int = 60, seed: int = 0, effect: float = 1.0, shape: tuple[in
         np.maximum(np.round(np.minimum(event_months, censored_months), 1), 0.1),
         event_months <= censored_months,
         rows,
-        {"TLG (g)": np.exp(5 + hazard + 0.3 * rng.normal(size=n)), "SUVmax (g/mL)": 3 + rng.random(n)},
+        {"tlg_g": np.exp(5 + hazard + 0.3 * rng.normal(size=n)), "suv_max_g_ml": 3 + rng.random(n)},
         {**{key: torch.from_numpy(s).half() for key, s in states.items()}, "PET/region": torch.from_numpy(region)},
         simulated=True,
     )

@@ -113,15 +113,15 @@ def test_a_stage_that_does_not_exist() -> None:
 
 def test_missing_statistics() -> None:
     data = make_cohort(60, 1)
-    some = np.where(np.arange(60) % 5 == 0, np.nan, data.statistics["TLG (g)"])
-    part = change(data, statistics={"TLG (g)": some})
+    some = np.where(np.arange(60) % 5 == 0, np.nan, data.statistics["tlg_g"])
+    part = change(data, statistics={"tlg_g": some})
     for model in (COX, DEEP, IMAGE):
         assert np.isfinite(model.fit(part, 0).log_risk(part)).all()
-    nothing = change(data, statistics={"TLG (g)": np.nan, "SUVmax (g/mL)": 5})
+    nothing = change(data, statistics={"tlg_g": np.nan, "suv_max_g_ml": 5})
     with pytest.raises(InputError, match=r"^No statistic differs between the patients to learn from"):
         RidgeCox("statistics", VectorFeatures(statistics=("*",))).fit(nothing, 0)
     with pytest.raises(InputError, match=r"^Every statistic \(TLG \(g\)\) is missing in all patients"):
-        dataclasses.replace(IMAGE, statistics=("TLG (g)",)).fit(nothing, 0)
+        dataclasses.replace(IMAGE, statistics=("tlg_g",)).fit(nothing, 0)
     with pytest.raises(InputError, match=r"^The cohort has no statistic MTV; it has TLG"):
         dataclasses.replace(IMAGE, statistics=("MTV",)).fit(data, 0)
     with pytest.raises(InputError, match=r"^The cohort has no statistic at all; it has none"):

@@ -96,7 +96,7 @@ def test_the_published_coefficients_of_a_myeloma_table(ties: Literal["efron", "b
     [
         CLINICAL,
         STATISTICS,
-        VectorFeatures(SCHEMA, ("TLG (g)",), StateVectors(("PET/mean", "CT/mean"))),
+        VectorFeatures(SCHEMA, ("tlg_g",), StateVectors(("PET/mean", "CT/mean"))),
         VectorFeatures(states=StateVectors(("PET/mean",), "max")),
         VectorFeatures(states=StateVectors(("PET/mean",), "flatten", components=5)),
         VectorFeatures(states=StateVectors(("PET/mean",), "region", region_key="PET/region")),
@@ -127,9 +127,9 @@ def test_separated_columns_need_a_penalty() -> None:
     data = make_cohort(40, 9)
     # The higher the statistic the earlier the event, without an exception.
     separated = change(
-        data, events=True, times=np.arange(40) + 1, statistics={"TLG (g)": np.sinh(1 - np.arange(40) / 40)}
+        data, events=True, times=np.arange(40) + 1, statistics={"tlg_g": np.sinh(1 - np.arange(40) / 40)}
     )
-    features = VectorFeatures(statistics=("TLG (g)",))
+    features = VectorFeatures(statistics=("tlg_g",))
     with pytest.raises(InputError, match="give a penalty above 0"):
         RidgeCox("none", features, 0.0).fit(separated, 0)
     assert np.isfinite(RidgeCox("ridge", features, 0.1).fit(separated, 0).log_risk(separated)).all()
@@ -137,10 +137,10 @@ def test_separated_columns_need_a_penalty() -> None:
 
 def test_repeated_columns_need_a_penalty() -> None:
     data = make_cohort(40, 10)
-    twice = change(data, statistics={"again": data.statistics["TLG (g)"]})
+    twice = change(data, statistics={"again": data.statistics["tlg_g"]})
     with pytest.raises(InputError, match="repeat each other"):
-        RidgeCox("none", VectorFeatures(statistics=("TLG (g)", "again")), 0.0).fit(twice, 0)
-    beta = RidgeCox("ridge", VectorFeatures(statistics=("TLG (g)", "again")), 0.1).fit(twice, 0).coefficients
+        RidgeCox("none", VectorFeatures(statistics=("tlg_g", "again")), 0.0).fit(twice, 0)
+    beta = RidgeCox("ridge", VectorFeatures(statistics=("tlg_g", "again")), 0.1).fit(twice, 0).coefficients
     assert beta[0] == pytest.approx(beta[1])
 
 

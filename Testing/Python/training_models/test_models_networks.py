@@ -14,7 +14,7 @@ from made_up import make_head, make_manifest
 from model_cohorts import QUICK, SCHEMA, held_out_c, make_cohort
 
 from MemorySurvivalLib.bundle.bundle import as_float16, save_bundle
-from MemorySurvivalLib.bundle.manifest import BackboneEntry
+from MemorySurvivalLib.bundle.manifest import BackboneEntry, describe_statistics
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.risk.covariates import encode_covariates
 from MemorySurvivalLib.risk.head import RiskHead
@@ -125,7 +125,7 @@ def test_an_exported_head_scores_a_case_as_the_model_does() -> None:
     data = make_cohort(40, 1)
     few = dataclasses.replace(QUICK, epochs=2)
     model = dataclasses.replace(
-        CHANNELS, fusion="gated", clinical=SCHEMA, indicators=True, statistics=("TLG (g)",), training=few
+        CHANNELS, fusion="gated", clinical=SCHEMA, indicators=True, statistics=("tlg_g",), training=few
     )
     fitted = model.fit(data, 0)
     exported = fitted.export_head()
@@ -137,7 +137,7 @@ def test_an_exported_head_scores_a_case_as_the_model_does() -> None:
     states = {
         modality: data.states[f"{modality}/mean"][row].float()[None] for modality in exported.head.spec.modalities
     }
-    output = exported.head.score(states, vector, (float(data.statistics["TLG (g)"][row]),))
+    output = exported.head.score(states, vector, (float(data.statistics["tlg_g"][row]),))
     assert float(output.log_risk[0]) == pytest.approx(fitted.log_risk(data)[row], abs=1e-5)
     mixed = dataclasses.replace(model, inputs=("PET/mean", "PET/max"), fusion="concatenation").fit(data, 0)
     with pytest.raises(InputError, match="A bundle has one readout, but channels takes max, mean"):
@@ -150,7 +150,10 @@ def test_an_exported_head_survives_a_bundle(tmp_path: Path) -> None:
         CHANNELS, statistics=("*",), missing_modality=True, training=dataclasses.replace(QUICK, epochs=2)
     )
     exported = model.fit(data, 0).export_head()
-    entry = msgspec.structs.replace(make_head("a", None, 0)[1], spec=exported.head.spec)
+    spec = exported.head.spec
+    entry = msgspec.structs.replace(
+        make_head("a", None, 0)[1], spec=spec, statistics=describe_statistics(spec.statistics)
+    )
     head = as_float16(exported.head)
     weights = BackboneEntry("sam2.1-compact", 256, "external", "0" * 64, "made up")
     loaded = save_bundle(
@@ -218,7 +221,7 @@ def test_stages_keep_their_order_and_take_the_mean_where_unknown() -> None:
 
 
 def test_recipes_of_the_study_have_names_of_their_own_and_fit() -> None:
-    recipes = study_recipes(SCHEMA, ("TLG (g)",), readout="mean", published="mean")
+    recipes = study_recipes(SCHEMA, ("tlg_g",), readout="mean", published="mean")
     assert len({recipe.name for recipe in recipes}) == len(recipes) >= 15
     data = make_cohort(30, 1, shape=(64, 4, 4))
     computed = tuple(

@@ -102,9 +102,7 @@ def test_a_head_scores_without_an_image_it_may_miss() -> None:
 
 
 def test_statistics_that_are_missing_take_the_training_mean_and_say_so() -> None:
-    spec = HeadSpec(
-        ("PET",), "concatenation", 0, downsampler="channels", memory_shape=(8, 4, 4), statistics=("TLG (g)",)
-    )
+    spec = HeadSpec(("PET",), "concatenation", 0, downsampler="channels", memory_shape=(8, 4, 4), statistics=("tlg_g",))
     torch.manual_seed(0)
     head = RiskHead(spec).eval()
     head.statistics.standardise(torch.tensor([[1.0], [3.0], [float("nan")]]))
