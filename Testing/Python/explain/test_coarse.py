@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from explain_makers import make_engine, make_scene, make_subject
 
-from MemorySurvivalLib.explain import coarse
-from MemorySurvivalLib.explain.coarse import find_coarse_to_fine
+from MemorySurvivalLib.explain import coarse, finished
+from MemorySurvivalLib.explain.case import patches_to_do
+from MemorySurvivalLib.explain.coarse import find_coarse_to_fine, finished_share
 from MemorySurvivalLib.explain.fills import make_fills
 from MemorySurvivalLib.explain.interpolation import MOST_SCALING, Interpolation, Work
 from MemorySurvivalLib.explain.occlusion import occluded_log_risks
@@ -113,7 +115,7 @@ def test_a_coarse_map_costs_a_fifth_and_resumes(subject: Subject, scene: tuple[C
     assert first.effects[:, 0] == pytest.approx(first.effects[:, 1:].sum(axis=1))
     before = subject.engine.encoded_slices
     again = find_coarse_to_fine(subject, roi, PLAN, fills, cache=cache)
-    assert subject.engine.encoded_slices == before and again.resumed == spent
+    assert subject.engine.encoded_slices == before and again.resumed == len(first.patches)
     assert np.array_equal(again.effects, first.effects)
 
 
@@ -138,3 +140,45 @@ def test_where_slices_look_back_patches_are_picked(scene: tuple[Case, Roi]) -> N
     exact = subject.baseline() - occluded_log_risks(subject, some.patches, fills).risks
     assert 0 < len(some.patches) < len(plan_patches(roi, config))
     assert some.effects == pytest.approx(exact, abs=1e-5)
+
+
+class Stopped(BaseException):
+    """What a cancelled job raises through progress."""
+
+
+@pytest.mark.parametrize("mode", ["boxed", "streamed"])
+def test_how_much_an_interrupted_map_has_finished_is_known(
+    scene: tuple[Case, Roi], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: Any
+) -> None:
+    """What comes next follows from what was found, so finished work counts only in its order; nothing is encoded."""
+    monkeypatch.setattr(finished, "WRITE_EVERY_S", 3600.0)  # only the end writes
+    case, roi = scene
+    subject = make_subject(make_engine(), scene, PropagationConfig("mean", mode=mode, slice_step=4), ("PET",))
+    config = ExplainConfig(40, 20, modalities=("PET",), coarse=True)
+    fills = make_fills(case, roi, "roi_median", 40)
+    cache = MemoryCache(tmp_path, 10**9)
+    total = 0
+
+    def stop(event: ProgressEvent) -> None:
+        nonlocal total
+        total = event.total
+        if event.stage == "occlusion" and event.done == event.total - 2:
+            raise Stopped
+
+    plan = len(plan_patches(roi, config))
+    assert patches_to_do(subject, roi, config, cache).resumable == 0
+    with pytest.raises(Stopped):
+        find_coarse_to_fine(subject, roi, config, fills, cache=cache, progress=stop)
+    before = subject.engine.encoded_slices
+    share = finished_share(subject, roi, config, fills, cache)
+    work = patches_to_do(subject, roi, config, cache)
+    assert subject.engine.encoded_slices == before
+    assert 0 < share < 1 and work.resumable == round(share * plan) < plan == work.patches
+    if mode == "boxed":  # the step under way when it was stopped is lost
+        assert share == pytest.approx((total - 3) / total)
+    there = patches_to_do(subject, roi, config, None)
+    assert there.resumable == 0 and work.encodings < there.encodings
+    some = find_coarse_to_fine(subject, roi, config, fills, cache=cache)
+    assert 0 < some.resumed < len(some.patches)
+    assert patches_to_do(subject, roi, config, cache).resumable == plan
+    assert find_coarse_to_fine(subject, roi, config, fills, cache=cache).resumed == len(some.patches)
