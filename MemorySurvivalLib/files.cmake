@@ -420,6 +420,11 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/training/__init__.py
   MemorySurvivalLib/training/attribution.py
   MemorySurvivalLib/training/backbone.py
+  MemorySurvivalLib/training/backbone_checkpoint.py
+  MemorySurvivalLib/training/backbone_data.py
+  MemorySurvivalLib/training/backbone_dice.py
+  MemorySurvivalLib/training/backbone_loss.py
+  MemorySurvivalLib/training/backbone_real.py
   MemorySurvivalLib/training/clips.py
   MemorySurvivalLib/training/cohort_table.py
   MemorySurvivalLib/training/combat.py

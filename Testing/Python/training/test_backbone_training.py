@@ -1,65 +1,138 @@
-"""The backbone's training step: clips are what they say, a step learns, an interrupted training goes on as it was."""
+"""The backbone's training: clips are what they say, steps learn, an interrupted training goes on as it was."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
-from made_up import make_patient
 
-from MemorySurvivalLib.imaging.window import Window
-from MemorySurvivalLib.training.backbone import BackboneTraining, train_backbone
-from MemorySurvivalLib.training.clips import ClipSource, draw_clip
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.imaging.window import Modality
+from MemorySurvivalLib.memory.backbone import COMPACT, BackboneSpec, build_backbone, load_weights, weights_sha256
+from MemorySurvivalLib.training.backbone import CARD, CHECKPOINT, LOG, WEIGHTS, WINDOWS, BackboneTraining, Stage
+from MemorySurvivalLib.training.backbone import train_backbone as train
+from MemorySurvivalLib.training.backbone_data import SKELETON, SPINE_DILATED, StoredCase, read_case, write_case
+from MemorySurvivalLib.training.backbone_loss import Task, run_clips, tissue_head_for
+from MemorySurvivalLib.training.clips import ClipShape, Structure, draw_clip, structures_on
 
-WINDOWS = {"CT": Window(-200, 1000), "PET": Window(0, 10)}
+TINY = BackboneTraining(
+    steps=4, stages=(Stage(0.7, 64, 2, 2), Stage(1.0, 96, 2, 2)), clips_share=0.5, warm_up=0.2, cases=0
+)
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> ClipSource:
-    patient = make_patient(tmp_path_factory.mktemp("patient"))
-    speck = np.zeros(patient.ct.shape, dtype=np.bool_)
-    speck[3, 4, 4] = True
-    return ClipSource.of(patient.ct, patient.pet, [patient.spine.voxels > 0, patient.ct.voxels > 200, speck])
+def case(tmp_path_factory: pytest.TempPathFactory) -> StoredCase:
+    """A long bright body off the middle, with a region in its lower half and a lesion that shows brighter in PET."""
+    shape = (20, 40, 48)
+    z, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]
+    body = np.broadcast_to(((y - 14) / 9) ** 2 + ((x - 30) / 12) ** 2 <= 1, shape)
+    labels = np.where(body, 41, 2).astype(np.uint8)
+    lesions = (((y - 14) / 3) ** 2 + ((x - 33) / 3) ** 2 + ((z - 8) / 4) ** 2 <= 1).astype(np.uint8)
+    regions = (SPINE_DILATED * (body & (y > 14))).astype(np.uint8)
+    folder = tmp_path_factory.mktemp("case") / "one"
+    images: dict[Modality, np.ndarray] = {
+        "CT": np.where(body, 900, -150),
+        "PET": np.where(lesions > 0, 9.0, np.where(body, 6.0, 0.5)),
+    }
+    structures = {"labels": labels, "regions": regions, "lesions": lesions}
+    write_case(folder, "one", (4.0, 4.0, 5.0), images, structures, {"bones": (41, 42)}, (41,), simulated=True)
+    return read_case(folder)
 
 
-def test_structures_too_small_to_prompt_are_left_out(source: ClipSource) -> None:
-    assert len(source.structures) == 2
+def test_a_case_on_disk_is_what_was_kept(case: StoredCase) -> None:
+    assert case.lesion_slices == tuple(range(4, 13))
+    assert case.slices == tuple(range(20))
+    assert case.images["CT"][3, 14, 30] == 900
+    every = slice(None)
+    bone = Structure(labels=(41,)).mask(case, [8], every, every)[0]
+    assert np.array_equal(bone, case.images["CT"][8] == 900)
+    assert Structure(lesion=1).mask(case, [8, 0], every, every).sum(axis=(1, 2)).tolist() == [29, 0]
+    assert Structure(lesion=-1).mask(case, [8], every, every).sum() == 29
+    assert not Structure(region=SKELETON).mask(case, [8], every, every).any()
+    assert set(structures_on(case, 8)) == {"region", "group", "single", "lesion"}
+    assert set(structures_on(case, 0)) == {"region", "group", "single"}
 
 
-def test_clips_hold_the_structure_and_a_box_around_it(source: ClipSource) -> None:
-    for seed in range(5):
-        clip = draw_clip([source], WINDOWS, 64, 2, np.random.default_rng(seed))
-        assert clip.pictures.shape == (2, 3, 64, 64)
-        assert clip.masks.shape == (2, 1, 64, 64)
-        rows, columns = np.nonzero(clip.masks[0, 0].numpy())
-        x0, y0, x1, y1 = clip.box.tolist()
-        assert abs((x0 + x1) / 2 - columns.mean()) <= 6
-        assert abs((y0 + y1) / 2 - rows.mean()) <= 6
+def test_a_damaged_case_is_one_sentence(case: StoredCase, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        read_case(tmp_path)
 
 
-def test_learns_and_resumes_exactly(source: ClipSource, tmp_path: Path) -> None:
-    stage = BackboneTraining(image_size=64, steps=4, batch=2, frames=2, learning_rate=1e-3)
-    whole = train_backbone(None, [source], WINDOWS, stage, tmp_path / "whole.pt")
-    # An interrupted training: the checkpoint is written at step 4 of 4 there, at step 2 here.
-    import MemorySurvivalLib.training.backbone as module
+@pytest.mark.parametrize("seed", range(12))
+def test_pictures_masks_and_classes_stay_together(case: StoredCase, seed: int) -> None:
+    """Whatever crop, flip and change of grey values was drawn: the body is bright, and where its mask is."""
+    clip = draw_clip([case], WINDOWS, ClipShape(96, 3, 4), np.random.default_rng(seed))
+    assert clip.pictures.shape == (3, 3, 96, 96)
+    assert clip.masks.shape == (3, 4, 96, 96)
+    body = torch.nn.functional.interpolate((clip.classes == 11).float()[:, None], size=96)[:, 0] > 0
+    lesion = torch.nn.functional.interpolate((clip.classes == 16).float()[:, None], size=96)[:, 0] > 0
+    inside = body | lesion
+    assert clip.pictures[:, 0][inside].mean() > clip.pictures[:, 0][~inside].mean() + 1
+    for mask, box in zip(clip.masks[0], clip.boxes, strict=True):
+        assert (inside & (mask > 0)).sum() > 0.7 * mask.sum()
+        rows, columns = np.nonzero(mask.numpy())
+        extent = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+        sides = np.tile(extent[2:] - extent[:2], 2)
+        assert (np.abs(box.numpy() - extent) <= 0.26 * sides).all()
 
-    class Interrupted(Exception):
-        pass
 
-    saved = module._save
+def test_an_interrupted_training_goes_on_to_the_bit(case: StoredCase, tmp_path: Path) -> None:
+    whole = train(TINY, [case], tmp_path / "whole")
+    assert (whole.steps, whole.finished) == (4, True)
+    asked: list[int] = []
 
-    def save_then_stop(path: Path, *state: object) -> None:
-        saved(path, *state)  # type: ignore[arg-type]
-        raise Interrupted
+    def stop_at_2() -> bool:
+        asked.append(0)
+        return len(asked) > 2
 
-    monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setattr(module, "SAVE_EVERY", 2)
-    monkeypatch.setattr(module, "_save", save_then_stop)
-    with pytest.raises(Interrupted):
-        train_backbone(None, [source], WINDOWS, stage, tmp_path / "parts.pt")
-    monkeypatch.undo()
-    resumed = train_backbone(None, [source], WINDOWS, stage, tmp_path / "parts.pt")
-    for (name, first), second in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
-        assert torch.equal(first, second), name
+    first = train(TINY, [case], tmp_path / "parts", stop=stop_at_2)
+    assert (first.steps, first.finished) == (2, False)
+    log = tmp_path / "parts" / LOG
+    log.write_text('{"step": 2}\n{"step": 3}\n', encoding="utf-8")  # as if it had been stopped after its checkpoint
+    train(TINY, [case], tmp_path / "parts")
+    kept = [safetensors.torch.load_file(tmp_path / part / CHECKPOINT) for part in ("whole", "parts")]
+    assert kept[0].keys() == kept[1].keys()
+    for name, tensor in kept[0].items():
+        assert torch.equal(tensor, kept[1][name]), name
+    assert [json.loads(line)["step"] for line in log.read_text(encoding="utf-8").splitlines()] == [2, 4]
+    card = json.loads((tmp_path / "parts" / CARD).read_text(encoding="utf-8"))
+    model = build_backbone(COMPACT)
+    load_weights(model, safetensors.torch.load_file(tmp_path / "parts" / WEIGHTS))
+    assert card["weights_sha256"] == weights_sha256(model)
+    assert (card["steps"], card["simulated_cases"], card["real_cases"]) == (4, ["one"], [])
+    with pytest.raises(InputError, match="another recipe"):
+        train(replace(TINY, seed=5), [case], tmp_path / "parts")
+
+
+def test_the_loss_can_be_learned_away(case: StoredCase) -> None:
+    """On one batch of clips, prompted and tracked masks come to fit: the gradient reaches what makes them."""
+    model = build_backbone(BackboneSpec("sam2.1-compact", 64), seed=3)
+    model.requires_grad_(True)
+    head = tissue_head_for(model)
+    rng = np.random.default_rng(0)
+    clips = [draw_clip([case], WINDOWS, ClipShape(64, 2, 2), rng) for _ in range(2)]
+    optimiser = torch.optim.AdamW([*model.parameters(), *head.parameters()], lr=2e-3)
+    seen = []
+    for _ in range(16):
+        loss, logged = run_clips(model, head, clips, Task("box"), np.random.default_rng(0))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        seen.append(logged)
+    assert seen[-1]["classes"] < 0.7 * seen[0]["classes"]
+    assert seen[-1]["dice_prompted"] > seen[0]["dice_prompted"] + 0.2
+    assert seen[-1]["dice_tracked"] > seen[0]["dice_tracked"] + 0.2
+    memory = [p for name, p in model.named_parameters() if name.startswith(("memory_attention", "memory_encoder"))]
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in memory if p.ndim > 1)
+
+
+def test_the_rate_rises_and_falls() -> None:
+    recipe = BackboneTraining(steps=1000)
+    assert recipe.rate(0) < recipe.rate(15) < recipe.rate(30) == pytest.approx(recipe.learning_rate)
+    assert recipe.rate(999) < 0.03 * recipe.learning_rate
+    assert [recipe.stage(step).image_size for step in (0, 500, 600, 999)] == [128, 256, 256, 256]
