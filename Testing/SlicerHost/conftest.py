@@ -38,6 +38,21 @@ def application() -> Any:
     return importlib.import_module("slicer_host.application").start()
 
 
+@pytest.fixture(autouse=True)
+def same_library() -> Iterator[None]:
+    """Reload reads the library anew; other tests of this process go on with the classes that they imported."""
+
+    def loaded() -> dict[str, Any]:
+        return {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "MemorySurvivalLib"}
+
+    before = loaded()
+    yield
+    if before and sys.modules.get("MemorySurvivalLib") is not before["MemorySurvivalLib"]:
+        for name in loaded():
+            del sys.modules[name]
+        sys.modules.update(before)
+
+
 @dataclass
 class Panel:
     """The module as a user has it before them."""

@@ -283,16 +283,12 @@ def test_reload_reads_both_packages_again(panel: Any) -> None:
 
     import slicer
 
-    kept = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "MemorySurvivalLib"}
     before = sys.modules["MemorySurvivalPanels.run_panel"]
-    try:
-        panel.widget.onReload()
-        assert sys.modules["MemorySurvivalPanels.run_panel"] is not before
-        widget = slicer.modules.MemorySurvivalWidget
-        assert widget is not panel.widget
-        assert widget.ui.stageLabel.text == "Choose the CT volume."
-    finally:
-        sys.modules.update(kept)  # other tests hold on to these classes
+    panel.widget.onReload()
+    assert sys.modules["MemorySurvivalPanels.run_panel"] is not before
+    widget = slicer.modules.MemorySurvivalWidget
+    assert widget is not panel.widget
+    assert widget.ui.stageLabel.text == "Choose the CT volume."
 
 
 def test_another_library_version_is_refused(panel: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -445,28 +445,23 @@ def test_images_removed_in_mid_run(scored: Any) -> None:
 
 
 def test_a_reload_in_mid_run_ends_the_job_and_the_panel_is_idle(panel: Any) -> None:
-    import sys
 
     import slicer
     from scenes import add_small_case
     from test_panel import is_running
 
-    kept = {name: module for name, module in sys.modules.items() if name.partition(".")[0] == "MemorySurvivalLib"}
     parameters = panel.widget._parameters
     parameters.ct, parameters.pet, parameters.roi = add_small_case()
     panel.use_worker("endless")
     panel.ui.scoreButton.click()
     panel.wait_until(lambda: panel.ui.messageLabel.text.startswith("child"))
     processes = [*panel.widget.logic.worker.process_ids, int(panel.ui.messageLabel.text.split()[1])]
-    try:
-        panel.widget.onReload()
-        panel.wait_until(lambda: not any(is_running(each) for each in processes), 5)
-        widget = slicer.modules.MemorySurvivalWidget
-        assert not widget.parts.run_panel.running
-        assert widget.ui.scoreButton.enabled
-        assert widget._parameters.ct.GetName() == "CT of the case"
-    finally:
-        sys.modules.update(kept)
+    panel.widget.onReload()
+    panel.wait_until(lambda: not any(is_running(each) for each in processes), 5)
+    widget = slicer.modules.MemorySurvivalWidget
+    assert not widget.parts.run_panel.running
+    assert widget.ui.scoreButton.enabled
+    assert widget._parameters.ct.GetName() == "CT of the case"
 
 
 @pytest.mark.parametrize("enabled", [False, True])
