@@ -47,6 +47,11 @@ def missing_weights(name: str) -> Mapping[str, Any] | None:
     return need if need and need["state"] in ("absent", "damaged") else None
 
 
+def bundles_with(sha256: str) -> list[str]:
+    """The sound bundles that need the weights with this hash."""
+    return [name for name, each in _KNOWN.items() if (each.get("weights") or {}).get("sha256") == sha256]
+
+
 def bundle_problem(name: str) -> str | None:
     """Why nothing can be scored with a bundle, as a sentence; None where nothing is known against it."""
     if not name:

@@ -16,6 +16,7 @@ from MemorySurvivalPanels.device_list import DeviceList
 from MemorySurvivalPanels.panel_job import PanelJob
 from MemorySurvivalPanels.parameters import ScoreParameters
 from MemorySurvivalPanels.part import Part
+from MemorySurvivalPanels.rebuild_panel import RebuildPanel
 from MemorySurvivalPanels.step import Step, StepState
 from MemorySurvivalPanels.time_estimate import TimeEstimate
 from MemorySurvivalPanels.weights_panel import WeightsPanel, choose_file
@@ -34,7 +35,8 @@ class ModelPanel(Part):
         self.choose: Callable[[Any, str, str], str] = choose_file
         replace_catalog([])
         self.devices = DeviceList(desk.ui.deviceCombo)
-        self.weights = WeightsPanel(desk, self.ask_for_bundles)
+        self.weights = WeightsPanel(desk, self._weights_came)
+        self.rebuild = RebuildPanel(desk, self.choose_new, self._weights_came)
         self.time = TimeEstimate(desk, desk.ui.modelTimeLabel)
         self.set_bundles([{"name": name} for name in locations.shipped_bundles()])
         desk.ui.bundleCombo.currentIndexChanged.connect(self._choose_bundle)
@@ -72,6 +74,7 @@ class ModelPanel(Part):
     def scene_closed(self) -> None:
         """The worker was ended with its questions, so they are asked again."""
         self._asked = False
+        self.rebuild.scene_closed()
         self.time.stop()
 
     def update(self) -> None:
@@ -84,6 +87,7 @@ class ModelPanel(Part):
             self._show_bundle()
             self._show_card()
             self.weights.show(self._chosen)
+            self.rebuild.show(self.parameters)
             self.devices.update()
             self._show_device()
         finally:
@@ -140,9 +144,20 @@ class ModelPanel(Part):
         finally:
             self._updating = was_updating
 
+    def choose_new(self, name: str, bundles: Sequence[Mapping[str, Any]]) -> None:
+        """Offer these bundles, and choose the one that has just come in."""
+        self.take_bundles(bundles)
+        if self.parameters is not None and name:
+            self.parameters.bundle = name
+
     @property
     def _chosen(self) -> str:
         return self.parameters.bundle if self.parameters is not None else ""
+
+    def _weights_came(self) -> None:
+        """Weights are on this computer now."""
+        self.ask_for_bundles()
+        self.rebuild.ask()
 
     def _take_devices(self, result: Mapping[str, Any]) -> None:
         self.devices.set_devices(str(result.get("automatic") or ""), result.get("devices") or [])
@@ -185,6 +200,7 @@ class ModelPanel(Part):
         """Another job begins or ends."""
         self._ui.bundleImportButton.enabled = not self._desk.run_panel.running
         self.weights.show(self._chosen)
+        self.rebuild.show(self.parameters)
 
     def _choose_bundle(self, *_ignored: Any) -> None:
         chosen = self._ui.bundleCombo.itemData(self._ui.bundleCombo.currentIndex) or ""
@@ -216,9 +232,7 @@ class ImportBundleJob(PanelJob):
     def finish(self, result: Mapping[str, Any], files: Mapping[str, str | None]) -> str:
         """Offer and choose it."""
         name = str(result.get("name") or "")
-        self._panel.take_bundles(result.get("bundles") or [])
-        if self._panel.parameters is not None and name:
-            self._panel.parameters.bundle = name
+        self._panel.choose_new(name, result.get("bundles") or [])
         return _('The model bundle "{name}" was verified and taken in.').format(name=name)
 
 

@@ -14,7 +14,7 @@ from MemorySurvivalPanels.panel_job import PanelJob
 from MemorySurvivalPanels.worker_protocol import Failure, Progress
 
 _MEGABYTE = 1_000_000
-_WEIGHTS_FILTER = "*.pt *.pth *.safetensors"
+WEIGHTS_FILTER = "*.pt *.pth *.safetensors"
 
 
 def ask_about_licence(need: Mapping[str, Any], fetch: bool) -> bool:
@@ -85,7 +85,7 @@ class WeightsPanel:
         if need is None or self._desk.run_panel.running:
             return
         title = _("Import the weights {name}").format(name=need["name"])
-        file = self.choose(self._ui.weightsImportButton, title, _("Weights ({kinds})").format(kinds=_WEIGHTS_FILTER))
+        file = self.choose(self._ui.weightsImportButton, title, _("Weights ({kinds})").format(kinds=WEIGHTS_FILTER))
         if not file or (need.get("licence") and not self.ask_licence(need, False)):
             return
         if missing_weights(self._bundle) == need and not self._desk.run_panel.running:
