@@ -28,6 +28,7 @@ from MemorySurvivalLib.privacy.identifiers import Identifier, identifiers_in_pat
 from MemorySurvivalLib.privacy.images import clean_image
 from MemorySurvivalLib.privacy.pseudonym import load_key
 from MemorySurvivalLib.privacy.report import clean_report, may_show_head, shows_body
+from MemorySurvivalLib.privacy.scene import SCENE_FILE, place_scene
 from MemorySurvivalLib.privacy.subject import keep_subject, read_headers, read_subject
 from MemorySurvivalLib.privacy.wording import Wording
 from MemorySurvivalLib.progress import Meter, ProgressCallback, ignore_progress
@@ -66,8 +67,9 @@ class ExportRequest:
 
     `folder` is the result's. `out` is a folder that the export makes (None: no files); the DICOM objects in it are in
     a folder of their own. `record` adds result.json, report.json and the pictures, from which the report can be made
-    again; `tables` the measurements as JSON and CSV; `volumes` the masks and maps as NRRD. `sources` says where the
-    DICOM images are now, `ct` is the CT in which the head is looked for (an image file or DICOM). `findings` are plain
+    again; `tables` the measurements as JSON and CSV; `volumes` the masks and maps as NRRD. `scene` is a viewer's scene
+    of the case (.mrb), searched before it goes along, for `scene_identifiers` too. `sources` says where the DICOM
+    images are now, `ct` is the CT in which the head is looked for (an image file or DICOM). `findings` are plain
     values: scores, reading, reviewed_lesions. `scratch` is a private folder for what is under way (None: the system's).
     """
 
@@ -82,6 +84,8 @@ class ExportRequest:
     record: bool = False
     tables: bool = False
     volumes: bool = False
+    scene: Path | None = None
+    scene_identifiers: tuple[Identifier, ...] = ()
     leave_head_out: bool = False
     ct: Path | None = None
     sources: SourcePaths | None = None
@@ -149,6 +153,9 @@ def export_result(
     if node is not None and not request.objects:
         raise InputError("Only DICOM objects can be sent to a node; choose at least one kind of object.")
     identified = request.identity == "identified"
+    if request.scene is not None and (identified or request.leave_head_out):
+        reason = "names nobody" if identified else "shows the head"
+        raise InputError(f"A scene copy {reason}, which is not what was chosen; leave it out.")
     if request.out is not None:
         _check_place(request.out, overwrite=request.overwrite)
     with tempfile.TemporaryDirectory(prefix="memory-survival-export-", dir=request.scratch) as scratch:
@@ -268,6 +275,8 @@ def _write(
         if request.volumes:
             for path in sorted(work.stage.glob("*.nrrd")):
                 shutil.copyfile(path, made / path.name)
+        if request.scene is not None:
+            place_scene(request.scene, made / SCENE_FILE, work.subject, (*work.known, *request.scene_identifiers))
         meter.step()
         exported = _write_objects(work, report, made, progress)
     except OSError as error:
@@ -375,7 +384,7 @@ def _notes(work: _Work, report: Report, exported: ExportedObjects | None) -> tup
     named = work.request.identity == "identified"
     if work.head is not None:
         notes += filter(None, (head_note(work.head), work.head.rule))
-    elif (pictures or work.request.has_voxels) and not named:
+    elif (pictures or work.request.has_voxels or work.request.scene is not None) and not named:
         notes.append(PERHAPS_NOTE)
     if pictures and work.burned_in and not named:
         notes.append(work.burned_in)

@@ -247,6 +247,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/privacy/pseudonym.py
   MemorySurvivalLib/privacy/report.py
   MemorySurvivalLib/privacy/scan.py
+  MemorySurvivalLib/privacy/scene.py
   MemorySurvivalLib/privacy/subject.py
   MemorySurvivalLib/privacy/wording.py
   MemorySurvivalLib/processes.py

@@ -34,6 +34,7 @@ class ExportChoices:
     volumes: bool = False
     tables: bool = False
     record: bool = False
+    scene: bool = False
     leave_head_out: bool = False
     parent: str = ""
     to_folder: bool = True
@@ -44,7 +45,7 @@ class ExportChoices:
     @property
     def data(self) -> tuple[str, ...]:
         """What else is written into the folder, by name."""
-        return tuple(name for name in ("volumes", "tables", "record") if getattr(self, name))
+        return tuple(name for name in ("volumes", "tables", "record", "scene") if getattr(self, name))
 
     def problem(self, facts: ExportFacts) -> str:
         """Why this cannot be exported, in a sentence; empty where it can."""
@@ -56,6 +57,10 @@ class ExportChoices:
             return _("Choose at least one kind of DICOM object for the node.")
         if self.to_folder and not (self.formats or self.objects or self.data):
             return _("Choose at least one file or object.")
+        if self.scene and self.identity == IDENTIFIED:
+            return _("A scene copy names nobody; for an identified one save the scene itself.")
+        if self.scene and self.leave_head_out:
+            return _("A scene copy shows the head; leave the head in, or the scene copy out.")
         if self.node and facts.demonstration and not sent_objects(self, facts):
             return _("The risk of a simulated model is never sent to a node; choose masks or measurements.")
         return ""
@@ -111,7 +116,12 @@ def describe_export(choices: ExportChoices, facts: ExportFacts, node_title: str)
     }
     lines = []
     if choices.to_folder:
-        data = {"volumes": _("volumes"), "tables": _("measurements"), "record": _("record and pictures")}
+        data = {
+            "volumes": _("volumes"),
+            "tables": _("measurements"),
+            "record": _("record and pictures"),
+            "scene": _("scene without names"),
+        }
         what = [titles[each] for each in choices.formats] + [data[each] for each in choices.data]
         if choices.objects:
             named = ", ".join(objects[each] for each in choices.objects)
@@ -130,8 +140,8 @@ def describe_export(choices: ExportChoices, facts: ExportFacts, node_title: str)
             lines.append(_("Sent to {node}: {objects}, {whom}.").format(node=node_title, objects=named, whom=whom))
         if facts.demonstration:
             lines.append(_("Of a simulated model only masks and measurements are sent; its risk stays here."))
-    shows_head = choices.volumes or choices.record or choices.objects or {"html", "pdf"} & set(choices.formats)
-    if shows_head and not choices.leave_head_out and choices.identity != IDENTIFIED:
+    drawn = {"html", "pdf", "volumes", "record", "scene"} & {*choices.formats, *choices.data}
+    if (drawn or choices.objects) and not choices.leave_head_out and choices.identity != IDENTIFIED:
         lines.append(_("Pictures and volumes may show the head; a patient may be recognised by the face."))
     return "\n".join(line for line in lines if line)
 

@@ -119,6 +119,7 @@ class ExportDialog:
             volumes=ui.exportVolumesCheck.checked,
             tables=ui.exportTablesCheck.checked and ui.exportTablesCheck.enabled,
             record=ui.exportRecordCheck.checked,
+            scene=ui.exportSceneCheck.checked and ui.exportFolderCheck.checked,
             leave_head_out=ui.exportHeadCheck.checked,
             parent=str(Path(ui.exportFolderEdit.text).parent) if ui.exportFolderEdit.text.strip() else "",
             to_folder=ui.exportFolderCheck.checked,
@@ -145,6 +146,7 @@ class ExportDialog:
         ui.exportTablesCheck.checked = choices.tables
         ui.exportTablesCheck.enabled = facts.measured
         ui.exportRecordCheck.checked = choices.record
+        ui.exportSceneCheck.checked = choices.scene
         ui.exportHeadCheck.checked = choices.leave_head_out
         ui.exportFolderCheck.checked = choices.to_folder
         parent = choices.parent or str(Path.home())
@@ -154,7 +156,7 @@ class ExportDialog:
         ui = self.ui
         for button in (*self._radios.values(), *self._formats.values(), *self._objects.values()):
             button.toggled.connect(self._update)
-        data = (ui.exportVolumesCheck, ui.exportTablesCheck, ui.exportRecordCheck)
+        data = (ui.exportVolumesCheck, ui.exportTablesCheck, ui.exportRecordCheck, ui.exportSceneCheck)
         for button in (*data, ui.exportHeadCheck, ui.exportFolderCheck):
             button.toggled.connect(self._update)
         for edit in (ui.exportFolderEdit, ui.exportPseudonymEdit):

@@ -14,6 +14,7 @@ from MemorySurvivalPanels.dicom_source import dicom_file
 from MemorySurvivalPanels.errors import UserError
 from MemorySurvivalPanels.panel_job import PanelJob
 from MemorySurvivalPanels.report_choices import ExportChoices
+from MemorySurvivalPanels.scene_copy import list_identifiers, write_scene_copy
 from MemorySurvivalPanels.scored_cases import CT, HEATMAP, PET, ScoredCase
 from MemorySurvivalPanels.volumes import ijk_to_world, volume_file, write_image
 from MemorySurvivalPanels.worker_protocol import Failure
@@ -53,6 +54,9 @@ class ExportJob(PanelJob):
                 add_heatmap(self._case, result)
         except OSError as error:
             raise UserError(_("The files of this result are no longer there; score the case again.")) from error
+        scene = folder / "scene.mrb" if choices.scene and choices.to_folder else None
+        if scene is not None:
+            write_scene_copy(self._case, scene)
         found = dicom_file(ct)
         sources = None if found is None else {"ct": str(found), "pet": _text(dicom_file(pet))}
         head = None
@@ -69,6 +73,8 @@ class ExportJob(PanelJob):
             "identity": choices.identity,
             "pseudonym": choices.pseudonym or None,
             **{name: name in choices.data and choices.to_folder for name in ("volumes", "tables", "record")},
+            "scene": _text(scene),
+            "scene_identifiers": list_identifiers(self._case) if scene is not None else [],
             "leave_head_out": choices.leave_head_out,
             "ct": head,
             "sources": sources,

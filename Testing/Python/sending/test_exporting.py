@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,9 @@ from MemorySurvivalLib.imaging.reading import read_volume
 from MemorySurvivalLib.jobs import find_job
 from MemorySurvivalLib.jobs.context import JobContext
 from MemorySurvivalLib.pipeline import ScoreRequest, score_case
-from MemorySurvivalLib.privacy.head import Head
+from MemorySurvivalLib.privacy.head import PERHAPS_NOTE, Head
+from MemorySurvivalLib.privacy.identifiers import Identifier
+from MemorySurvivalLib.privacy.scene import PLACEHOLDER
 from MemorySurvivalLib.progress import ignore_progress
 from MemorySurvivalLib.sending.guard import look_at
 from MemorySurvivalLib.sending.nodes import DimseNode, NodeBook
@@ -94,6 +98,30 @@ def test_an_export_of_an_export_keeps_its_pseudonym(result: Path, tmp_path: Path
     again = export_result(ExportRequest(tmp_path / "a", tmp_path / "b", identity="pseudonym"))
     assert again.subject == made.subject and again.subject.patient_id == "CASE-9"
     assert b"CASE-9" in (tmp_path / "b" / "report.html").read_bytes()
+
+
+def test_a_scene_goes_along_only_if_it_names_nobody(result: Path, tmp_path: Path) -> None:
+    scene = tmp_path / "from the viewer.mrb"
+
+    def write(name: str) -> None:
+        with zipfile.ZipFile(scene, "w") as archive:
+            archive.writestr("scene/scene.mrml", f'<MRML><Volume name="{name}"/><Item name="{PLACEHOLDER}"/></MRML>')
+
+    request = ExportRequest(result, tmp_path / "out", formats=(), scene=scene, identity="pseudonym", pseudonym="CASE-9")
+    write("CT")
+    made = export_result(request)
+    assert made.files == ("scene.mrb",) and made.notes == (PERHAPS_NOTE,)
+    with zipfile.ZipFile(tmp_path / "out" / "scene.mrb") as archive:
+        assert b"CASE-9" in archive.read("scene/scene.mrml")
+    typed = (Identifier("text", "spring holiday"),)
+    for name, more in (("CT of Jane Quastenflosser", ()), ("spring holiday", typed)):
+        write(name)
+        with pytest.raises(InputError, match="would name the patient"):
+            export_result(replace(request, out=tmp_path / "no", scene_identifiers=more))
+    for changes in ({"identity": "identified"}, {"leave_head_out": True}):
+        with pytest.raises(InputError, match="not what was chosen"):
+            export_result(replace(request, out=tmp_path / "no", **changes))
+    assert not (tmp_path / "no").exists()
 
 
 def test_images_that_were_moved_are_found_where_they_are_now_and_still_name_nobody(
