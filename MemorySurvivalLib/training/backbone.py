@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 WINDOWS: Mapping[Modality, Window] = {"CT": Window(-200, 1000), "PET": Window(0, 10)}
 """What the backbone sees of HU and SUVbw: those of the demonstration bundle."""
 
+VERSION = 1
+"""Counted up when the same recipe would draw or compute something else, so that no training goes on across it."""
+
 SAVE_EVERY_S = 180.0
 LOG_EVERY = 10
 
@@ -105,7 +108,7 @@ class BackboneTraining:
         """Recipe, material, hash of the weights begun with and software as text: a checkpoint is continued only where
         all of it is the same."""
         material = hashlib.sha256("\n".join(case.name for case in cases).encode()).hexdigest()[:16]
-        also = {"material": material, "start": start, "torch": torch.__version__}
+        also = {"version": VERSION, "material": material, "start": start, "torch": torch.__version__}
         return json.dumps({**asdict(self), **also}, sort_keys=True)
 
 
@@ -141,9 +144,18 @@ def train_backbone(
     weights to the bit as one without a break. Raises InputError where the folder holds a training of another recipe,
     material or version of torch.
     """
-    begun_with = weights_sha256(start) if start is not None else None
+    kept = load_checkpoint(folder / CHECKPOINT) if (folder / CHECKPOINT).exists() else None
+    if start is None and kept is not None:
+        begun_with = json.loads(kept.settings)["start"]
+    else:
+        begun_with = weights_sha256(start) if start is not None else None
     settings = training.settings(cases, begun_with)
-    checkpoint = _begin(training, settings, folder / CHECKPOINT, start)
+    if kept is not None and kept.settings != settings:
+        raise InputError(
+            f"{folder} holds a training of another recipe, material or version of torch; choose another folder, or "
+            f"begin anew by deleting {CHECKPOINT} there (then it was {kept.settings}, now it is {settings})."
+        )
+    checkpoint = kept or _begin(training, settings, start)
     done, used = checkpoint.steps, checkpoint.seconds
     _cut_log(folder / LOG, done)
     learner = _Learner(training, training.stage(done), checkpoint)
@@ -267,24 +279,16 @@ def _draw_kind(cases: list[StoredCase], real_share: float, rng: np.random.Genera
     return kinds[int(rng.choice(len(kinds), p=shares / shares.sum()))]
 
 
-def _begin(training: BackboneTraining, settings: str, path: Path, start: SAM2Base | None) -> Checkpoint:
-    if not path.exists():
-        model = start or build_backbone(COMPACT, seed=training.seed)
-        if start is None:
-            # At first the network should say that something is there: where it says no, it gives no mask to learn from.
-            model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.data += 3.0
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(training.seed)
-            head: TissueHead = tissue_head_for(model)
-        weights = {**model.state_dict(), **{_HEAD + name: one for name, one in head.state_dict().items()}}
-        return Checkpoint(weights, {}, {}, 0, 0.0, settings)
-    checkpoint = load_checkpoint(path)
-    if checkpoint.settings != settings:
-        raise InputError(
-            f"{path.parent} holds a training of another recipe, material or version of torch; choose another folder, "
-            f"or begin anew by deleting {path.name} there (then it was {checkpoint.settings}, now it is {settings})."
-        )
-    return checkpoint
+def _begin(training: BackboneTraining, settings: str, start: SAM2Base | None) -> Checkpoint:
+    model = start or build_backbone(COMPACT, seed=training.seed)
+    if start is None:
+        # At first the network should say that something is there: where it says no, it gives no mask to learn from.
+        model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.data += 3.0
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(training.seed)
+        head: TissueHead = tissue_head_for(model)
+    weights = {**model.state_dict(), **{_HEAD + name: one for name, one in head.state_dict().items()}}
+    return Checkpoint(weights, {}, {}, 0, 0.0, settings)
 
 
 def _mean_line(recent: list[dict[str, float]]) -> dict[str, float]:
@@ -349,7 +353,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long; without it at the end")
     parser.add_argument("--real", type=Path, help="folder of real images (petct_sts10, ct_labels, ct_pieces)")
     parser.add_argument(
-        "--start", type=Path, help="begin with these weights (.safetensors, or a bundle with a compact backbone)"
+        "--start", type=Path, help="begin with these weights (.safetensors, or a bundle); not needed to go on"
     )
     parser.add_argument("--steps", type=int, default=standard.steps, help=f"length of the recipe ({standard.steps})")
     parser.add_argument("--cases", type=int, default=standard.cases, help=f"phantoms to learn from ({standard.cases})")
