@@ -67,13 +67,7 @@ def validate_bundle(
     """
     check_outcomes(data)
     risks = bundle_log_risks(bundle, data)
-    heads = []
-    for entry in bundle.manifest.heads:
-        if entry.name in risks:
-            heads.append(_judge(entry, data, risks[entry.name], horizon_months, resamples, seed))
-        else:
-            note = "This head takes statistics of the region, which bundles are not validated with yet."
-            heads.append(JudgedHead(entry.name, (), (note,)))
+    heads = [_judge(entry, data, risks[entry.name], horizon_months, resamples, seed) for entry in bundle.manifest.heads]
     return ExternalValidation(
         f"{bundle.manifest.name} {bundle.manifest.version}",
         bundle.archive.sha256,

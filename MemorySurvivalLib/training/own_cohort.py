@@ -19,7 +19,7 @@ from MemorySurvivalLib.errors import InputError, MemorySurvivalError
 from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.measure.measuring import measure_case
-from MemorySurvivalLib.measure.segments import measure_roi
+from MemorySurvivalLib.measure.statistics import STATISTICS_VERSION, measure_statistics
 from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.preparing import Run, ScoreRequest, embed_case, ignore_note
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress, track
@@ -30,12 +30,13 @@ from MemorySurvivalLib.training.data import CohortData, Floats
 from MemorySurvivalLib.training.exclusion import Excluded, ExclusionFlow
 from MemorySurvivalLib.training.intake import Intake, OwnPatient
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
 class EmbedOptions:
-    """What is the same for all patients. `lesions` also measures MTV and TLG, which needs every bone segmented."""
+    """What is the same for all patients. `lesions` also lists lesions, which needs every bone segmented; what comes of
+    that (`lesion_mtv_ml`, `lesion_tlg_g`, `focal_lesions`) is told and can be fitted, but no bundle's head takes it."""
 
     bundle: str = "demonstration"
     segmenter: str = BUILT_IN
@@ -114,27 +115,32 @@ def embed_patients(
 
 
 def bundle_log_risks(bundle: ModelBundle, data: CohortData) -> dict[str, Floats]:
-    """Log-risks (n,) of every head of a bundle that needs no statistics, by its name.
+    """Log-risks (n,) of every head of a bundle, by its name.
 
-    Missing covariates take the head's training average. Raises InputError where the cohort was embedded otherwise.
+    Missing covariates and statistics take the head's training average. Raises InputError where the cohort was embedded
+    otherwise, or lacks a statistic.
     """
     readout = bundle.manifest.propagation.readout
     found = {}
     for entry in bundle.manifest.heads:
-        if entry.spec.statistics:
-            continue
         absent = [m for m in entry.spec.modalities if f"{m}/{readout}" not in data.states]
         if absent:
             raise InputError(
                 f"The cohort has no {absent[0]}/{readout} states; embed it with the bundle's own settings."
             )
+        unmeasured = [name for name in entry.spec.statistics if name not in data.statistics]
+        if unmeasured:
+            raise InputError(
+                f"The cohort has no statistic {unmeasured[0]}, which the head {entry.name} takes; measure it."
+            )
         risks = []
         for row in range(len(data)):
+            measured = tuple(float(data.statistics[name][row]) for name in entry.spec.statistics) or None
             states: dict[Modality, torch.Tensor] = {
                 m: data.states[f"{m}/{readout}"][row][None] for m in entry.spec.modalities
             }
             vector = encode_covariates(entry.covariates, data.covariates[row]).vector if entry.covariates else ()
-            risks.append(float(bundle.heads[entry.name].score(states, vector).log_risk[0]))
+            risks.append(float(bundle.heads[entry.name].score(states, vector, measured).log_risk[0]))
         found[entry.name] = np.array(risks)
     return found
 
@@ -166,6 +172,7 @@ def _key(patient: OwnPatient, bundle: ModelBundle, options: EmbedOptions) -> str
         "propagation": manifest.propagation,
         "region": [manifest.roi, manifest.roi_config, manifest.pet_limits],
         "options": [options.segmenter, options.lesions],
+        "statistics": STATISTICS_VERSION,
     }
     return fingerprint(plain, (files.ct, files.pet, files.study, _mask(patient, bundle)))
 
@@ -178,18 +185,15 @@ def _embed(
     prepared = run.prepare(None)
     case, roi = prepared.case, prepared.region.roi
     passes = run.on_device(lambda engine: embed_case(engine, bundle, case, roi))
-    region = measure_roi(case, roi).measure
-    statistics = {
-        "suv_mean_g_ml": region.suv_mean,
-        "suv_max_g_ml": region.suv_max,
-        "suv_peak_g_ml": region.suv_peak,
-        "hu_mean": region.hu_mean,
-        "volume_ml": region.volume_ml,
-    }
+    statistics = measure_statistics(case, roi.mask.voxels)
     structures = run.structures_or_none(prepared) if options.lesions else None
     if structures is not None:
         totals = measure_case(case, structures, roi).record.totals
-        statistics |= {"mtv_ml": totals.mtv_ml, "tlg_g": totals.tlg_g, "focal_lesions": float(totals.focal)}
+        statistics |= {
+            "lesion_mtv_ml": totals.mtv_ml,
+            "lesion_tlg_g": totals.tlg_g,
+            "focal_lesions": float(totals.focal),
+        }
     flags = tuple(sorted({flag.name for flag in case.acquisition.flags if flag.severity == "warning"}))
     kept = _Kept(case.simulated, {name: float(value) for name, value in statistics.items()}, flags)
     readout = bundle.manifest.propagation.readout

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import msgspec
 import numpy as np
@@ -21,6 +21,7 @@ from MemorySurvivalLib.bundle.manifest import (
     Provenance,
     Reference,
     RiskGroups,
+    describe_statistics,
 )
 from MemorySurvivalLib.bundle.recalibrate import breslow_baseline, measure_calibration
 from MemorySurvivalLib.errors import InputError, OutputError
@@ -30,22 +31,27 @@ from MemorySurvivalLib.evaluation.measures import EvaluationPlan
 from MemorySurvivalLib.evaluation.out_of_fold import OutOfFold
 from MemorySurvivalLib.evaluation.subgroups import Subgroup, bands, subgroup_table
 from MemorySurvivalLib.imaging.window import Modality
+from MemorySurvivalLib.measure.statistics import STATISTICS, check_names
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 from MemorySurvivalLib.report.document import Bullets, Cell, Section, Table
 from MemorySurvivalLib.report.record import software_versions
-from MemorySurvivalLib.risk.downsamplers import DownsamplerName
+from MemorySurvivalLib.risk.downsamplers import DownsamplerName, PoolingName
 from MemorySurvivalLib.risk.fusion import FusionName
 from MemorySurvivalLib.risk.head import RiskHead
 from MemorySurvivalLib.training.data import CohortData
 from MemorySurvivalLib.training.duplicates import SamePatient, group_patients
 from MemorySurvivalLib.training.model_card import CardFacts, CardMetric, Stated, write_card
+from MemorySurvivalLib.training.models.cox import FittedCox, RidgeCox
+from MemorySurvivalLib.training.models.exporting import FittedVector, export_vector
+from MemorySurvivalLib.training.models.features import StateVectors, VectorFeatures
 from MemorySurvivalLib.training.models.fitting import TrainingConfig
-from MemorySurvivalLib.training.models.image import FittedImageModel, ImageModel
+from MemorySurvivalLib.training.models.image import ExportedHead, FittedImageModel, ImageModel
 from MemorySurvivalLib.training.nested import Validation, fit_tuned, validate_models
 from MemorySurvivalLib.training.own_cohort import OwnCohort
 from MemorySurvivalLib.training.quantities import make_schema
 from MemorySurvivalLib.training.results import ValidatedModel, hash_data
 from MemorySurvivalLib.training.search import HEAD_BUDGET, searched
+from MemorySurvivalLib.training.stacked_mlp import FittedMlp, StackedMlp
 from MemorySurvivalLib.training.tuning import Budget
 
 AGE_EDGES = (65.0, 75.0)
@@ -56,6 +62,9 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a researcher may choose; the defaults are the paper's head with our validation.
 
     `evaluation` and `validation` are fixed before results are seen. `head_budget`: Sobol trials and inner folds.
+    `model` "network" trains downsamplers, fusion and DeepSurv on memory states; "ridge" (Cox) and "mlp" take one vector
+    a patient: states pooled over the grid by `pooling`, statistics, covariates. `statistics` are numbers measured in
+    the region, by the names of measure/statistics.py; with "network" they enter as one more token.
     """
 
     title: str = "Own cohort"
@@ -72,6 +81,12 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     evaluation: EvaluationPlan = EvaluationPlan()
     horizon_months: float = 36.0
     same_patient: SamePatient = "refuse"
+    model: Literal["network", "ridge", "mlp"] = "network"
+    statistics: tuple[str, ...] = ()
+    pooling: PoolingName = "mean"
+
+
+FittedHead = FittedImageModel | FittedVector
 
 
 @dataclass(frozen=True)
@@ -121,6 +136,7 @@ def train_bundle(
     """
     if out.exists():
         raise OutputError(f"{out} is there already; bundles are never replaced, so choose another name.")
+    _check_statistics(config)
     data = cohort.data
     groups = group_patients(data, cohort.image_hashes, config.same_patient)
     models = _models(config, cohort, base.manifest.propagation.readout)
@@ -131,7 +147,7 @@ def train_bundle(
         if judged.errors:
             raise InputError(f"The validation did not come through: {judged.errors[0]}")
         tuned = fit_tuned(recipe, data, config.head_budget, config.validation.seed, groups=groups, progress=progress)
-        heads.append(_head(model.name, cast(FittedImageModel, tuned.fitted), judged, data, config))
+        heads.append(_head(model.name, cast(FittedHead, tuned.fitted), judged, data, config))
     manifest = _manifest(cohort, base, config, heads, out.stem)
     card = write_card(_facts(cohort, base, config, heads, manifest), stated)
     backbone = base.backbone() if BACKBONE in base.archive.members else None
@@ -139,28 +155,58 @@ def train_bundle(
     return TrainedBundle(saved.manifest, card, tuple(heads))
 
 
-def _models(config: TrainConfig, cohort: OwnCohort, readout: str) -> list[ImageModel]:
-    def make(name: str, clinical: tuple[str, ...]) -> ImageModel:
+def _check_statistics(config: TrainConfig) -> None:
+    """Before hours of work: whether a bundle's head can take what is asked for."""
+    check_names(config.statistics)
+    for name in config.statistics:
+        modality = STATISTICS[name].modality
+        if modality is not None and modality not in config.modalities:
+            raise InputError(f"{name} is measured in the {modality}, which the model does not read; add {modality}.")
+
+
+def _models(config: TrainConfig, cohort: OwnCohort, readout: str) -> list[ImageModel | RidgeCox | StackedMlp]:
+    keys = tuple(f"{modality}/{readout}" for modality in config.modalities)
+
+    def make(name: str, clinical: tuple[str, ...]) -> ImageModel | RidgeCox | StackedMlp:
+        schema = make_schema(clinical) if clinical else None
+        features = VectorFeatures(schema, config.statistics, StateVectors(keys, config.pooling))
+        if config.model == "ridge":
+            return RidgeCox(name, features, penalty=1.0)
+        if config.model == "mlp":
+            return StackedMlp(name, features)
         return ImageModel(
             name,
-            tuple(f"{modality}/{readout}" for modality in config.modalities),
+            keys,
             config.downsampler,
             config.fusion if len(config.modalities) == 2 else "concatenation",
-            make_schema(clinical) if clinical else None,
+            schema,
+            config.statistics,
             downsampler_width=config.downsampler_width,
             hidden=config.hidden,
             training=config.training,
         )
 
     covariates = cohort.intake.covariates
-    return [make("image", ()), *([make("image+clinical", covariates)] if covariates else [])]
+    images = "image+statistics" if config.statistics else "image"
+    return [make(images, ()), *([make(f"{images}+clinical", covariates)] if covariates else [])]
+
+
+def _export(name: str, fitted: FittedHead, data: CohortData) -> tuple[ExportedHead, tuple[str, ...]]:
+    """The head and the fit's notes."""
+    if isinstance(fitted, FittedCox | FittedMlp):
+        grid = next(iter(data.states.values())).shape[-2:]
+        return export_vector(name, fitted, (int(grid[0]), int(grid[1]))), fitted.features.notes
+    assert isinstance(fitted, FittedImageModel)
+    exported = fitted.export_head()
+    if not exported.head.spec.keeps_float32:
+        as_float16(exported.head)
+    return exported, fitted.notes
 
 
 def _head(
-    name: str, fitted: FittedImageModel, validated: ValidatedModel, data: CohortData, config: TrainConfig
+    name: str, fitted: FittedHead, validated: ValidatedModel, data: CohortData, config: TrainConfig
 ) -> TrainedHead:
-    exported = fitted.export_head()
-    as_float16(exported.head)
+    exported, fit_notes = _export(name, fitted, data)
     own = fitted.log_risk(data)
     judged = OutOfFold(data.times_months, data.events, validated.folds)
     evaluation = evaluate(judged, config.evaluation)
@@ -168,7 +214,7 @@ def _head(
     held_out = validated.log_risk[0]
     baseline = breslow_baseline(data.times_months, data.events, held_out)
     calibrated: Calibration | None = None
-    notes = [*fitted.notes, *evaluation.notes]
+    notes = [*fit_notes, *evaluation.notes]
     try:
         calibrated = measure_calibration(
             baseline,
@@ -195,7 +241,18 @@ def _head(
         metrics["nested_c_index_fold_mean"] = round(harrell.folds.value, 4)
     if harrell.pooled is not None:
         metrics["nested_c_index_pooled"] = round(harrell.pooled.value, 4)
-    entry = HeadEntry(name, exported.head.spec, exported.covariates, reference, groups, baseline, calibrated, metrics)
+    spec = exported.head.spec
+    entry = HeadEntry(
+        name,
+        spec,
+        exported.covariates,
+        reference,
+        groups,
+        baseline,
+        calibrated,
+        metrics,
+        describe_statistics(spec.statistics),
+    )
     return TrainedHead(entry, exported.head, validated, evaluation, tuple(dict.fromkeys(notes)))
 
 
@@ -232,6 +289,7 @@ def _facts(
     data, backbone = cohort.data, manifest.backbone
     scans = sorted(patient.scan_date for patient in cohort.patients if patient.scan_date)
     predictors = [(name, sum(not row.get(name) for row in data.covariates)) for name in cohort.intake.covariates]
+    measured = [(name, int(np.isnan(data.statistics[name]).sum())) for name in config.statistics]
     flags = tuple(flag.sentence for flag in cohort.intake.flags)
     flagged = tuple(f"PET finding {name}: {count} patients." for name, count in cohort.flagged.items())
     unstated = cohort.intake.unstated
@@ -245,7 +303,7 @@ def _facts(
         first_scan=scans[0].isoformat() if scans else "",
         last_scan=scans[-1].isoformat() if scans else "",
         follow_up=describe_follow_up(data),
-        predictors=(*((f"{modality} memory state", 0) for modality in config.modalities), *predictors),
+        predictors=(*((f"{modality} memory state", 0) for modality in config.modalities), *measured, *predictors),
         missing_method="numbers take the training patients' mean, categories their shares, fitted inside each fold",
         parameters={one.entry.name: sum(p.numel() for p in one.head.parameters()) for one in heads},
         specification=(

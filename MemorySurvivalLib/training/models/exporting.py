@@ -113,14 +113,13 @@ def _columns(features: FittedFeatures, spec: HeadSpec) -> tuple[list[int], int]:
     states, statistics = features.states, features.statistics
     assert states is not None
     of_states = spec.embedding_size * len(spec.modalities)
-    columns = list(
-        range(of_states + 2 * len(spec.statistics), of_states + 2 * len(spec.statistics) + spec.covariate_width)
-    )
+    after = of_states + 2 * len(spec.statistics)
+    columns = list(range(after, after + spec.covariate_width))
     if statistics is not None:
-        columns += [of_states + n for n in np.flatnonzero(statistics.used)]
-        columns += [of_states + len(spec.statistics) + n for n in np.flatnonzero(statistics.marked)]
+        columns += (of_states + np.flatnonzero(statistics.used)).tolist()
+        columns += (of_states + len(spec.statistics) + np.flatnonzero(statistics.marked)).tolist()
     columns += list(range(spec.components)) if features.axes is not None else np.flatnonzero(states.used).tolist()
-    return [int(n) for n in columns], of_states + 2 * len(spec.statistics) + spec.covariate_width
+    return columns, after + spec.covariate_width
 
 
 def _fill_network(network: torch.nn.Sequential, fitted: FittedVector, columns: tuple[list[int], int]) -> None:

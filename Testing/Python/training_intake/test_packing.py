@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -110,3 +111,35 @@ def test_settings_from_a_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="epochs"):
         read_config(path)
     assert read_config(None) == TrainConfig()
+
+
+@pytest.mark.parametrize("model", ["ridge", "network"])
+def test_heads_that_take_statistics(tmp_path: Path, light_base: Path, model: str) -> None:
+    cohort = make_cohort()
+    driver = cohort.data.states["PET/mean"].float().mean(dim=(1, 2, 3)).numpy()
+    tlg = np.where(np.arange(100) % 11 == 3, np.nan, np.exp(4 + 5 * driver))
+    cohort = replace(cohort, data=replace(cohort.data, statistics={"tlg_g": tlg, "lesion_tlg_g": tlg}))
+    config = msgspec.structs.replace(QUICK, model=model, statistics=("tlg_g",))
+    out = tmp_path / "own.msbundle"
+    train_bundle(cohort, load_bundle(light_base), config, Stated(), out, tmp_path / "work")
+    bundle = load_bundle(out)
+    assert [head.name for head in bundle.manifest.heads] == ["image+statistics", "image+statistics+clinical"]
+    for entry in bundle.manifest.heads:
+        assert entry.statistics is not None and [one.name for one in entry.statistics.entries] == ["tlg_g"]
+    assert "tlg_g" in bundle.card and "lesion_tlg_g" not in bundle.card
+    risks = bundle_log_risks(bundle, cohort.data)
+    for entry in bundle.manifest.heads:
+        groups = entry.groups
+        assert groups is not None
+        share = np.mean(risks[entry.name] < groups.thresholds[0])
+        assert share == pytest.approx(1 / 3, abs=0.03), "the loaded head scores as the fitted one"
+    half = replace(cohort.data, statistics={})
+    with pytest.raises(InputError, match="no statistic tlg_g, which the head image"):
+        bundle_log_risks(bundle, half)
+
+
+def test_statistics_that_no_bundle_takes_are_refused_first(tmp_path: Path, light_base: Path) -> None:
+    for names, said in ((("lesion_tlg_g",), "no statistic of a region"), (("hu_mean",), "measured in the CT")):
+        config = msgspec.structs.replace(QUICK, statistics=names)
+        with pytest.raises(InputError, match=said):
+            train_bundle(make_cohort(), load_bundle(light_base), config, Stated(), tmp_path / "a.msbundle", tmp_path)
