@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 
 from MemorySurvivalLib.errors import InputError, OutputError
-from MemorySurvivalLib.privacy.identifiers import Identifier, normalise
+from MemorySurvivalLib.privacy.identifiers import SHORT, Identifier, normalise
 from MemorySurvivalLib.privacy.scan import Finding, find_in_bytes
 from MemorySurvivalLib.report.subject import Subject
 
@@ -47,10 +47,10 @@ def find_in_scene(scene: Path, identifiers: Iterable[Identifier]) -> tuple[Findi
     for name, content in _members(scene):
         text = content.decode("utf-8", errors="replace") if name.endswith(".mrml") else ""
         common = _words(f"{_OURS} {_VALUES.sub(' ', text)}")
-        wanted = tuple(one for one in known if one.kind != "text" or not _words(one.text) <= common)
-        place = name.rpartition("/")[2] if not find_in_bytes(name.encode(), wanted) else "a file"
-        hits = (*find_in_bytes(content, wanted), *find_in_bytes(name.encode(), wanted))
-        found |= dict.fromkeys(Finding(scene, place, each.kind) for each in hits)
+        wanted = tuple(one for one in known if one.kind != "text" or not _is_common(one.text, common))
+        named = find_in_bytes(name.encode(), wanted)
+        place = "the name of a file" if named else name.rpartition("/")[2]
+        found |= dict.fromkeys(Finding(scene, place, each.kind) for each in (*named, *find_in_bytes(content, wanted)))
     return tuple(found)
 
 
@@ -72,6 +72,12 @@ def place_scene(scene: Path, target: Path, subject: Subject, identifiers: Iterab
                         shutil.copyfileobj(stream, copy)
     except _BROKEN as error:
         raise OutputError(f"The scene copy cannot be written ({error}); free some disk space.") from error
+
+
+def _is_common(text: str, common: set[str]) -> bool:
+    """Whether a text is made of words of every scene; long ones are found inside of others ("colour" in "colours")."""
+    words = _words(text)
+    return all(word in common or (len(word) >= SHORT and any(word in one for one in common)) for word in words)
 
 
 def _words(text: str) -> set[str]:
