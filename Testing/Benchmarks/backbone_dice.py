@@ -33,7 +33,6 @@ PHANTOM_STRUCTURES = {
     "bones": Structure(labels=BONES),
     "vertebra L3": Structure(labels=(Tissue.L3,)),
     "liver": Structure(labels=(Tissue.LIVER,)),
-    "lesion": Structure(lesion=1),
 }
 
 
@@ -83,18 +82,28 @@ def _runs() -> dict[tuple[str, str, Modality], list[SliceRun]]:
     """What is judged, by images, structure and modality."""
     found: dict[tuple[str, str, Modality], list[SliceRun]] = {}
 
-    def add(images: str, name: str, case: StoredCase, modality: Modality, structure: Structure, slices: int) -> None:
+    def add(
+        images: str,
+        name: str,
+        case: StoredCase,
+        modality: Modality,
+        structure: Structure,
+        slices: int = SLICES,
+        step: int = STEP,
+    ) -> None:
         taken = take_run(
-            case, modality, structure, WINDOWS[modality], image_size=COMPACT.image_size, slices=slices, step=STEP
+            case, modality, structure, WINDOWS[modality], image_size=COMPACT.image_size, slices=slices, step=step
         )
         if taken is not None:
             found.setdefault((images, name, modality), []).append(taken)
 
     for images, generator in (("phantoms, first generator", "first"), ("phantoms, second generator", "second")):
         for case in phantom_cases(CASES, HELD_OUT_COHORT, PHANTOMS, generator):  # type: ignore[arg-type]
-            for name, structure in PHANTOM_STRUCTURES.items():
-                for modality in MODALITIES:
-                    add(images, name, case, modality, structure, SLICES)
+            for modality in MODALITIES:
+                for name, structure in PHANTOM_STRUCTURES.items():
+                    add(images, name, case, modality, structure)
+                # Lesions are short: every slice, and as many as show the largest one.
+                add(images, "largest lesion", case, modality, Structure(lesion=_largest_lesion(case)), step=1)
     data = Path(os.environ.get("MEMORYSURVIVAL_TEST_DATA", ROOT.parent / "shared" / "data"))
     for case in held_out_cases(data, CASES):
         for modality in case.images:
@@ -104,6 +113,11 @@ def _runs() -> dict[tuple[str, str, Modality], list[SliceRun]]:
             else:
                 add("real", "tumour", case, modality, Structure(lesion=1), 2 * SLICES)
     return found
+
+
+def _largest_lesion(case: StoredCase) -> int:
+    voxels = np.bincount(np.ravel(case.lesions), minlength=256)
+    return int(np.argmax(voxels[1:])) + 1
 
 
 def _row(trained: SAM2Base, untrained: SAM2Base, runs: list[SliceRun]) -> dict[str, Any]:
