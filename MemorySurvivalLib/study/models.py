@@ -47,6 +47,9 @@ PUBLISHED = "published: PET+CT, dilated spine, last, average, gated"
 WHOLE_SCAN = ("mean", "max", "stations:4")
 """Readouts between which the tuning of the fused models chooses, with the ROI; none is chosen by hand."""
 
+STATE_PENALTY = (3e-2, 1e3)
+"""Ridge penalties tried for columns from memory states, of which there are about as many as patients."""
+
 ROI_WORDS = {"spine_dilated": "dilated spine", "skeleton": "skeleton"}
 
 
@@ -127,7 +130,10 @@ def _embeddings(embedding: Embedding) -> list[StudyModel]:
             for modality in ("PET", "CT", "PET+CT"):
                 keys = _keys(modality, roi, readout, pooling)
                 name = embedding_name(modality, roi, readout, pooling)
-                recipe = searched(RidgeCox(name, VectorFeatures(states=StateVectors(keys))))
+                model = RidgeCox(name, VectorFeatures(states=StateVectors(keys)))
+                recipe = Recipe(
+                    name, (Alternative("ridge", model, (FloatRange("penalty", *STATE_PENALTY, log=True),)),)
+                )
                 fusion = "concatenation" if modality == "PET+CT" else ""
                 models.append(StudyModel(recipe, "embeddings", modality, roi, readout, pooling, fusion))
     return models
@@ -156,7 +162,10 @@ def _fused(embedding: Embedding) -> list[StudyModel]:
                     ),
                     state_penalty=1.0,
                 ),
-                (FloatRange("penalty", 1e-3, 1e1, log=True), FloatRange("state_penalty", 1e-2, 1e3, log=True)),
+                (
+                    FloatRange("penalty", 1e-3, 1e1, log=True),
+                    FloatRange("state_penalty", *STATE_PENALTY, log=True),
+                ),
             )
             for roi in embedding.rois
             for readout in WHOLE_SCAN

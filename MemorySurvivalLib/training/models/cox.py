@@ -42,6 +42,14 @@ def fit_cox(
         return beta
     weights = np.broadcast_to(np.asarray(penalty, dtype=np.float64), sd.shape)[used]
     z = (x[:, used] - x[:, used].mean(axis=0)) / sd[used]
+    back = None
+    if z.shape[1] >= len(x) and weights.min() > 0:
+        # More columns than patients: the best coefficients are a mix of the patients' rows, so these directions are
+        # enough, and the penalty is the same in each.
+        _, sizes, axes = np.linalg.svd(z / np.sqrt(weights), full_matrices=False)
+        kept = sizes > SMALLEST_SD * sizes[0]
+        back = axes[kept].T / np.sqrt(weights)[:, None]
+        z, weights = z @ back, np.ones(int(kept.sum()))
     order = np.argsort(times, kind="stable")
     likelihood = PartialLikelihood(z[order], times[order], events[order], ties)
     n, coefficients = len(x), np.zeros(z.shape[1])
@@ -61,10 +69,12 @@ def fit_cox(
                 break
             step = step / 2
         coefficients = tried
-        if np.abs(coefficients).max() > LARGEST_COEFFICIENT:
+        if np.abs(coefficients if back is None else back @ coefficients).max() > LARGEST_COEFFICIENT:
             raise _no_maximum()
         if np.abs(step).max() < 1e-8:
             break
+    if back is not None:
+        coefficients = back @ coefficients
     beta[used] = coefficients / sd[used]
     return beta
 

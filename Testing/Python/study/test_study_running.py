@@ -27,7 +27,7 @@ from MemorySurvivalLib.study.models import (
 )
 from MemorySurvivalLib.study.running import Plan, count_fits, read_results, result_path, run_study
 from MemorySurvivalLib.training.inner_score import concordance
-from MemorySurvivalLib.training.models.cox import RidgeCox
+from MemorySurvivalLib.training.models.cox import PartialLikelihood, RidgeCox, fit_cox
 from MemorySurvivalLib.training.models.features import StateVectors, VectorFeatures
 
 GROUPS = ("baselines", "embeddings", "fused", "published", "small maps")
@@ -75,6 +75,23 @@ def test_states_can_be_penalised_apart(configuration: StudyConfiguration, parts:
     alone = RidgeCox("alone", VectorFeatures(statistics=("*",)))
     apart = np.abs(both.fit(data, 0).log_risk(data) - alone.fit(data, 0).log_risk(data)).max()
     assert (apart < 1e-4) == (state_penalty is not None)
+
+
+def test_more_columns_than_patients_still_have_one_maximum() -> None:
+    """At the maximum the likelihood's slope equals the penalty's, for each column with its own penalty."""
+    rng = np.random.default_rng(5)
+    x, times, events = (
+        rng.normal(size=(40, 70)) * rng.uniform(0.2, 5, 70),
+        rng.exponential(size=40),
+        rng.random(40) < 0.7,
+    )
+    penalty = np.where(np.arange(70) < 4, 0.05, 2.0)
+    beta = fit_cox(x, times, events, penalty) * x.std(axis=0, ddof=1)
+    order = np.argsort(times)
+    z = (x - x.mean(axis=0)) / x.std(axis=0, ddof=1)
+    _, gradient, _ = PartialLikelihood(z[order], times[order], events[order], "efron").at(beta)
+    np.testing.assert_allclose(gradient / 40, penalty * beta, atol=1e-6)
+    assert np.abs(beta).max() > 0.05
 
 
 def test_a_run_resumes_and_knows_its_patients(
