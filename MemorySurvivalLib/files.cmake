@@ -220,6 +220,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/memory/cache_keys.py
   MemorySurvivalLib/memory/engine.py
   MemorySurvivalLib/memory/features.py
+  MemorySurvivalLib/memory/inside.py
   MemorySurvivalLib/memory/mapped.py
   MemorySurvivalLib/memory/prefetch.py
   MemorySurvivalLib/memory/prompts.py

@@ -24,6 +24,8 @@ from MemorySurvivalLib.explain.plan import Blob, Occlusion, Patch
 from MemorySurvivalLib.explain.subject import Subject
 from MemorySurvivalLib.memory.cache import MemoryCache, pack, unpack
 from MemorySurvivalLib.memory.cache_keys import code_sha256, describe_arithmetic, fingerprint_model
+from MemorySurvivalLib.memory.inside import InsideReadout
+from MemorySurvivalLib.memory.readout import Readout
 
 WRITE_EVERY_S = 0.5
 """A killed process loses the patches of this time at most."""
@@ -113,7 +115,7 @@ def key_of(subject: Subject, occlusions: Sequence[Occlusion], fills: Fills) -> s
         "statistics": [list(subject.statistics.key), subject.follow_statistics] if subject.statistics else None,
         "images": {m: subject.case.image(m).sha256() for m in subject.modalities},
         "memories": {m: _digest(p.memories.view(torch.int16).numpy()) for m, p in sorted(subject.passes.items())},
-        "readout": type(one.readout).__name__ + str(tuple(one.readout.state().shape)),
+        "readout": _name_readout(one.readout) + str(tuple(one.readout.state().shape)),
         "mode": [one.mode, subject.direction],
         "prompts": msgspec.to_builtins(one.prompter.config),
         "roi": one.prompter.mask.sha256() if one.prompter.mask is not None else None,
@@ -127,6 +129,12 @@ def key_of(subject: Subject, occlusions: Sequence[Occlusion], fills: Fills) -> s
         "fills": {m: _fill_key(fills[m]) for m in subject.modalities},
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def _name_readout(readout: Readout) -> str:
+    if isinstance(readout, InsideReadout):  # which cells count follows from the mask
+        return f"inside {_name_readout(readout.within)} {_digest(readout.cells.numpy())}"
+    return type(readout).__name__
 
 
 def _fill_key(filling: Filling) -> object:

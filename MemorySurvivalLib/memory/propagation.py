@@ -19,10 +19,11 @@ from MemorySurvivalLib.memory.cache import MemoryCache
 from MemorySurvivalLib.memory.cache_keys import MemoryKeys
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.features import FeatureFile, Features
+from MemorySurvivalLib.memory.inside import make_readout
 from MemorySurvivalLib.memory.mapped import take_slices
 from MemorySurvivalLib.memory.prefetch import read_ahead
 from MemorySurvivalLib.memory.prompts import Prompt, PromptBox, PromptConfig, Prompter
-from MemorySurvivalLib.memory.readout import Readout, ReadoutName, read_out
+from MemorySurvivalLib.memory.readout import Readout, ReadoutName
 from MemorySurvivalLib.memory.slices import SliceFrame
 from MemorySurvivalLib.progress import Meter, ProgressCallback, ProgressEvent, ignore_progress, track
 from MemorySurvivalLib.roi.boxes import SliceBox
@@ -38,7 +39,8 @@ class PropagationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     looks at each alone; `streamed` prompts every used slice, and each attends to the memory of those before it;
     `tracked` prompts the first one only. `direction` `both` runs head to feet and feet to head and takes each slice's
     mean memory, in the order from head to feet. `batch_size` slices go through the image encoder together; 1 keeps
-    the numbers bit-identical to the official predictor.
+    the numbers bit-identical to the official predictor. With `inside` each slice's memory is averaged over the cells
+    that the region covers before it is read out (memory/inside.py), which gives states of one value a channel.
     """
 
     readout: ReadoutName
@@ -47,6 +49,7 @@ class PropagationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     batch_size: int = 1
     direction: Direction = "head_to_feet"
     prompt: PromptConfig = PromptConfig()
+    inside: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,11 +86,11 @@ def propagate(
 ) -> Pass:
     """Run the engine over the boxed slices of `image` (axes running to LPS, HU or SUVbw).
 
-    `boxes` run from head to feet, `mask` is the ROI they were made of (bool, on the image's grid), needed for mask
-    and point prompts. Slices are read, windowed and encoded a batch at a time and each once, the next batch read
-    meanwhile, so memory does not grow with the volume beyond the kept memories. A GPU takes larger batches than
-    `config` asks for. What `cache` holds is not encoded again; it never changes a number: in
-    `boxed` mode it keeps each batch of slices, in the other modes, where slices depend on others, the whole pass.
+    `boxes` run from head to feet, `mask` is the ROI they were made of (bool, on the image's grid), needed for mask and
+    point prompts and for memories inside it. Slices are read, windowed and encoded a batch at a time and each once, the
+    next batch read meanwhile, so memory does not grow with the volume beyond the kept memories. A GPU takes larger
+    batches than `config` asks for. What `cache` holds is not encoded again; it never changes a number: in `boxed` mode
+    it keeps each batch of slices, in the other modes, where slices depend on others, the whole pass.
     Raises InputError for prompts that cannot be made.
     """
     if not boxes:
@@ -138,7 +141,8 @@ def propagate(
             progress(ProgressEvent(stage, passes * len(used), passes * len(used), 0.0))
         else:
             memories = together()
-    return Pass(modality, used, frame, window, memories, read_out(config.readout, memories), config.mode, prompter)
+    readout = make_readout(config.readout, memories, config.inside, frame, mask, [box.z for box in used])
+    return Pass(modality, used, frame, window, memories, readout, config.mode, prompter)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,10 +14,10 @@ from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.imaging.window import Modality, Window
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.features import Features
+from MemorySurvivalLib.memory.inside import make_readout
 from MemorySurvivalLib.memory.mapped import take_slices
 from MemorySurvivalLib.memory.prompts import MaskPrompt, PointPrompt, Prompt, PromptBox, Prompter
 from MemorySurvivalLib.memory.propagation import propagate
-from MemorySurvivalLib.memory.readout import read_out
 from MemorySurvivalLib.memory.slices import SliceFrame
 from MemorySurvivalLib.progress import Meter, ProgressCallback, ProgressEvent, ignore_progress
 from MemorySurvivalLib.stability.arrangement import Arrangement, Steps, moved
@@ -111,8 +111,13 @@ def _read_boxed(
         for (number, position, _, _), memory in zip(asked, found, strict=True):
             memories[number][position] = memory
             meter.step()
-    pairs = zip(arrangements, memories, strict=True)
-    return [read_out(one.config.readout, torch.stack(kept)).state() for one, kept in pairs]
+    states = []
+    for one, kept in zip(arrangements, memories, strict=True):
+        zs = [box.z for box in one.boxes]
+        zs = zs[::-1] if one.config.direction == "feet_to_head" else zs
+        readout = make_readout(one.config.readout, torch.stack(kept), one.config.inside, frame, one.mask, zs)
+        states.append(readout.state())
+    return states
 
 
 def _follow(engine: MemoryEngine, features: Features, prompts: Sequence[Prompt]) -> list[torch.Tensor]:

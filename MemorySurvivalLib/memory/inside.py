@@ -1,0 +1,80 @@
+"""Memories averaged inside the region on each slice before they are read out: one value a channel instead of a grid.
+
+Not in the paper, which reads the whole grid; most of that is tissue outside the region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn.functional import avg_pool2d, interpolate, pad
+
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.imaging.volume import Volume
+from MemorySurvivalLib.memory.readout import Readout, ReadoutName, Replacements, read_out
+from MemorySurvivalLib.memory.slices import SliceFrame
+
+CELL = 16
+"""A memory cell covers so many pixels of the model's picture along each side."""
+
+
+class InsideReadout:
+    """A readout of memories (slices, channels, h, w) averaged over the cells that the region covers on each slice.
+
+    `cells` (slices, 1, h, w) are the shares of each cell that the region covers. States are (layers, channels, 1, 1).
+    Takes whole memories where slices are exchanged, as every readout does.
+    """
+
+    def __init__(self, name: ReadoutName, memories: torch.Tensor, cells: torch.Tensor) -> None:
+        self.cells = cells
+        self.within: Readout = read_out(name, average_inside(memories, cells))
+        """The readout of what was averaged."""
+
+    def state(self) -> torch.Tensor:
+        return self.within.state()
+
+    def state_with(self, replacements: Replacements) -> torch.Tensor:
+        inside = {k: average_inside(memory[None], self.cells[k : k + 1])[0] for k, memory in replacements.items()}
+        return self.within.state_with(inside)
+
+    def sees(self, position: int) -> bool:
+        return self.within.sees(position)
+
+
+def make_readout(
+    name: ReadoutName, memories: torch.Tensor, inside: bool, frame: SliceFrame, mask: Volume | None, zs: Sequence[int]
+) -> Readout:
+    """The readout `name` of memories (slices, channels, h, w) of the slices `zs`, `inside` the region or of all cells.
+
+    Raises InputError where the region is needed and there is no mask.
+    """
+    if not inside:
+        return read_out(name, memories)
+    if mask is None:
+        raise InputError("Memories are to be averaged inside the region, but there is no mask; give one.")
+    cells = torch.cat([cover_cells(frame, np.asarray(mask.voxels[[z]], dtype=np.bool_)) for z in zs])
+    return InsideReadout(name, memories, cells)
+
+
+def cover_cells(frame: SliceFrame, masks: npt.NDArray[np.bool_]) -> torch.Tensor:
+    """How much of each memory cell the masks (n, rows, columns) cover, 0 to 1: (n, 1, h, w), float32."""
+    covered = torch.from_numpy(masks.astype(np.float32))[:, None]
+    if (frame.height, frame.width) != (frame.rows, frame.columns):
+        size = (frame.height, frame.width)
+        covered = interpolate(covered, size, mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
+    right, bottom = frame.image_size - frame.width - frame.left, frame.image_size - frame.height - frame.top
+    return avg_pool2d(pad(covered, (frame.left, right, frame.top, bottom)), CELL)
+
+
+def average_inside(memories: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+    """The mean of memories (n, channels, h, w) weighted by cells (n, 1, h, w): (n, channels, 1, 1), float32.
+
+    The plain mean where the region covers no cell of a slice.
+    """
+    total = cells.sum(dim=(2, 3), keepdim=True)
+    weights = torch.where(total > 0, cells, torch.ones_like(cells))
+    averaged: torch.Tensor = (memories.float() * weights).sum(dim=(2, 3), keepdim=True)
+    return averaged / weights.sum(dim=(2, 3), keepdim=True)
