@@ -422,6 +422,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/training/__init__.py
   MemorySurvivalLib/training/attribution.py
   MemorySurvivalLib/training/backbone.py
+  MemorySurvivalLib/training/backbone_card.py
   MemorySurvivalLib/training/backbone_checkpoint.py
   MemorySurvivalLib/training/backbone_data.py
   MemorySurvivalLib/training/backbone_dice.py

@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import json
 import math
-import platform
 import signal
 import sys
 import time
@@ -19,13 +18,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 import safetensors.torch
 import SimpleITK as sitk
 import torch
 
-from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.bundle.bundle import as_float16, load_bundle
 from MemorySurvivalLib.errors import InputError, MemorySurvivalError
 from MemorySurvivalLib.files import atomic_file
@@ -33,6 +30,7 @@ from MemorySurvivalLib.imaging.window import Modality, Window
 from MemorySurvivalLib.memory.backbone import COMPACT, BackboneSpec, build_backbone, load_weights, weights_sha256
 from MemorySurvivalLib.memory.weights_checkpoint import load_state_dict
 from MemorySurvivalLib.progress import ProgressCallback, ProgressEvent, ignore_progress
+from MemorySurvivalLib.training.backbone_card import write_backbone_card
 from MemorySurvivalLib.training.backbone_checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from MemorySurvivalLib.training.backbone_data import TRAINING_COHORT, StoredCase, phantom_cases
 from MemorySurvivalLib.training.backbone_loss import Task, TissueHead, run_clips, tissue_head_for
@@ -51,7 +49,7 @@ VERSION = 1
 SAVE_EVERY_S = 180.0
 LOG_EVERY = 10
 
-CHECKPOINT, WEIGHTS, CARD, LOG = "checkpoint.safetensors", "backbone.safetensors", "backbone.json", "log.jsonl"
+CHECKPOINT, WEIGHTS, LOG = "checkpoint.safetensors", "backbone.safetensors", "log.jsonl"
 
 _HEAD = "tissue_head."
 _KINDS = ((True, True), (False, True), (False, False))
@@ -313,27 +311,16 @@ def _export(
     with atomic_file(folder / WEIGHTS) as temporary:
         state = {name: one.half() if one.is_floating_point() else one for name, one in model.state_dict().items()}
         temporary.write_bytes(safetensors.torch.save({name: one.contiguous() for name, one in state.items()}))
-    real = [case.name for case in cases if not case.simulated]
-    card = {
-        "what": "Compact network of SAM 2.1's classes (not MedSAM2)",
-        "notice": RESEARCH_USE,
-        "weights_sha256": weights_sha256(model),
-        "begun_with": start or "seeded random weights",
-        "steps": steps,
-        "of": training.steps,
-        "seconds": round(seconds),
-        "recipe": asdict(training),
-        "windows": {modality: msgspec.to_builtins(window) for modality, window in WINDOWS.items()},
-        "simulated_cases": [case.name for case in cases if case.simulated],
-        "real_cases": real,
-        "licences": "petct_sts10 CC BY 3.0 (TCIA Soft-tissue-Sarcoma); CT with labels and vertebrae Apache-2.0"
-        if real
-        else None,
-        "software": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
-        "threads": torch.get_num_threads(),
-    }
-    with atomic_file(folder / CARD) as temporary:
-        temporary.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    write_backbone_card(
+        folder,
+        asdict(training),
+        WINDOWS,
+        cases,
+        weights_sha256=weights_sha256(model),
+        begun_with=start,
+        steps=steps,
+        seconds=seconds,
+    )
 
 
 def read_weights(path: Path) -> SAM2Base:

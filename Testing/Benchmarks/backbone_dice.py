@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
@@ -14,7 +13,8 @@ from MemorySurvivalLib.bundle.registry import find_bundle
 from MemorySurvivalLib.imaging.window import MODALITIES, Modality
 from MemorySurvivalLib.memory.backbone import COMPACT, build_backbone, weights_sha256
 from MemorySurvivalLib.simulation.tissues import BONES, Tissue
-from MemorySurvivalLib.training.backbone import CARD, WEIGHTS, WINDOWS, read_weights
+from MemorySurvivalLib.training.backbone import WEIGHTS, WINDOWS, read_weights
+from MemorySurvivalLib.training.backbone_card import read_backbone_card
 from MemorySurvivalLib.training.backbone_data import HELD_OUT_COHORT, SKELETON, SPINE_DILATED, StoredCase, phantom_cases
 from MemorySurvivalLib.training.backbone_dice import SliceRun, measure_run, take_run
 from MemorySurvivalLib.training.backbone_real import held_out_cases
@@ -74,7 +74,7 @@ def _weights() -> tuple[Path, str]:
     place = Path(given)
     if not place.is_dir():
         return place, place.name
-    card = json.loads((place / CARD).read_text(encoding="utf-8"))
+    card = read_backbone_card(place)
     return place / WEIGHTS, f"a training after {card['steps']} of {card['of']} steps, {card['seconds'] // 60} minutes"
 
 

@@ -14,8 +14,9 @@ import torch
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.memory.backbone import COMPACT, BackboneSpec, build_backbone, load_weights, weights_sha256
-from MemorySurvivalLib.training.backbone import CARD, CHECKPOINT, LOG, WEIGHTS, WINDOWS, BackboneTraining, Stage
+from MemorySurvivalLib.training.backbone import CHECKPOINT, LOG, WEIGHTS, WINDOWS, BackboneTraining, Stage
 from MemorySurvivalLib.training.backbone import train_backbone as train
+from MemorySurvivalLib.training.backbone_card import backbone_card_section, read_backbone_card
 from MemorySurvivalLib.training.backbone_data import SKELETON, SPINE_DILATED, StoredCase, read_case, write_case
 from MemorySurvivalLib.training.backbone_loss import Task, run_clips, tissue_head_for
 from MemorySurvivalLib.training.clips import ClipShape, Structure, draw_clip, structures_on
@@ -100,13 +101,39 @@ def test_an_interrupted_training_goes_on_to_the_bit(case: StoredCase, tmp_path: 
     for name, tensor in kept[0].items():
         assert torch.equal(tensor, kept[1][name]), name
     assert [json.loads(line)["step"] for line in log.read_text(encoding="utf-8").splitlines()] == [2, 4]
-    card = json.loads((tmp_path / "parts" / CARD).read_text(encoding="utf-8"))
+    card = read_backbone_card(tmp_path / "parts")
     model = build_backbone(COMPACT)
     load_weights(model, safetensors.torch.load_file(tmp_path / "parts" / WEIGHTS))
     assert card["weights_sha256"] == weights_sha256(model)
     assert (card["steps"], card["simulated_cases"], card["real_cases"]) == (4, ["one"], [])
     with pytest.raises(InputError, match="another recipe"):
         train(replace(TINY, seed=5), [case], tmp_path / "parts")
+
+
+def test_the_card_says_what_was_learned_from() -> None:
+    card = {
+        "what": "Small network",
+        "steps": 30,
+        "of": 60,
+        "seconds": 7200,
+        "threads": 1,
+        "simulated_cases": ["a", "b"],
+        "real_cases": [],
+        "licences": None,
+        "begun_with": "seeded random weights",
+        "weights_sha256": "abc",
+    }
+    text = backbone_card_section(card)
+    assert "30 steps of the 60 that the recipe has: it was not finished, 2.0 hours" in text
+    assert "2 simulated patients and on no patient's images" in text
+    text = backbone_card_section({**card, "steps": 60, "real_cases": ["r"], "licences": "CC BY 3.0"})
+    assert "not finished" not in text
+    assert "1 real image series of patients (r; CC BY 3.0)" in text
+
+
+def test_a_folder_without_a_training_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no training"):
+        read_backbone_card(tmp_path)
 
 
 def test_the_loss_can_be_learned_away(case: StoredCase) -> None:
