@@ -77,8 +77,9 @@ def backbone_card_section(card: Mapping[str, Any]) -> str:
         else "and on no patient's images"
     )
     ended = "" if card["steps"] == card["of"] else f" of the {card['of']} that the recipe has: it was not finished"
+    hours = f"{card['seconds'] / 3600:.1f} hours on {card['threads']} processor thread(s)"
     return (
-        f"The backbone ({card['what']}) was trained for {card['steps']} steps{ended}, {card['seconds'] / 3600:.1f} hours on "
-        f"{card['threads']} processor thread(s), on {len(card['simulated_cases'])} simulated patients {images}. "
-        f"Begun with: {card['begun_with']}. Weights (sha256): {card['weights_sha256']}."
+        f"The backbone ({card['what']}) was trained for {card['steps']} steps{ended}, {hours}, on "
+        f"{len(card['simulated_cases'])} simulated patients {images}. Begun with: {card['begun_with']}. Weights (sha256): "
+        f"{card['weights_sha256']}."
     )
