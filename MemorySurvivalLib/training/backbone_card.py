@@ -80,6 +80,6 @@ def backbone_card_section(card: Mapping[str, Any]) -> str:
     hours = f"{card['seconds'] / 3600:.1f} hours on {card['threads']} processor thread(s)"
     return (
         f"The backbone ({card['what']}) was trained for {card['steps']} steps{ended}, {hours}, on "
-        f"{len(card['simulated_cases'])} simulated patients {images}. Begun with: {card['begun_with']}. Weights (sha256): "
-        f"{card['weights_sha256']}."
+        f"{len(card['simulated_cases'])} simulated patients {images}. Begun with: {card['begun_with']}. "
+        f"Weights (sha256): {card['weights_sha256']}."
     )
