@@ -81,7 +81,8 @@ def run(options: argparse.Namespace) -> int:
     config, stated = read_config(options.config), read_stated(options.stated)
     models = Models()
     work = work_folder(options)
-    embed = EmbedOptions(options.base, options.segmenter, options.device, not options.no_lesions)
+    lesions = not options.no_lesions
+    embed = EmbedOptions(options.base, options.segmenter, options.device, lesions, config.readout, config.inside)
     with ProgressBars() as bars:
         cohort = embed_patients(intake, embed, work / "patients", models, bars)
         trained = train_bundle(cohort, models.bundle(options.base), config, stated, options.out, work, bars)

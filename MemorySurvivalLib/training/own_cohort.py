@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -20,6 +20,7 @@ from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.measure.measuring import measure_case
 from MemorySurvivalLib.measure.statistics import STATISTICS_VERSION, measure_statistics
+from MemorySurvivalLib.memory.readout import ReadoutName
 from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.preparing import Run, ScoreRequest, embed_case, ignore_note
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress, track
@@ -36,12 +37,15 @@ _FORMAT = 2
 @dataclass(frozen=True)
 class EmbedOptions:
     """What is the same for all patients. `lesions` also lists lesions, which needs every bone segmented; what comes of
-    that (`lesion_mtv_ml`, `lesion_tlg_g`, `focal_lesions`) is told and can be fitted, but no bundle's head takes it."""
+    that (`lesion_mtv_ml`, `lesion_tlg_g`, `focal_lesions`) is told and can be fitted, but no bundle's head takes it.
+    `readout` and `inside` None are those of the bundle."""
 
     bundle: str = "demonstration"
     segmenter: str = BUILT_IN
     device: DeviceName = "auto"
     lesions: bool = True
+    readout: ReadoutName | None = None
+    inside: bool | None = None
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -78,7 +82,7 @@ def embed_patients(
     simulated and real patients are mixed, OutputError where `folder` cannot be written.
     """
     models = models or Models()
-    bundle = models.bundle(options.bundle)
+    bundle = read_otherwise(models.bundle(options.bundle), options.readout, options.inside)
     kept: list[tuple[OwnPatient, dict[str, torch.Tensor], _Kept]] = []
     failed = []
     for patient in track(intake.patients, "cohort", len(intake.patients), progress):
@@ -112,6 +116,16 @@ def embed_patients(
     hashes = tuple(_hash(states) for _patient, states, _kept in kept)
     flagged = {name: flags.count(name) for name in sorted(set(flags))}
     return OwnCohort(intake, patients, data, intake.flow.and_also(failed), hashes, flagged)
+
+
+def read_otherwise(bundle: ModelBundle, readout: ReadoutName | None, inside: bool | None) -> ModelBundle:
+    """The bundle with another readout for heads that are still to be trained; None leaves what it says."""
+    own = bundle.manifest.propagation
+    propagation = msgspec.structs.replace(
+        own, readout=own.readout if readout is None else readout, inside=own.inside if inside is None else inside
+    )
+    manifest = msgspec.structs.replace(bundle.manifest, propagation=propagation)
+    return replace(bundle, archive=replace(bundle.archive, manifest=manifest))
 
 
 def bundle_log_risks(bundle: ModelBundle, data: CohortData) -> dict[str, Floats]:

@@ -32,6 +32,7 @@ from MemorySurvivalLib.evaluation.out_of_fold import OutOfFold
 from MemorySurvivalLib.evaluation.subgroups import Subgroup, bands, subgroup_table
 from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.measure.statistics import STATISTICS, check_names
+from MemorySurvivalLib.memory.readout import ReadoutName
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 from MemorySurvivalLib.report.document import Bullets, Cell, Section, Table
 from MemorySurvivalLib.report.record import software_versions
@@ -47,7 +48,7 @@ from MemorySurvivalLib.training.models.features import StateVectors, VectorFeatu
 from MemorySurvivalLib.training.models.fitting import TrainingConfig
 from MemorySurvivalLib.training.models.image import ExportedHead, FittedImageModel, ImageModel
 from MemorySurvivalLib.training.nested import Validation, fit_tuned, validate_models
-from MemorySurvivalLib.training.own_cohort import OwnCohort
+from MemorySurvivalLib.training.own_cohort import OwnCohort, read_otherwise
 from MemorySurvivalLib.training.quantities import make_schema
 from MemorySurvivalLib.training.results import ValidatedModel, hash_data
 from MemorySurvivalLib.training.search import HEAD_BUDGET, searched
@@ -64,7 +65,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `evaluation` and `validation` are fixed before results are seen. `head_budget`: Sobol trials and inner folds.
     `model` "network" trains downsamplers, fusion and DeepSurv on memory states; "ridge" (Cox) and "mlp" take one vector
     a patient: states pooled over the grid by `pooling`, statistics, covariates. `statistics` are numbers measured in
-    the region, by the names of measure/statistics.py; with "network" they enter as one more token.
+    the region, by the names of measure/statistics.py; with "network" they enter as one more token. `readout` and
+    `inside` (memories averaged inside the region) None are those of the base bundle.
     """
 
     title: str = "Own cohort"
@@ -84,6 +86,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: Literal["network", "ridge", "mlp"] = "network"
     statistics: tuple[str, ...] = ()
     pooling: PoolingName = "mean"
+    readout: ReadoutName | None = None
+    inside: bool | None = None
 
 
 FittedHead = FittedImageModel | FittedVector
@@ -114,9 +118,11 @@ def read_config(path: Path | None) -> TrainConfig:
     if path is None:
         return TrainConfig()
     try:
-        return msgspec.json.decode(path.read_bytes(), type=TrainConfig)
+        config = msgspec.json.decode(path.read_bytes(), type=TrainConfig)
     except (OSError, msgspec.MsgspecError) as error:
         raise InputError(f"The settings {path} cannot be used ({str(error).rstrip('.')}); correct them.") from error
+    _check_statistics(config)
+    return config
 
 
 def train_bundle(
@@ -137,6 +143,7 @@ def train_bundle(
     if out.exists():
         raise OutputError(f"{out} is there already; bundles are never replaced, so choose another name.")
     _check_statistics(config)
+    base = read_otherwise(base, config.readout, config.inside)
     data = cohort.data
     groups = group_patients(data, cohort.image_hashes, config.same_patient)
     models = _models(config, cohort, base.manifest.propagation.readout)

@@ -143,3 +143,17 @@ def test_statistics_that_no_bundle_takes_are_refused_first(tmp_path: Path, light
         config = msgspec.structs.replace(QUICK, statistics=names)
         with pytest.raises(InputError, match=said):
             train_bundle(make_cohort(), load_bundle(light_base), config, Stated(), tmp_path / "a.msbundle", tmp_path)
+
+
+def test_another_readout_than_the_base(tmp_path: Path, light_base: Path) -> None:
+    cohort = make_cohort()
+    inside = cohort.data.states["PET/mean"].float().mean(dim=(2, 3), keepdim=True).half()
+    cohort = replace(cohort, data=replace(cohort.data, states={"PET/max": inside}, covariates=()))
+    cohort = replace(cohort, intake=replace(cohort.intake, covariates=()))
+    config = msgspec.structs.replace(QUICK, model="ridge", readout="max", inside=True)
+    out = tmp_path / "own.msbundle"
+    train_bundle(cohort, load_bundle(light_base), config, Stated(), out, tmp_path / "work")
+    manifest = load_bundle(out).manifest
+    assert (manifest.propagation.readout, manifest.propagation.inside) == ("max", True)
+    assert [head.spec.memory_shape for head in manifest.heads] == [(64, 1, 1)]
+    assert load_bundle(light_base).manifest.propagation.readout == "mean"
