@@ -28,6 +28,7 @@ MAP_FILES = ("heatmap.nrrd", "heatmap_PET.nrrd", "heatmap_CT.nrrd", "agreement.n
 """What an explanation leaves in a result; those of an earlier one go."""
 
 _RESULT = "result.json"
+_ELSEWHERE = "The heatmap was made after the score, on "
 
 
 def add_stability(folder: Path, stability: StabilityRecord) -> CaseRecord:
@@ -60,9 +61,9 @@ def add_explanation(folder: Path, output: ExplainOutput) -> CaseRecord:
     if roi.mask.sha256() != record.roi.sha256:
         raise _other("its region is another one")
     _check_log_risk(record, made.log_risk, "this explanation does")
-    notes = [*record.notes, *output.noted]
+    notes = [note for note in (*record.notes, *output.noted) if not note.startswith(_ELSEWHERE)]
     if made.device != record.device:
-        notes.append(f"The heatmap was made after the score, on {made.device} instead of {record.device}.")
+        notes.append(f"{_ELSEWHERE}{made.device} instead of {record.device}.")
     amended = replace(
         record,
         heatmap=made.heatmap,

@@ -39,7 +39,7 @@ def _keep(output: ExplainOutput, folder: Path) -> dict[str, Any]:
         record = add_explanation(folder, output)
     except MemorySurvivalError as error:  # an hour of work is not lost, because a disk is full
         return {"not_kept": str(error)}
-    maps = {name: f"{name}.nrrd" for name in MAPS if (folder / f"{name}.nrrd").is_file()}
+    maps = {name: f"{name}.nrrd" if (folder / f"{name}.nrrd").is_file() else None for name in MAPS}
     plain = record.as_builtins()
     return {"amended": {"heatmap": plain["heatmap"], "seconds": plain["seconds"], "maps": maps}}
 

@@ -68,6 +68,9 @@ def test_one_case_from_dicom_to_the_next(panel: Any, real_data: Path, tmp_path: 
 
     person.explain()
     assert parameters.heatmap is not None
+    assert ui.explainMessageLabel.text == ""
+    explained = json.loads((tmp_path / "out" / "STS_002" / "result.json").read_text())
+    assert {**explained, "heatmap": None, "seconds": None} == {**kept, "seconds": None} and explained["heatmap"]
     person.photograph("7-explain", ui.explainSection)
     if ui.hotspotTable.rowCount:
         ui.nextHotspotButton.click()
@@ -84,7 +87,8 @@ def test_one_case_from_dicom_to_the_next(panel: Any, real_data: Path, tmp_path: 
     person.photograph("9-reopened", ui.scoreSection)
 
     place = person.export(tmp_path / "exported")
-    assert (place / "report.html").is_file()
+    assert (place / "report.html").is_file() and (place / "heatmap.nrrd").is_file()
+    assert json.loads((place / "report.json").read_text())["record"]["heatmap"]["hotspots"] is not None
     person.photograph("10-export", ui.reportSection)
 
     person.finish_case()
