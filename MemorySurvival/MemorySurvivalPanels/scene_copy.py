@@ -13,6 +13,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from MemorySurvivalPanels import busy
+from MemorySurvivalPanels.dicom_source import SUV_BODY_WEIGHT, instance_uids, suv_units
 from MemorySurvivalPanels.errors import UserError
 from MemorySurvivalPanels.explanation import LABEL_ATTRIBUTE
 from MemorySurvivalPanels.scored_cases import CT, HEATMAP, LESIONS, PET, ROI, ScoredCase
@@ -22,6 +23,7 @@ SUBJECT = "Subject of this scene"
 """Name of the patient's item; the library puts the code there under which the case is exported."""
 
 _NAMES = {CT: "CT", PET: "PET", HEATMAP: "Heatmap", ROI: "Regions", LESIONS: "Lesions"}
+_NOT_SUV = "units of the scanner, not SUV"
 _LABEL_MAP = "Binary labelmap"
 _FASTEST = "gzip_fastest"
 
@@ -92,6 +94,14 @@ def _copy_volume(
     image.GetPointData().SetScalars(source.GetPointData().GetScalars())
     copy.SetAndObserveImageData(image)
     copy.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ijk_to_world(node, name)))
+    units = suv_units(node)
+    if units == SUV_BODY_WEIGHT:
+        coded = slicer.vtkCodedEntry()
+        coded.SetValueSchemeMeaning("{SUVbw}g/ml", "UCUM", "Standardized Uptake Value body weight")
+        copy.SetVoxelValueUnits(coded)
+    elif name == _NAMES[PET] and (units is not None or instance_uids(node)):
+        # What told how to make SUV of them does not go along, and voxels that say nothing count as SUV.
+        copy.SetName(f"{name} ({_NOT_SUV})")
     copy.CreateDefaultDisplayNodes()
     _copy_display(scene, node.GetDisplayNode(), copy.GetDisplayNode(), name)
     copy.AddDefaultStorageNode()

@@ -22,7 +22,8 @@ _OURS = (
     "Data scene CT PET Heatmap Regions Lesions Colours of Place of segment lesion Volume Segmentation Display Storage "
     "VolumeArchetypeStorage ColorTable Transform SubjectHierarchy Subject Patient vtkMRML Node Binary labelmap Linear "
     "Grey Inverted UseData Segmentation category and type - 3D Slicer General Anatomy list Tissue Anatomic codes - "
-    "DICOM master list gzip fastest left posterior superior teem sourceforge nrrd format"
+    "DICOM master list gzip fastest left posterior superior teem sourceforge nrrd format SIMULATED MODEL Research use "
+    "only, not a medical device units of the scanner, not SUV SUVbw Standardized Uptake Value body weight UCUM"
 )
 """Words of every such scene; where one of them stands in a path of the input it tells nothing."""
 

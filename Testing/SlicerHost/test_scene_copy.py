@@ -117,9 +117,14 @@ def test_the_copy_names_nobody_shows_the_same_and_touches_nothing(case: Any, tmp
     assert [fingerprint(case.of("roi"), number) for number in range(2)] == regions
     assert case.of("ct").GetStorageNode().GetFileName() == stored
     assert find_in_scene(path, WHO) == () and find_identifiers([path], WHO) == ()
-    words = [Identifier("text", part) for part in tmp_path.parts if len(part) > 5]
+    words = [Identifier("text", part) for part in (*tmp_path.parts, "research", "device", "model") if len(part) > 4]
     assert find_in_scene(path, words) == (), "paths of this computer"
     everything_lies_where_it_lay(case, path)
+    case.of("pet").SetAttribute("DICOM.instanceUIDs", "1.2.3.44.5.7")
+    assert open_copy(write(case, tmp_path / "counts")).GetFirstNodeByName("PET (units of the scanner, not SUV)")
+    case.of("pet").SetAttribute("DICOM.MeasurementUnitsCodeValue", "{SUVbw}g/ml")
+    pet = open_copy(write(case, tmp_path / "suv")).GetFirstNodeByName("PET")
+    assert pet.GetVoxelValueUnits().GetCodeValue() == "{SUVbw}g/ml"
 
 
 def everything_lies_where_it_lay(case: Any, path: Path) -> None:
