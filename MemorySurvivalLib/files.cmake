@@ -415,7 +415,9 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/study/embed_cohorts.py
   MemorySurvivalLib/study/embedding.py
   MemorySurvivalLib/study/evidence.py
+  MemorySurvivalLib/study/hotspots.py
   MemorySurvivalLib/study/judging.py
+  MemorySurvivalLib/study/measuring.py
   MemorySurvivalLib/study/models.py
   MemorySurvivalLib/study/parts.py
   MemorySurvivalLib/study/running.py

@@ -15,6 +15,7 @@ from MemorySurvivalLib.errors import MemorySurvivalError
 from MemorySurvivalLib.study.configuration import Stage, StudyConfiguration, load_configuration
 from MemorySurvivalLib.study.embed_cohorts import embed_cohorts, part_folder
 from MemorySurvivalLib.study.evidence import write_page
+from MemorySurvivalLib.study.hotspots import explain_cases, summarise
 from MemorySurvivalLib.study.models import Group
 from MemorySurvivalLib.study.parts import describe_folder, sort_json
 from MemorySurvivalLib.study.running import Plan, run_study
@@ -41,6 +42,11 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--size", action="append", default=[], type=int, help="only this size of the development cohort")
     run.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many minutes")
     run.add_argument("--no-nested", action="store_true", help="leave the nested cross-validation out")
+    explain = steps.add_parser("explain", help="explain test cases and compare the maps with the planted lesions")
+    explain.add_argument("--parts", type=Path, required=True, help="the folder of the parts")
+    explain.add_argument("--out", type=Path, required=True, help="the folder of the results")
+    explain.add_argument("--cases", type=int, help="so many cases (the configuration's number)")
+    explain.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many minutes")
     evidence = steps.add_parser("evidence", help="write the tables of saved results into a page")
     evidence.add_argument("--results", type=Path, required=True, help="the folder of the results")
     evidence.add_argument("--page", type=Path, required=True, help="the Markdown page that gets the section")
@@ -51,6 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
             _embed(configuration, options)
         if options.step == "run":
             _run(configuration, options)
+        elif options.step == "explain":
+            _explain(configuration, options)
         elif options.step == "evidence":
             write_page(configuration, options.results, options.page)
         else:
@@ -96,6 +104,16 @@ def _run(configuration: StudyConfiguration, options: argparse.Namespace) -> None
         written = run_study(configuration, options.parts, options.out, plan, bars)
     for path in written:
         sys.stdout.write(f"{path}\n")
+
+
+def _explain(configuration: StudyConfiguration, options: argparse.Namespace) -> None:
+    torch.set_num_threads(1)
+    with ProgressBars() as bars:
+        kept = explain_cases(
+            configuration, options.parts, options.out, cases=options.cases, minutes=options.minutes, progress=bars
+        )
+    rows = summarise(kept, configuration.explaining.tolerance_mm)
+    sys.stdout.write(sort_json({"notice": kept.notice, "learned_from": kept.learned_from, "maps": rows}))
 
 
 def _describe(configuration: StudyConfiguration, root: Path) -> dict[str, object]:

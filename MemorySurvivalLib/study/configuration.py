@@ -9,6 +9,7 @@ import msgspec
 
 from MemorySurvivalLib.bundle.manifest import Windows
 from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.explain.plan import FillName
 from MemorySurvivalLib.imaging.window import Modality, Window
 from MemorySurvivalLib.memory.readout import ReadoutName
 from MemorySurvivalLib.resources import locate_resource
@@ -105,6 +106,21 @@ class Fitting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     resamples: int
 
 
+class Explaining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Explanation against truth: how many cases of `cohort` under `scenario`, patches of which size in which ROI, and
+    how near to a planted lesion a hotspot must lie. The models learn from `development`."""
+
+    scenario: str
+    development: str
+    cohort: str
+    cases: int
+    roi: RoiKind
+    patch_mm: float
+    stride_mm: float
+    fill: FillName
+    tolerance_mm: float
+
+
 class StudyConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole study. Changing what is fitted leaves the embedded parts valid."""
 
@@ -115,6 +131,7 @@ class StudyConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     order: tuple[Stage, ...]
     questions: tuple[Question, ...]
     fitting: Fitting
+    explaining: Explaining
     part_cases: int = 25
 
     def __post_init__(self) -> None:

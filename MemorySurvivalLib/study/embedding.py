@@ -15,15 +15,15 @@ from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.case import Case
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.imaging.window import MODALITIES, Modality, Window
-from MemorySurvivalLib.measure.segments import measure_roi
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.features import Features
 from MemorySurvivalLib.memory.prompts import box_prompt
 from MemorySurvivalLib.memory.readout import ReadoutName, read_out
 from MemorySurvivalLib.memory.slices import SliceFrame
 from MemorySurvivalLib.roi.boxes import SliceBox, prompt_boxes
-from MemorySurvivalLib.roi.roi import Roi, RoiKind
+from MemorySurvivalLib.roi.roi import RoiKind
 from MemorySurvivalLib.study.configuration import Embedding
+from MemorySurvivalLib.study.measuring import measure_statistics
 
 ENCODER = "encoder"
 """Stands for a readout's name where the image encoder's coarsest features were averaged and no memory was made."""
@@ -114,26 +114,6 @@ def embed_case(
     return EmbeddedCase(_half(vectors), _half(maps), _half(small), statistics, slices, step, seconds)
 
 
-def measure_statistics(case: Case, mask: Volume, kind: RoiKind, lesion_suv: float) -> dict[str, float]:
-    """What a physicist would measure in the ROI first: SUVbw (g/mL), MTV and TLG at a fixed threshold, HU, volume."""
-    region = measure_roi(case, Roi(mask, kind, "the site's mask")).measure
-    hot = case.pet.voxels[mask.voxels & (case.pet.voxels >= lesion_suv)].astype(np.float64)
-    voxel_ml = region.volume_ml / region.voxels
-    hu = case.ct.voxels[mask.voxels]
-    return {
-        "suv_max_g_ml": region.suv_max,
-        "suv_peak_g_ml": region.suv_peak,
-        "suv_mean_g_ml": region.suv_mean,
-        "suv_median_g_ml": region.suv_median,
-        "mtv_ml": float(len(hot) * voxel_ml),
-        "tlg_g": float(hot.sum() * voxel_ml),
-        "hu_mean": region.hu_mean,
-        "hu_sd": region.hu_sd,
-        "hu_tenth_percentile": float(np.percentile(hu, 10)),
-        "volume_ml": region.volume_ml,
-    }
-
-
 def cover_cells(frame: SliceFrame, masks: npt.NDArray[np.bool_]) -> torch.Tensor:
     """How much of each memory cell (16 x 16 picture pixels) the masks (n, rows, columns) cover, (n, 1, h, w)."""
     covered = torch.from_numpy(masks.astype(np.float32))[:, None]
@@ -172,14 +152,14 @@ def _read(
             memory = engine.condition(_take(features, rows), prompt).memory.cpu()
             cells = cover_cells(frame, masks[kind].voxels[own])
             memories[kind].append(memory)
-            inside[kind].append(_mean_inside(memory.float(), cells))
-            encoder[kind].append(_mean_inside(coarsest[rows], cells))
+            inside[kind].append(mean_inside(memory.float(), cells))
+            encoder[kind].append(mean_inside(coarsest[rows], cells))
     return {
         kind: _Passes(torch.cat(memories[kind]), torch.cat(inside[kind]), torch.cat(encoder[kind])) for kind in boxes
     }
 
 
-def _mean_inside(values: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+def mean_inside(values: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
     """The mean of values (n, c, h, w) weighted by cells (n, 1, h, w), which are never all 0: (n, c, 1, 1)."""
     return (values * cells).sum(dim=(2, 3), keepdim=True) / cells.sum(dim=(2, 3), keepdim=True)
 

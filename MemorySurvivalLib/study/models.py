@@ -50,6 +50,26 @@ WHOLE_SCAN = ("mean", "max", "stations:4")
 STATE_PENALTY = (3e-2, 1e3)
 """Ridge penalties tried for columns from memory states, of which there are about as many as patients."""
 
+_PENALTIES = (
+    FloatRange("penalty", 1e-3, 1e1, log=True),
+    FloatRange("state_penalty", *STATE_PENALTY, log=True),
+)
+
+SPATIAL_STATISTICS = (
+    "suv_max_g_ml",
+    "suv_peak_g_ml",
+    "suv_mean_g_ml",
+    "suv_median_g_ml",
+    "mtv_ml",
+    "tlg_g",
+    "hu_mean",
+    "hu_sd",
+    "hu_tenth_percentile",
+)
+"""Statistics that change when a patch is occluded: all but the volume."""
+
+LAST = "published readout: last, ridge Cox"
+
 ROI_WORDS = {"spine_dilated": "dilated spine", "skeleton": "skeleton"}
 
 
@@ -89,6 +109,37 @@ def nested_models(embedding: Embedding) -> tuple[StudyModel, ...]:
     models = {model.name: model for model in study_models(embedding, ("baselines", "embeddings", "fused"))}
     published = embedding_name("PET+CT", "spine_dilated", "last", "grid")
     return tuple(models[name] for name in (*wanted, published) if name in models)
+
+
+def hotspot_models(embedding: Embedding, roi: str) -> tuple[Recipe, ...]:
+    """What is explained: the whole-scan embedding of one ROI, with and without its statistics, and the readout `last`.
+
+    No clinical values: they have no place in the body.
+    """
+    statistics = tuple(f"{roi}/{name}" for name in SPATIAL_STATISTICS)
+    whole = [name for name in WHOLE_SCAN if name in embedding.region_readouts]
+
+    def alternatives(name: str, measured: tuple[str, ...]) -> tuple[Alternative, ...]:
+        return tuple(
+            Alternative(
+                readout,
+                RidgeCox(
+                    name,
+                    VectorFeatures(statistics=measured, states=StateVectors(_keys("PET+CT", roi, readout, "region"))),
+                    state_penalty=1.0,
+                ),
+                _PENALTIES,
+            )
+            for readout in whole
+        )
+
+    last = RidgeCox("last", VectorFeatures(states=StateVectors(_keys("PET+CT", roi, "last", "grid"))))
+    search = FloatRange("penalty", *STATE_PENALTY, log=True)
+    return (
+        Recipe(EMBEDDING, alternatives(EMBEDDING, ())),
+        Recipe(EMBEDDING_STATISTICS, alternatives(EMBEDDING_STATISTICS, statistics)),
+        Recipe(LAST, (Alternative("ridge", last, (search,)),)),
+    )
 
 
 def embedding_name(modality: str, roi: str, readout: str, pooling: str) -> str:
@@ -162,10 +213,7 @@ def _fused(embedding: Embedding) -> list[StudyModel]:
                     ),
                     state_penalty=1.0,
                 ),
-                (
-                    FloatRange("penalty", 1e-3, 1e1, log=True),
-                    FloatRange("state_penalty", *STATE_PENALTY, log=True),
-                ),
+                _PENALTIES,
             )
             for roi in embedding.rois
             for readout in WHOLE_SCAN

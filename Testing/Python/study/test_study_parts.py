@@ -24,7 +24,7 @@ from MemorySurvivalLib.study.embed_cohorts import embed_cohorts, load_engine, pa
 from MemorySurvivalLib.study.embedding import EmbeddedCase
 from MemorySurvivalLib.study.parts import describe_folder
 
-COMMITTED = "a7af8c206103"
+COMMITTED = "ac1e6c864022"
 
 
 @pytest.fixture

@@ -1,0 +1,400 @@
+"""Explanation against truth: patches of simulated patients occluded, and whether the map finds the planted lesions."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage
+
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.explain.fills import Fills, make_fills
+from MemorySurvivalLib.explain.heatmap import spread_effects
+from MemorySurvivalLib.explain.hotspots import find_hotspots
+from MemorySurvivalLib.explain.plan import ExplainConfig, Patch, plan_patches
+from MemorySurvivalLib.files import atomic_file
+from MemorySurvivalLib.imaging.case import Case
+from MemorySurvivalLib.imaging.volume import Volume
+from MemorySurvivalLib.imaging.window import MODALITIES, Modality
+from MemorySurvivalLib.memory.engine import MemoryEngine
+from MemorySurvivalLib.memory.prompts import box_prompt
+from MemorySurvivalLib.memory.readout import read_out
+from MemorySurvivalLib.memory.slices import SliceFrame
+from MemorySurvivalLib.progress import ProgressCallback, ignore_progress, track
+from MemorySurvivalLib.roi.boxes import SliceBox
+from MemorySurvivalLib.roi.roi import Roi, RoiKind
+from MemorySurvivalLib.simulation.patient import draw_patient
+from MemorySurvivalLib.simulation.scenario import load_scenario
+from MemorySurvivalLib.simulation.scenario_case import simulate_patient
+from MemorySurvivalLib.study.cohorts import read_cohort
+from MemorySurvivalLib.study.configuration import Embedding, Explaining, StudyConfiguration
+from MemorySurvivalLib.study.embed_cohorts import load_engine, take_in
+from MemorySurvivalLib.study.embedding import choose_boxes, cover_cells, mean_inside, split_key
+from MemorySurvivalLib.study.measuring import RegionValues
+from MemorySurvivalLib.study.models import hotspot_models
+from MemorySurvivalLib.study.parts import NOTICE
+from MemorySurvivalLib.training.data import CohortData, Floats
+from MemorySurvivalLib.training.models.cox import RidgeCox
+from MemorySurvivalLib.training.nested import TunedModel, derive_seed, fit_tuned
+from MemorySurvivalLib.training.tuning import Budget
+
+HOTTEST = "hottest voxel in the region"
+
+
+class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What one model's map says of one case: the top hotspot that raised the risk (LPS, mm), how far from the nearest
+    planted lesion it lies (0 inside; None: the map has no such hotspot), and the share of the risk-raising effect that
+    lies in lesions."""
+
+    top_lps_mm: tuple[float, float, float] | None
+    distance_mm: float | None
+    energy_in_lesions: float | None
+
+
+class ExplainedCase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One case. `lesion_share` is the part of the region that is lesion, `near_share` the part within the tolerance of
+    one: what a point and an effect spread by chance would find."""
+
+    number: int
+    lesions: int
+    lesion_share: float
+    near_share: float
+    patches: int
+    encoded: int
+    seconds: float
+    findings: dict[str, Finding]
+
+
+class HotspotResults(msgspec.Struct, forbid_unknown_fields=True):
+    """All explained cases, and what was fitted to explain them."""
+
+    notice: str
+    key: str
+    scenario: str
+    cohort: str
+    learned_from: int
+    cases: dict[str, ExplainedCase] = {}
+    passed_over: list[int] = []
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """One modality of a case: the ladder's boxes, and each slice's memory, as it is and averaged inside the ROI."""
+
+    image: Volume
+    frame: SliceFrame
+    boxes: tuple[SliceBox, ...]
+    cells: torch.Tensor
+    memories: torch.Tensor
+    inside: torch.Tensor
+
+
+def explain_cases(
+    configuration: StudyConfiguration,
+    parts: Path,
+    results: Path,
+    *,
+    cases: int | None = None,
+    minutes: float = float("inf"),
+    progress: ProgressCallback = ignore_progress,
+) -> HotspotResults:
+    """Explain test cases of the configured scenario that have a planted lesion in the ROI, until there are enough.
+
+    Models are fitted on the development patients that are embedded. Finished cases are kept in `hotspots.json` of the
+    results' folder. Raises InputError where too few patients are embedded.
+    """
+    settings = configuration.explaining
+    development = read_cohort(configuration, settings.development, settings.scenario, parts)
+    path = hotspot_path(configuration, results)
+    kept = _begin(configuration, settings, len(development.data), path)
+    wanted = settings.cases if cases is None else cases
+    todo = [n for n in range(configuration.cohort(settings.cohort).patients) if n not in _known(kept)]
+    deadline = time.monotonic() + 60 * minutes
+    fitted: dict[str, TunedModel] = {}
+    engine: MemoryEngine | None = None
+    for _ in track(range(max(wanted - len(kept.cases), 0)), "explain", max(wanted - len(kept.cases), 0), progress):
+        while todo and time.monotonic() < deadline:
+            if engine is None:
+                engine = load_engine(configuration.embedding)
+                fitted = dict(_fit(configuration, development.data))
+            number = todo.pop(0)
+            explained = explain_number(configuration, number, engine, fitted)
+            if explained is None:
+                kept.passed_over.append(number)
+            else:
+                kept.cases[str(number)] = explained
+            with atomic_file(path) as temporary:
+                temporary.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
+            if explained is not None:
+                break
+    return kept
+
+
+def hotspot_path(configuration: StudyConfiguration, results: Path) -> Path:
+    """The file of explained cases."""
+    return results / f"embedding-{configuration.embedding.sha256[:12]}" / "explained" / "hotspots.json"
+
+
+def read_hotspots(path: Path) -> HotspotResults | None:
+    """What was explained, None where nothing was. Raises InputError where the file is damaged."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=HotspotResults)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise InputError(f"{path} cannot be read ({error}); delete it and explain again.") from error
+
+
+def explain_number(
+    configuration: StudyConfiguration, number: int, engine: MemoryEngine, fitted: Mapping[str, TunedModel]
+) -> ExplainedCase | None:
+    """One test patient, None where the ROI holds no voxel of a planted lesion."""
+    settings = configuration.explaining
+    cohort = configuration.cohort(settings.cohort)
+    images = simulate_patient(draw_patient(load_scenario(settings.scenario), cohort.seed, number))
+    masks: dict[RoiKind, Volume] = {settings.roi: getattr(images, settings.roi)}
+    lesions: dict[RoiKind, Volume] = {"other": images.lesions}
+    case, masks = take_in(images.ct, images.pet, masks)
+    planted = take_in(images.ct, images.pet, lesions)[1]["other"]
+    return explain_case(
+        configuration, case, Roi(masks[settings.roi], settings.roi, "site"), planted, number, engine, fitted
+    )
+
+
+def explain_case(
+    configuration: StudyConfiguration,
+    case: Case,
+    roi: Roi,
+    planted: Volume,
+    number: int,
+    engine: MemoryEngine,
+    fitted: Mapping[str, TunedModel],
+) -> ExplainedCase | None:
+    """Occlude every patch of the lattice and compare each model's map with the planted lesions (bool, same grid)."""
+    start = time.process_time()
+    settings, embedding = configuration.explaining, configuration.embedding
+    inside = roi.mask.voxels
+    lesion_share = float(planted.voxels[inside].mean())
+    if lesion_share == 0:
+        return None
+    # From each voxel's centre to the nearest lesion voxel's centre; 0 inside.
+    away = ndimage.distance_transform_edt(~planted.voxels, sampling=case.ct.spacing_mm[::-1])
+    config = ExplainConfig(settings.patch_mm, settings.stride_mm, settings.fill)
+    patches = plan_patches(roi, config)
+    fills = make_fills(case, roi, settings.fill, settings.patch_mm)
+    passes = read_passes(engine, case, roi, embedding)
+    counted = engine.encoded_slices
+    changed = {
+        modality: occlude_slices(engine, one, patches, fills, modality, embedding) for modality, one in passes.items()
+    }
+    encoded = engine.encoded_slices - counted
+    data = collect_rows(embedding, case, roi, passes, patches, changed, fills, _keys_read(fitted))
+    findings = {}
+    for name, model in fitted.items():
+        risks = model.log_risk(data)
+        findings[name] = _judge(roi, patches, risks[0] - risks[1:], away, planted, settings)
+    hottest = np.argwhere(inside)[int(case.pet.voxels[inside].argmax())]
+    findings[HOTTEST] = Finding(_point(case.ct, hottest), round(float(away[tuple(hottest)]), 1), None)
+    return ExplainedCase(
+        number,
+        int(ndimage.label(planted.voxels & inside)[1]),
+        round(lesion_share, 5),
+        round(float((away[inside] <= settings.tolerance_mm).mean()), 4),
+        len(patches),
+        encoded,
+        round(time.process_time() - start, 1),
+        findings,
+    )
+
+
+def read_passes(engine: MemoryEngine, case: Case, roi: Roi, embedding: Embedding) -> dict[Modality, Pass]:
+    boxes = choose_boxes({roi.kind: roi.mask}, embedding.first_step, embedding.most_slices)[0][roi.kind]
+    cells = cover_cells(SliceFrame.of(case.ct, engine.image_size), roi.mask.voxels[[box.z for box in boxes]])
+    passes = {}
+    for modality in MODALITIES:
+        image = case.image(modality)
+        frame = SliceFrame.of(image, engine.image_size)
+        pixels = [(position, image.voxels[box.z]) for position, box in enumerate(boxes)]
+        memories = torch.cat(list(_memories(engine, frame, boxes, pixels, modality, embedding)))
+        passes[modality] = Pass(image, frame, boxes, cells, memories, mean_inside(memories.float(), cells))
+    return passes
+
+
+def _memories(
+    engine: MemoryEngine,
+    frame: SliceFrame,
+    boxes: Sequence[SliceBox],
+    slices: Sequence[tuple[int, npt.NDArray[np.float32]]],
+    modality: Modality,
+    embedding: Embedding,
+) -> Iterator[torch.Tensor]:
+    """Memories of slices (position in the pass, pixels), some at a time."""
+    size = engine.batch_size(embedding.batch_size)
+    for first in range(0, len(slices), size):
+        batch = slices[first : first + size]
+        pictures = frame.picture(
+            np.stack([pixels for _, pixels in batch]), embedding.window_map[modality], engine.device
+        )
+        prompt = box_prompt(torch.stack([frame.box(boxes[position]) for position, _ in batch]))
+        yield engine.memories(pictures, prompt)
+
+
+Changed = dict[tuple[tuple[int, int, int, int], int], torch.Tensor]
+"""By plane of the patch and position in the pass: the memory after occlusion."""
+
+
+def occlude_slices(
+    engine: MemoryEngine, one: Pass, patches: Sequence[Patch], fills: Fills, modality: Modality, embedding: Embedding
+) -> Changed:
+    """Each distinct (slice, rows, columns) is encoded once, whichever patches contain it."""
+    wanted = {
+        (patch.plane, position): patch
+        for patch in patches
+        for position, box in enumerate(one.boxes)
+        if patch.touches(box.z)
+    }
+    slices = []
+    for (_plane, position), patch in wanted.items():
+        z = one.boxes[position].z
+        slices.append((position, fills[modality].occlude(one.image.voxels[z], z, patch)))
+    memories = _memories(engine, one.frame, one.boxes, slices, modality, embedding)
+    return dict(zip(wanted, (memory for batch in memories for memory in batch), strict=True))
+
+
+def collect_rows(
+    embedding: Embedding,
+    case: Case,
+    roi: Roi,
+    passes: Mapping[Modality, Pass],
+    patches: Sequence[Patch],
+    changed: Mapping[Modality, Changed],
+    fills: Fills,
+    keys: Iterable[str],
+) -> CohortData:
+    """The case as it is and after each patch, as rows of a cohort, with the states `keys` and every statistic."""
+    states: dict[str, torch.Tensor] = {}
+    for key in keys:
+        modality, _roi, name, kind = split_key(key)
+        one = passes[modality]
+        readout = read_out(name, one.inside if kind == "region" else one.memories)
+        rows = [readout.state()]
+        for patch in patches:
+            touched = [k for k, box in enumerate(one.boxes) if patch.touches(box.z) and readout.sees(k)]
+            memories = {k: changed[modality][patch.plane, k] for k in touched}
+            if kind == "region":
+                memories = {k: mean_inside(m.float()[None], one.cells[k : k + 1])[0] for k, m in memories.items()}
+            rows.append(readout.state_with(memories))
+        states[key] = torch.stack([row.mean(dim=(2, 3)).flatten() for row in rows]).half()[:, :, None, None]
+    values = RegionValues(case, roi, embedding.lesion_suv)
+    measured = [values.as_they_are, *(values.occluded(patch, fills) for patch in patches)]
+    statistics = {f"{roi.kind}/{name}": np.array([row[name] for row in measured]) for name in values.as_they_are}
+    n = len(patches) + 1
+    names = tuple(f"row {row}" for row in range(n))
+    return CohortData(names, np.ones(n), np.ones(n, dtype=np.bool_), (), statistics, states, simulated=True)
+
+
+def _keys_read(fitted: Mapping[str, TunedModel]) -> list[str]:
+    chosen = [model.choice.model for model in fitted.values()]
+    vectors = [model.features.states for model in chosen if isinstance(model, RidgeCox)]
+    return sorted({key for one in vectors if one is not None for key in one.keys})
+
+
+def _judge(
+    roi: Roi,
+    patches: Sequence[Patch],
+    effects: Floats,
+    away: npt.NDArray[np.float64],
+    planted: Volume,
+    settings: Explaining,
+) -> Finding:
+    effect, _covered = spread_effects(roi, patches, effects)
+    raising = effect.with_voxels(np.maximum(effect.voxels, 0))
+    total = float(raising.voxels.sum(dtype=np.float64))
+    if total <= 0:
+        return Finding(None, None, None)
+    (z0, y0, x0), stop = roi.bounds_zyx
+    lesions = planted.cropped((z0, y0, x0), stop).voxels
+    energy = float(raising.voxels[lesions].sum(dtype=np.float64)) / total
+    found = find_hotspots(raising, 0.0, settings.stride_mm, most=1)
+    if not found:
+        return Finding(None, None, round(energy, 4))
+    index = np.rint(roi.mask.affine.indices(found[0].position_lps_mm)).astype(np.intp)[::-1]
+    return Finding(_point(roi.mask, index), round(float(away[tuple(index)]), 1), round(energy, 4))
+
+
+def _fit(configuration: StudyConfiguration, data: CohortData) -> Iterator[tuple[str, TunedModel]]:
+    fitting = configuration.fitting
+    budget = Budget(fitting.trials, fitting.inner_folds, fitting.seed)
+    for recipe in hotspot_models(configuration.embedding, configuration.explaining.roi):
+        yield recipe.name, fit_tuned(recipe, data, budget, derive_seed(fitting.seed, recipe.name, "hotspots"))
+
+
+def _begin(configuration: StudyConfiguration, settings: Explaining, learned_from: int, path: Path) -> HotspotResults:
+    recipes = [repr(recipe) for recipe in hotspot_models(configuration.embedding, settings.roi)]
+    said = (configuration.embedding.sha256, load_scenario(settings.scenario).sha256, settings, learned_from, recipes)
+    key = hashlib.sha256(msgspec.json.encode((*said, configuration.fitting))).hexdigest()[:16]
+    kept = read_hotspots(path)
+    if kept is not None and kept.key == key:
+        return kept
+    return HotspotResults(NOTICE, key, settings.scenario, settings.cohort, learned_from)
+
+
+def summarise(kept: HotspotResults, tolerance_mm: float) -> list[dict[str, object]]:
+    """A row for each model: how often its top hotspot lies in or near a lesion, with a 95 % Wilson interval, and how
+    much of its risk-raising effect lies in lesions against what an evenly spread effect would have there."""
+    cases = list(kept.cases.values())
+    rows: list[dict[str, object]] = []
+    for name in dict.fromkeys(name for case in cases for name in case.findings):
+        found = [case.findings[name] for case in cases]
+        hits = sum(one.distance_mm is not None and one.distance_mm <= tolerance_mm for one in found)
+        low, high = _wilson(hits, len(found))
+        energies = [
+            (one.energy_in_lesions, case.lesion_share)
+            for one, case in zip(found, cases, strict=True)
+            if one.energy_in_lesions is not None
+        ]
+        gain = np.median([energy / share for energy, share in energies]) if energies else None
+        rows.append(
+            {
+                "map": name,
+                "cases": len(found),
+                "top_in_or_near_a_lesion": round(hits / len(found), 3),
+                "interval": [round(low, 3), round(high, 3)],
+                "without_any_hotspot": sum(one.distance_mm is None for one in found),
+                "median_energy_in_lesions": _round(np.median([e for e, _ in energies]) if energies else None),
+                "median_energy_against_chance": _round(gain),
+            }
+        )
+    if cases:
+        near, share = (float(np.mean([getattr(c, n) for c in cases])) for n in ("near_share", "lesion_share"))
+        chance = {"map": "a point by chance", "cases": len(cases), "top_in_or_near_a_lesion": round(near, 3)}
+        blank = {"interval": "", "without_any_hotspot": "", "median_energy_in_lesions": round(share, 4)}
+        rows.append({**chance, **blank, "median_energy_against_chance": 1.0})
+    return rows
+
+
+def _wilson(hits: int, n: int) -> tuple[float, float]:
+    z = 1.96
+    middle = (hits + z**2 / 2) / (n + z**2)
+    half = z / (n + z**2) * float(np.sqrt(hits * (n - hits) / n + z**2 / 4))
+    return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+def _round(value: float | np.floating | None) -> float | str:
+    return "" if value is None else float(f"{value:.3g}")
+
+
+def _known(kept: HotspotResults) -> set[int]:
+    return {*map(int, kept.cases), *kept.passed_over}
+
+
+def _point(grid: Volume, index_zyx: npt.NDArray[np.intp]) -> tuple[float, float, float]:
+    x, y, z = grid.affine.points_mm(index_zyx[::-1]).tolist()
+    return round(x, 1), round(y, 1), round(z, 1)

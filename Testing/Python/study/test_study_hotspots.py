@@ -1,0 +1,145 @@
+"""Explaining the study's models equals embedding and measuring an occluded case anew, and finds what was planted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from made_up import SMALL, make_patient
+from study_makers import embed_all, make_configuration
+
+from MemorySurvivalLib.explain.fills import box_of, make_fills
+from MemorySurvivalLib.explain.plan import ExplainConfig, plan_patches
+from MemorySurvivalLib.imaging.case import Case
+from MemorySurvivalLib.imaging.volume import Volume
+from MemorySurvivalLib.imaging.window import MODALITIES
+from MemorySurvivalLib.memory.backbone import build_backbone
+from MemorySurvivalLib.memory.engine import MemoryEngine
+from MemorySurvivalLib.roi.roi import Roi
+from MemorySurvivalLib.study import hotspots
+from MemorySurvivalLib.study.configuration import StudyConfiguration
+from MemorySurvivalLib.study.embed_cohorts import take_in
+from MemorySurvivalLib.study.embedding import embed_case
+from MemorySurvivalLib.study.hotspots import (
+    HOTTEST,
+    ExplainedCase,
+    Finding,
+    collect_rows,
+    explain_cases,
+    occlude_slices,
+    read_passes,
+)
+from MemorySurvivalLib.study.measuring import RegionValues, measure_statistics
+from MemorySurvivalLib.study.models import EMBEDDING, EMBEDDING_STATISTICS, LAST
+from MemorySurvivalLib.training.models.cox import RidgeCox
+from MemorySurvivalLib.training.models.features import VectorFeatures
+from MemorySurvivalLib.training.nested import TunedModel, fit_tuned
+from MemorySurvivalLib.training.tuning import Alternative, Budget, Recipe
+
+
+@pytest.fixture(scope="module")
+def configuration() -> StudyConfiguration:
+    made = make_configuration(40)
+    embedding = msgspec.structs.replace(made.embedding, batch_size=1, rois=("spine_dilated",), first_step=2)
+    explaining = msgspec.structs.replace(made.explaining, patch_mm=24, stride_mm=24, cases=2)
+    return msgspec.structs.replace(made, embedding=embedding, explaining=explaining)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, Roi]:
+    patient = make_patient(tmp_path_factory.mktemp("scene"))
+    case, masks = take_in(patient.ct, patient.pet, {"spine_dilated": patient.spine})
+    return case, Roi(masks["spine_dilated"], "spine_dilated", "test")
+
+
+@pytest.fixture(scope="module")
+def engine() -> MemoryEngine:
+    return MemoryEngine(build_backbone(SMALL, seed=3), torch.device("cpu"))
+
+
+def test_rows_are_what_an_occluded_case_gives(
+    configuration: StudyConfiguration, scene: tuple[Case, Roi], engine: MemoryEngine
+) -> None:
+    case, roi = scene
+    embedding = configuration.embedding
+    patches = plan_patches(roi, ExplainConfig(24, 24))[3:9:3]
+    fills = make_fills(case, roi, "roi_median", 24)
+    passes = read_passes(engine, case, roi, embedding)
+    changed = {m: occlude_slices(engine, one, patches, fills, m, embedding) for m, one in passes.items()}
+    keys = [
+        f"{m}/spine_dilated/{name}" for m in MODALITIES for name in ("max/region", "stations:4/region", "last/grid")
+    ]
+    rows = collect_rows(embedding, case, roi, passes, patches, changed, fills, keys)
+    assert len(rows) == 3
+    for number, patch in enumerate((None, *patches)):
+        other = case
+        if patch is not None:
+            volumes = {}
+            for modality in MODALITIES:
+                voxels = case.image(modality).voxels.copy()
+                voxels[box_of(patch)] = fills[modality].value
+                volumes[modality] = case.image(modality).with_voxels(voxels)
+            other = replace(case, ct=volumes["CT"], pet=volumes["PET"])
+        naive = embed_case(engine, other, {"spine_dilated": roi.mask}, embedding, small_maps=False)
+        for key in keys:
+            torch.testing.assert_close(rows.states[key][number, :, 0, 0], naive.vectors[key], rtol=2e-3, atol=2e-3)
+        for name, value in naive.statistics.items():
+            assert rows.statistics[name][number] == pytest.approx(value, rel=1e-5), name
+    assert len({float(value) for value in rows.statistics["spine_dilated/suv_mean_g_ml"]}) == 3
+
+
+def test_statistics_without_a_patch_are_those_of_the_embedding(scene: tuple[Case, Roi]) -> None:
+    case, roi = scene
+    assert RegionValues(case, roi, 4.0).as_they_are == pytest.approx(measure_statistics(case, roi.mask, roi.kind, 4.0))
+
+
+def test_a_model_of_the_hottest_voxels_finds_the_planted_lesion(
+    configuration: StudyConfiguration, scene: tuple[Case, Roi], engine: MemoryEngine, tmp_path: Path
+) -> None:
+    case, roi = scene
+    rng = np.random.default_rng(0)
+    embed_all(configuration, tmp_path)
+    data = hotspots.read_cohort(configuration, "main-dev", "spatial", tmp_path).data
+    name = "spine_dilated/tlg_g"
+    tlg = np.exp(rng.normal(5, 1, len(data)))
+    data = replace(
+        data, times_months=100 / (1 + tlg), events=np.ones(len(data), dtype=np.bool_), statistics={name: tlg}
+    )
+    recipe = Recipe("TLG", (Alternative("as it is", RidgeCox("TLG", VectorFeatures(statistics=(name,)))),))
+    fitted: dict[str, TunedModel] = {"TLG": fit_tuned(recipe, data, Budget(), 0)}
+    planted = case.pet.with_voxels((case.pet.voxels > 5) & roi.mask.voxels)
+    found = hotspots.explain_case(configuration, case, roi, planted, 7, engine, fitted)
+    assert found is not None
+    assert found.findings["TLG"].distance_mm is not None
+    assert found.findings["TLG"].distance_mm <= 24
+    assert (found.findings["TLG"].energy_in_lesions or 0) > 2 * found.lesion_share
+    assert found.findings[HOTTEST].distance_mm == 0
+    assert found.lesion_share < found.near_share < 1
+    nothing: Volume = planted.with_voxels(np.zeros_like(planted.voxels))
+    assert hotspots.explain_case(configuration, case, roi, nothing, 7, engine, fitted) is None
+
+
+def test_explaining_goes_on_and_passes_over_cases_without_disease(
+    configuration: StudyConfiguration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed_all(configuration, tmp_path)
+    asked: list[int] = []
+
+    def explain(_: StudyConfiguration, number: int, __: object, fitted: dict[str, TunedModel]) -> ExplainedCase | None:
+        assert set(fitted) == {EMBEDDING, EMBEDDING_STATISTICS, LAST}
+        asked.append(number)
+        found = {name: Finding((0.0, 0.0, 0.0), 1.0, 0.5) for name in (*fitted, HOTTEST)}
+        return None if number == 0 else ExplainedCase(number, 1, 0.01, 0.05, 9, 9, 1.0, found)
+
+    monkeypatch.setattr(hotspots, "explain_number", explain)
+    monkeypatch.setattr(hotspots, "load_engine", lambda _: None)
+    monkeypatch.setattr(hotspots, "_fit", lambda *_: ((name, None) for name in (EMBEDDING, EMBEDDING_STATISTICS, LAST)))
+    first = explain_cases(configuration, tmp_path, tmp_path, cases=1)
+    assert (asked, list(first.cases), first.passed_over) == ([0, 1], ["1"], [0])
+    second = explain_cases(configuration, tmp_path, tmp_path)
+    assert (asked, list(second.cases)) == ([0, 1, 2], ["1", "2"])
+    assert explain_cases(configuration, tmp_path, tmp_path, minutes=0).cases == second.cases
