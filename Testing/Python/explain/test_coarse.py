@@ -154,7 +154,7 @@ def test_how_much_an_interrupted_map_has_finished_is_known(
     monkeypatch.setattr(finished, "WRITE_EVERY_S", 3600.0)  # only the end writes
     case, roi = scene
     subject = make_subject(make_engine(), scene, PropagationConfig("mean", mode=mode, slice_step=4), ("PET",))
-    config = ExplainConfig(40, 20, modalities=("PET",), coarse=True)
+    config = ExplainConfig(40, 30 if mode == "boxed" else 20, modalities=("PET",), coarse=True)
     fills = make_fills(case, roi, "roi_median", 40)
     cache = MemoryCache(tmp_path, 10**9)
     total = 0
