@@ -57,10 +57,11 @@ class RebuildEstimate:
     def sentence(self) -> str:
         """What to tell a person before it starts."""
         there = f" ({self.done} are embedded already)" if self.done else ""
+        slices = f"{self.slices} slices of {self.seconds_per_slice:.2g} s, the phantoms, and " if self.slices else ""
         return (
-            f"{self.cases} simulated patients{there}: about {say_duration(self.seconds)} on {self.device}, for "
-            f"{self.slices} slices of {self.seconds_per_slice:.2g} s, the phantoms, and training the heads. It can be "
-            f"stopped at any time and goes on where it was; {self.disk_mb:.0f} MB are kept in {self.folder}."
+            f"{self.cases} simulated patients{there}: about {say_duration(self.seconds)} on {self.device}, for {slices}"
+            f"training the heads. It can be stopped at any time and goes on where it was; {self.disk_mb:.0f} MB are "
+            f"kept in {self.folder}."
         )
 
 
@@ -72,8 +73,10 @@ def estimate_rebuild(
     Takes seconds (a phantom, and about four slices or one batch of them). Nothing is kept of it.
     """
 
-    def tell(done: int = 0) -> None:
-        progress(ProgressEvent(STAGE, done, 3, None))
+    reached = 0
+
+    def tell() -> None:
+        progress(ProgressEvent(STAGE, reached, 3, None))
 
     missing = find_missing(plan.seeds, plan.folder)
     phantom_s = slice_s = 0.0
@@ -83,11 +86,13 @@ def estimate_rebuild(
     for case in make_ahead(missing[:1], plan.simulate, tell):
         phantom_s = time.monotonic() - begun
         slices = len(MODALITIES) * len(case.boxes(plan.recipe.propagation.slice_step)) * len(missing)
-        tell(1)
+        reached = 1
         slice_s = _measure_slice(plan, engine, case, tell)
-    tell(2)
+    reached = 2
+    tell()
     fit_s = len(HEADS) * plan.recipe.fit.epochs * len(plan.training) * _epoch_seconds_a_case()
-    tell(3)
+    reached = 3
+    tell()
     side = plan.backbone.memory_grid
     return RebuildEstimate(
         cases=len(plan.seeds),

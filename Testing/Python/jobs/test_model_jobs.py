@@ -99,6 +99,23 @@ def test_the_right_weights_file_is_stored(tmp_path: Path, own_data: Path, monkey
     assert (own_data / "weights" / "ours.pt").read_bytes() == b"ours"
 
 
+def test_all_weights_are_listed_with_what_a_person_has_to_know(own_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from MemorySurvivalLib.memory import weights
+
+    monkeypatch.setattr(weights, "check_checkpoint", lambda path: None)
+    file = own_data.parent / "some.pt"
+    file.write_bytes(b"ours")
+    sha256 = hashlib.sha256(b"ours").hexdigest()
+    ask("weights_import", file=str(file), sha256=sha256, name="ours")
+    listed = {each["name"]: each for each in ask("weights")["weights"]}
+    assert list(listed) == ["MedSAM2_latest", "MedSAM2_CTLesion", "sam2.1_hiera_tiny", "ours"]
+    assert [each["state"] for each in listed.values()] == ["absent"] * 3 + ["present"]
+    assert listed["ours"]["sha256"] == sha256
+    assert listed["MedSAM2_latest"]["licence"] == "CC-BY-SA-4.0" and listed["MedSAM2_latest"]["restriction"]
+    (own_data / "weights" / "ours.pt").write_bytes(b"theirs")
+    assert ask("weights")["weights"][-1]["state"] == "damaged"
+
+
 def test_a_licence_that_was_not_accepted_stops_the_download() -> None:
     with pytest.raises(WeightsError, match=r"under the licence CC-BY-SA-4\.0, not MIT"):
         ask("weights_fetch", name="MedSAM2_latest", licence="MIT")

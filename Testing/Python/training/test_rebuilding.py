@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from MemorySurvivalLib.bundle.registry import find_bundle, list_bundles
 from MemorySurvivalLib.bundle.summary import summarize_bundle
 from MemorySurvivalLib.cli import main
 from MemorySurvivalLib.errors import BundleError, InputError, WeightsError
+from MemorySurvivalLib.jobs import find_job
+from MemorySurvivalLib.jobs.context import JobContext
 from MemorySurvivalLib.memory.backbone import BackboneSpec, build_backbone
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.prompts import Prompt
@@ -96,12 +99,18 @@ def small_plan(cases: int = 40) -> RebuildPlan:
     )
 
 
-def test_stopped_goes_on_and_gives_a_bundle_that_names_the_weights(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def engine(data: Path) -> Repeating:
+    return Repeating(small_plan().load_engine(torch.device("cpu")).model, torch.device("cpu"))
+
+
+def test_stopped_goes_on_and_gives_a_bundle_that_names_the_weights(
+    data: Path, engine: Repeating, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for extra in ("torchsurv", "lifelines", "pycox", "sklearn", "optuna"):  # Slicer has none of these
         monkeypatch.setitem(sys.modules, extra, None)
     plan = small_plan()
-    engine = Repeating(plan.load_engine(torch.device("cpu")).model, torch.device("cpu"))
-    told: list[ProgressEvent] = []
+    told: list[Any] = []
 
     def stop_at_five(event: ProgressEvent) -> None:
         told.append(event)
@@ -139,9 +148,20 @@ def test_stopped_goes_on_and_gives_a_bundle_that_names_the_weights(data: Path, m
     assert summary.heads[0].reference_cases == 20
     assert not {event.done for event in told if event.total == 40} - set(range(4, 41))
 
+    none_left = estimate_rebuild(plan, engine)
+    assert (none_left.slices, none_left.embed_seconds) == (0, 0.0)
+    assert "on cpu, for training the heads. It can" in none_left.sentence
     stamp = plan.out.stat().st_mtime_ns
     assert rebuild_bundle(plan, engine).backbone.sha256 == plan.record.sha256
     assert plan.out.stat().st_mtime_ns == stamp, "a bundle that is there is left as it is"
+    for job in ("rebuild_estimate", "rebuild_bundle"):  # the worker finds it there too, whatever the panel calls it
+        asked = {"weights": plan.record.sha256, "cases": 40, "device": "cpu"}
+        said = find_job(job)(asked, JobContext(told.append, told.append)).result
+        assert said["name"] == "demonstration-seeded-40"
+    assert [each["name"] for each in said["bundles"]] == ["demonstration", "demonstration-seeded-40"]
+    monkeypatch.setenv("MEMORYSURVIVAL_DATA", str(data / "elsewhere"))
+    with pytest.raises(WeightsError, match=f"weights with sha256 {plan.record.sha256} are not on this machine; import"):
+        bundle.backbone()
 
 
 def test_the_cases_are_those_of_the_demonstration_and_more_cases_continue_them(data: Path) -> None:
@@ -172,10 +192,11 @@ def test_what_stands_in_the_way_is_said_before_it_starts(data: Path, tmp_path: P
 
 
 def test_the_command_asks_before_it_starts(
-    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    data: Path, engine: Repeating, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = replace(small_plan(50), work=data / "elsewhere")
     monkeypatch.setattr("MemorySurvivalLib.training.rebuilding.plan_rebuild", lambda *_a, **_k: plan)
+    monkeypatch.setattr(RebuildPlan, "load_engine", lambda plan, device: engine)
     assert main(["bundle", "rebuild", "--backbone", "seeded", "--n", "50", "--device", "cpu"]) == 2
     said = capsys.readouterr().err
     assert "seeded: 50 simulated patients: about" in said and " on cpu, for 100 slices of" in said
