@@ -187,6 +187,7 @@ def test_the_dialog_hands_the_copy_over_and_a_bending_transform_is_a_sentence(
     import vtk
     from dicom_nodes import Recorder
     from MemorySurvivalPanels.errors import UserError
+    from MemorySurvivalPanels.report_choices import ExportChoices, ExportFacts
 
     panel.widget.logic.worker = worker = Recorder()
     panel.ui.exportButton.click()
@@ -196,6 +197,8 @@ def test_the_dialog_hands_the_copy_over_and_a_bending_transform_is_a_sentence(
     dialog.exportHeadCheck.checked = True
     assert "shows the head" in dialog.exportProblemLabel.text and not dialog.exportStartButton.enabled
     dialog.exportHeadCheck.checked = False
+    named = ExportChoices(identity="identified", scene=True, folder="somewhere")
+    assert "save the scene itself" in named.problem(ExportFacts(True, False, True, True))
     dialog.exportStartButton.click()
     job = worker.job
     with zipfile.ZipFile(job["scene"]) as bundle:
