@@ -21,7 +21,7 @@ STATISTICS_VERSION = 1
 """Rises when a definition changes; a bundle says for which version its heads were trained."""
 
 HOT_SUV = 4.0
-"""Uptake of the region at or above this SUVbw counts as tumour (a fixed threshold, as is usual for whole-body MTV)."""
+"""Voxels of the region at or above this SUVbw make its MTV and TLG: one fixed threshold, no outline of lesions."""
 
 Values = npt.NDArray[np.float64]
 

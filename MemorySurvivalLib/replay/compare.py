@@ -16,6 +16,7 @@ TOLERANCES: Mapping[str, float] = {
     "risk.position": 0.01,
     "risk.survival": 1e-4,
     "risk.gate_pet": 1e-4,
+    "risk.statistics": 1e-6,
     "heatmap": 1e-4,
     "heatmap.fill_agreement": 0.02,
     "measurements": 1e-6,
@@ -26,10 +27,10 @@ TOLERANCES: Mapping[str, float] = {
 
 Log-risk, PET weight and the heatmap's effects are float32 sums whose order depends on threads, device and library;
 1e-4 is far above that and far below what anybody reads. A hundredth in the position is one of a hundred reference
-cases. Measurements and acquisition are float64 and no network, so only rounding in the last digits is let pass; their
-tolerance is relative to the number where it is above 1.
+cases. Measurements, statistics and acquisition are float64 and no network, so only rounding in the last digits is let
+pass; their tolerance is relative to the number where it is above 1.
 """
-RELATIVE = ("measurements", "acquisition")
+RELATIVE = ("measurements", "acquisition", "risk.statistics")
 
 _TIMES = ("seconds", "encoded_slices", "resumed")
 _TEXTS = ("path", "made_by", "provenance", "notes", "sentence", "summary", "reasons", "warning", "rule", "meaning")

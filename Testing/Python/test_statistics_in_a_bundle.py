@@ -17,6 +17,7 @@ from MemorySurvivalLib.imaging.case import make_case
 from MemorySurvivalLib.measure.segments import measure_roi
 from MemorySurvivalLib.measure.statistics import HOT_SUV, STATISTICS, measure_statistics
 from MemorySurvivalLib.memory.backbone import build_backbone, weights_sha256
+from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.pipeline import ScoreRequest, score_case
 from MemorySurvivalLib.replay.rebuild import ReplayRequest
@@ -25,6 +26,9 @@ from MemorySurvivalLib.report.record import read_record
 from MemorySurvivalLib.risk.head import RiskHead
 from MemorySurvivalLib.roi.roi import Roi
 from MemorySurvivalLib.scoring import score_states
+from MemorySurvivalLib.stability.arrangement import grown
+from MemorySurvivalLib.stability.changes import grow, shift_pet
+from MemorySurvivalLib.stability.measuring import judge_readings, read_changes
 
 NAMES = ("suv_max_g_ml", "tlg_g", "hu_mean")
 
@@ -60,7 +64,6 @@ def test_scored_recorded_replayed_and_explained(tmp_path: Path, bundle: Path) ->
         device="cpu",
         alignment="off",
         explain=True,
-        stability=True,
     )
     models = Models()
     score_case(request, models)
@@ -73,9 +76,25 @@ def test_scored_recorded_replayed_and_explained(tmp_path: Path, bundle: Path) ->
     assert [one.unit for one in record.risk.statistics] == ["g/mL", "g", "HU"]
     assert record.bundle.head_spec.statistics == NAMES
     assert record.heatmap is not None and record.heatmap.maximum != record.heatmap.minimum
-    assert record.stability is not None and record.stability.log_risk == record.risk.log_risk
     again = replay_result(ReplayRequest(tmp_path / "result" / "result.json"), models)
     assert again.verdict == "identical" and again.bit_for_bit, again.differences
+
+
+def test_stability_measures_changed_masks_and_shifted_images(tmp_path: Path, bundle: Path) -> None:
+    patient, loaded = make_patient(tmp_path), load_bundle(bundle)
+    case = make_case(patient.ct, patient.pet)
+    roi = Roi(patient.spine.with_voxels(patient.spine.voxels > 0), "spine_dilated", "test")
+    engine = MemoryEngine(loaded.backbone(), torch.device("cpu"))
+    readings = read_changes(engine, loaded, case, roi, (grow(4.0), shift_pet(left_mm=40.0)))
+    own, larger, shifted = readings.statistics
+    assert own == measure_statistics(case, roi.mask.voxels, NAMES)
+    assert larger == measure_statistics(case, grown(roi.mask, 4.0).voxels, NAMES) != own
+    assert shifted["hu_mean"] == own["hu_mean"] and shifted["tlg_g"] != own["tlg_g"]
+    record = judge_readings(loaded, case, roi, readings, None)
+    alone = score_states(
+        loaded, readings.changed[1], None, simulated_case=case.simulated, other_roi=False, statistics=shifted
+    )
+    assert record.trials[1].log_risk == alone.log_risk
 
 
 def test_what_cannot_be_measured_is_named_and_taken_as_average(bundle: Path) -> None:
