@@ -28,14 +28,18 @@ from MemorySurvivalLib.memory.weights_checkpoint import load_state_dict
 from MemorySurvivalLib.progress import ProgressCallback
 from MemorySurvivalLib.report.record import software_versions
 from MemorySurvivalLib.simulation.anatomy import PHANTOM_VERSION
-from MemorySurvivalLib.training.demonstration_heads import HeadRecipe, fit_heads
+from MemorySurvivalLib.training.demonstration_heads import (
+    REFERENCE_FROM,
+    TRAINING_FROM,
+    HeadRecipe,
+    fit_heads,
+    metrics_table,
+    ordinal,
+)
 from MemorySurvivalLib.training.embedded_cohort import embed_cohort, read_cohort
 
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
-
-TRAINING_FROM, REFERENCE_FROM = 100_000, 500_000
-"""Where the seeds of training and of reference patients begin, in every demonstration bundle; they never meet."""
 
 
 @dataclass(frozen=True)
@@ -123,21 +127,6 @@ Fixed seeds: heads {config.recipe.fit.seed}; cases {config.training_seeds}, {con
 not validated, not compared with any clinical score. The widths of the heads were chosen by hand with the held-out cases
 in sight, so their c-index is a little optimistic too; the intervals of so few cases are wide (about +-0.08).
 """
-
-
-def ordinal(step: int) -> str:
-    """How slices are counted: 1 is "single", 2 "2nd"."""
-    return {1: "single", 2: "2nd", 3: "3rd"}.get(step, f"{step}th")
-
-
-def metrics_table(manifest: Manifest) -> str:
-    """The c-indices of a demonstration bundle's heads as a table in Markdown."""
-    rows = [
-        f"| {head.name} | {head.metrics['training_c_index']:.3f} | {head.metrics['held_out_c_index']:.3f} |"
-        for head in manifest.heads
-    ]
-    header = "| head | c-index on its own training cases (optimistic) | c-index on held-out simulated cases |"
-    return "\n".join([header, "| --- | --- | --- |", *rows])
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from MemorySurvivalLib.bundle.bundle import as_float16
-from MemorySurvivalLib.bundle.manifest import ExplainDefaults, HeadEntry, Reference, RiskGroups, Windows
+from MemorySurvivalLib.bundle.manifest import ExplainDefaults, HeadEntry, Manifest, Reference, RiskGroups, Windows
 from MemorySurvivalLib.evaluation.discrimination import harrell_pairs
 from MemorySurvivalLib.imaging.window import Modality, Window
 from MemorySurvivalLib.memory.propagation import PropagationConfig
@@ -34,6 +34,9 @@ SCHEMA = CovariateSchema(
         CategoricalCovariate("r_iss", ("I", "II", "III"), ()),
     ),
 )
+
+TRAINING_FROM, REFERENCE_FROM = 100_000, 500_000
+"""Where the seeds of training and of reference patients begin, in every demonstration bundle; they never meet."""
 
 HEADS = ("image", "image+clinical")
 """An image-only head, and one with the covariates of `SCHEMA`."""
@@ -105,6 +108,21 @@ def scale_display(explain: ExplainDefaults, head: HeadEntry) -> ExplainDefaults:
     """
     spread = float(np.std(head.reference.log_risks)) if head.reference else 0.0
     return msgspec.structs.replace(explain, display_limit=max(0.001, round(0.1 * spread, 3)))
+
+
+def ordinal(step: int) -> str:
+    """How slices are counted: 1 is "single", 2 "2nd"."""
+    return {1: "single", 2: "2nd", 3: "3rd"}.get(step, f"{step}th")
+
+
+def metrics_table(manifest: Manifest) -> str:
+    """The c-indices of a demonstration bundle's heads as a table in Markdown."""
+    rows = [
+        f"| {head.name} | {head.metrics['training_c_index']:.3f} | {head.metrics['held_out_c_index']:.3f} |"
+        for head in manifest.heads
+    ]
+    header = "| head | c-index on its own training cases (optimistic) | c-index on held-out simulated cases |"
+    return "\n".join([header, "| --- | --- | --- |", *rows])
 
 
 def _thirds(own: npt.NDArray[np.float32]) -> RiskGroups | None:

@@ -8,6 +8,8 @@ are never in it.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +29,8 @@ from MemorySurvivalLib.bundle.manifest import (
     Provenance,
 )
 from MemorySurvivalLib.bundle.registry import SUFFIX, bundle_folders
-from MemorySurvivalLib.errors import BundleError, InputError, WeightsError
+from MemorySurvivalLib.devices import is_out_of_memory
+from MemorySurvivalLib.errors import BundleError, DeviceError, InputError, WeightsError
 from MemorySurvivalLib.memory.backbone import MEDSAM2, BackboneSpec, build_backbone, load_weights
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.weights_checkpoint import load_state_dict
@@ -37,8 +40,15 @@ from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 from MemorySurvivalLib.report.record import software_versions
 from MemorySurvivalLib.resources import data_folder
 from MemorySurvivalLib.simulation.anatomy import PHANTOM_VERSION
-from MemorySurvivalLib.training.demonstration import REFERENCE_FROM, TRAINING_FROM, metrics_table, ordinal
-from MemorySurvivalLib.training.demonstration_heads import HeadRecipe, fit_heads, scale_display
+from MemorySurvivalLib.training.demonstration_heads import (
+    REFERENCE_FROM,
+    TRAINING_FROM,
+    HeadRecipe,
+    fit_heads,
+    metrics_table,
+    ordinal,
+    scale_display,
+)
 from MemorySurvivalLib.training.embedded_cohort import (
     EmbeddedCohort,
     Simulate,
@@ -91,7 +101,8 @@ class RebuildPlan:
         """The backbone with the user's weights, on `device`. Raises WeightsError where they do not fit."""
         model = build_backbone(self.backbone)
         load_weights(model, load_state_dict(self.weights))
-        return MemoryEngine(model, device)
+        with _memory_of_the_device():
+            return MemoryEngine(model, device)
 
 
 def plan_rebuild(
@@ -154,15 +165,16 @@ def rebuild_bundle(plan: RebuildPlan, engine: MemoryEngine, progress: ProgressCa
     """Embed what is missing, fit the heads, write the bundle; a bundle that is there already is left as it is.
 
     Raising from `progress` stops the work; the next call goes on with the cases that are on disk. Raises OutputError
-    where the folders cannot be written, InputError naming an embedded case that is damaged.
+    where the folders cannot be written, DeviceError where the device has no memory left.
     """
     made = find_made(plan)
     if made is not None:
         return made
     recipe = plan.recipe
-    embed_cohort(
-        engine, plan.seeds, recipe.window_map(), recipe.propagation, plan.folder, progress, simulate=plan.simulate
-    )
+    with _memory_of_the_device():
+        embed_cohort(
+            engine, plan.seeds, recipe.window_map(), recipe.propagation, plan.folder, progress, simulate=plan.simulate
+        )
     training, reference = read_cohort(plan.folder, plan.training), read_cohort(plan.folder, plan.reference)
     heads, entries = fit_heads(recipe.fit, training, reference, progress)
     record = plan.record
@@ -224,6 +236,19 @@ compared with any clinical score. With so few cases the intervals of the c-index
 +-{_half_width(reference):.2f} on the held-out ones. The recipe is that of the demonstration bundle and was not tuned to
 these weights.
 """
+
+
+@contextmanager
+def _memory_of_the_device() -> Iterator[None]:
+    """Say in a sentence that a GPU's memory has run out."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DeviceError(
+            "The GPU ran out of memory; free some of it or choose the CPU, and start again: what was embedded is kept."
+        ) from error
 
 
 def _half_width(reference: EmbeddedCohort) -> float:

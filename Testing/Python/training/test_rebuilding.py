@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from MemorySurvivalLib.bundle.bundle import load_bundle
 from MemorySurvivalLib.bundle.registry import find_bundle, list_bundles
 from MemorySurvivalLib.bundle.summary import summarize_bundle
 from MemorySurvivalLib.cli import main
-from MemorySurvivalLib.errors import BundleError, InputError, WeightsError
+from MemorySurvivalLib.errors import BundleError, DeviceError, InputError, WeightsError
 from MemorySurvivalLib.jobs import find_job
 from MemorySurvivalLib.jobs.context import JobContext
 from MemorySurvivalLib.memory.backbone import BackboneSpec, build_backbone
@@ -189,6 +189,20 @@ def test_what_stands_in_the_way_is_said_before_it_starts(data: Path, tmp_path: P
     taken.write_bytes(list_bundles()["demonstration"].read_bytes())
     with pytest.raises(BundleError, match=r"another bundle at .*taken\.msbundle already"):
         plan_rebuild("seeded", out=taken)
+
+
+def test_a_full_gpu_is_told_and_nothing_else_is_mistaken_for_it(data: Path, engine: Repeating) -> None:
+    def fail(text: str) -> Callable[[ProgressEvent], None]:
+        def raising(event: ProgressEvent) -> None:
+            raise RuntimeError(text)
+
+        return raising
+
+    plan = replace(small_plan(50), work=data / "elsewhere")
+    with pytest.raises(DeviceError, match="what was embedded is kept"):
+        rebuild_bundle(plan, engine, fail("CUDA out of memory. Tried to allocate 2 GiB"))
+    with pytest.raises(RuntimeError, match="broken"):
+        rebuild_bundle(plan, engine, fail("broken"))
 
 
 def test_the_command_asks_before_it_starts(
