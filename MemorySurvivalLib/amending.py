@@ -20,6 +20,7 @@ from MemorySurvivalLib.stability.record import StabilityRecord
 
 if TYPE_CHECKING:
     from MemorySurvivalLib.explaining import ExplainOutput
+    from MemorySurvivalLib.preparing import ScoredCase
 
 SAME_LOG_RISK = 0.001
 """Two devices give one case log-risks that are closer than this."""
@@ -56,11 +57,7 @@ def add_explanation(folder: Path, output: ExplainOutput) -> CaseRecord:
     """
     record, saved = read_record(folder / _RESULT), read_report(folder)
     made, case, roi = output.record, output.scored.prepared.case, output.scored.prepared.region.roi
-    if made.bundle_sha256 != record.bundle.sha256:
-        raise _other("another model bundle was used")
-    if roi.mask.sha256() != record.roi.sha256:
-        raise _other("its region is another one")
-    _check_log_risk(record, made.log_risk, "this explanation does")
+    check_same_case(record, output.scored, made.bundle_sha256)
     notes = [note for note in (*record.notes, *output.noted) if not note.startswith(_ELSEWHERE)]
     if made.device != record.device:
         notes.append(f"{_ELSEWHERE}{made.device} instead of {record.device}.")
@@ -79,6 +76,16 @@ def add_explanation(folder: Path, output: ExplainOutput) -> CaseRecord:
         entries = write_pictures(pictures, new)
         _write(amended, make_report(amended, entries, pictures.where, saved.subject, saved.findings), new)
     return amended
+
+
+def check_same_case(record: CaseRecord, scored: ScoredCase, bundle_sha256: str) -> None:
+    """Raises InputError where a case that was scored again is not the one of a record: another bundle, region or
+    log-risk."""
+    if bundle_sha256 != record.bundle.sha256:
+        raise _other("another model bundle was used")
+    if scored.prepared.region.roi.mask.sha256() != record.roi.sha256:
+        raise _other("its region is another one")
+    _check_log_risk(record, scored.risk.log_risk, "this explanation does")
 
 
 def _check_log_risk(record: CaseRecord, log_risk: float, what: str) -> None:

@@ -11,6 +11,7 @@ import msgspec
 import torch
 
 from MemorySurvivalLib import RESEARCH_USE
+from MemorySurvivalLib.amending import check_same_case
 from MemorySurvivalLib.devices import choose_device, describe_device
 from MemorySurvivalLib.explain.case import choose_config, explain_scored, make_subject, patches_to_do
 from MemorySurvivalLib.explain.explanation import Explanation
@@ -24,7 +25,7 @@ from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.preparing import NoteCallback, Run, ScoredCase, ScoreRequest, ignore_note, read_values
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 from MemorySurvivalLib.recent import RecentCase
-from MemorySurvivalLib.report.record import HeatmapRecord
+from MemorySurvivalLib.report.record import CaseRecord, HeatmapRecord
 
 SCHEMA = "memory-survival-explanation"
 SCHEMA_VERSION = 1
@@ -97,17 +98,21 @@ def explain_to_folder(
     recent: RecentCase | None = None,
     *,
     thorough: bool = True,
+    of: CaseRecord | None = None,
 ) -> ExplainOutput:
     """Explain one case and write its folder: explanation.json and the maps; less of them where not `thorough`.
 
     The folder appears whole or not at all. Patches that are finished when the work is stopped are kept in the cache's
-    folder, and the same request goes on from there. A case that `recent` knows is not prepared again. Raises
+    folder, and the same request goes on from there. A case that `recent` knows is not prepared again. A case that is
+    not the one of the record `of`, where that is given, is refused before it is explained. Raises
     MemorySurvivalError with one sentence for anything the user can put right.
     """
     with atomic_folder(request.out, overwrite=request.overwrite, ours=RECORD_FILE) as folder:
         run = _start(request, choice, models, progress, tell, recent)
         cache = MemoryCache() if request.use_cache else None
         scored = run.score(read_values(request), cache)
+        if of is not None:
+            check_same_case(of, scored, run.bundle.archive.sha256)
         before = len(run.notes)
         with run.stage("explain"):
             explanation = explain_scored(run, scored, choice, cache, thorough=thorough)

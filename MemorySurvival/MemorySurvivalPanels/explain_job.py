@@ -8,6 +8,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from MemorySurvivalPanels import busy
 from MemorySurvivalPanels.desk import Desk
 from MemorySurvivalPanels.display import add_map
 from MemorySurvivalPanels.errors import UserError
@@ -192,8 +193,9 @@ class ExplainJob:
         if self._scored is None:
             return None
         try:
-            self._result.mkdir()
-            restore_files(self._scored, self._result)
+            with busy.phase(_("Handing over the result")):
+                self._result.mkdir()
+                restore_files(self._scored, self._result)
         except (UserError, OSError):  # the heatmap can be looked at all the same
             return None
         return str(self._result) if all((self._result / name).is_file() for name in NEEDED) else None

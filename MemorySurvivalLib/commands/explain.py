@@ -22,6 +22,7 @@ from MemorySurvivalLib.roi.roi import ROI_KINDS
 if TYPE_CHECKING:
     from MemorySurvivalLib.explaining import Estimate, ExplainOutput
     from MemorySurvivalLib.preparing import ScoreRequest
+    from MemorySurvivalLib.report.record import CaseRecord
 
 _OF_THE_CASE = (
     "ct",
@@ -93,6 +94,7 @@ def run(options: argparse.Namespace) -> int:
     from MemorySurvivalLib.amending import add_explanation
     from MemorySurvivalLib.explain.plan import ExplainChoice
     from MemorySurvivalLib.explaining import estimate_explanation, explain_to_folder
+    from MemorySurvivalLib.report.record import read_record
 
     only = (options.only,) if options.only else None
     choice = ExplainChoice(options.patch_mm, options.stride_mm, options.fill, only, options.coarse)
@@ -101,11 +103,12 @@ def run(options: argparse.Namespace) -> int:
         def tell(text: str) -> None:
             bars.say(f"note: {text}")
 
-        request = _request(options, options.out or Path(scratch) / "maps", bars, tell)
+        record = None if options.result is None else read_record(options.result / "result.json")
+        request = _request(options, record, options.out or Path(scratch) / "maps", bars, tell)
         if options.estimate:
             estimate = estimate_explanation(request, choice, progress=bars, tell=tell)
         else:
-            output = explain_to_folder(request, choice, progress=bars, tell=tell)
+            output = explain_to_folder(request, choice, progress=bars, tell=tell, of=record)
             if options.result is not None:
                 add_explanation(options.result, output)
     if options.estimate:
@@ -132,19 +135,23 @@ def _check_options(options: argparse.Namespace) -> None:
 
 
 def _request(
-    options: argparse.Namespace, out: Path, progress: ProgressCallback, tell: Callable[[str], None]
+    options: argparse.Namespace,
+    record: CaseRecord | None,
+    out: Path,
+    progress: ProgressCallback,
+    tell: Callable[[str], None],
 ) -> ScoreRequest:
     """The case that the options name, or the one of a saved result. Raises InputError where that cannot be had."""
     from MemorySurvivalLib.preparing import ScoreRequest
 
-    if options.result is not None:
+    if record is not None:
         from MemorySurvivalLib.replay.rebuild import ReplayRequest, rebuild
-        from MemorySurvivalLib.report.record import read_record
 
-        file = options.result / "result.json"
         device = None if options.device == "auto" else options.device
-        again = ReplayRequest(file, options.images, overwrite=options.overwrite, device=device)
-        rebuilt = rebuild(read_record(file), again, out, progress)
+        again = ReplayRequest(
+            options.result / "result.json", options.images, overwrite=options.overwrite, device=device
+        )
+        rebuilt = rebuild(record, again, out, progress)
         for note in rebuilt.notes:
             tell(note)
         return replace(rebuilt.request, use_cache=options.use_cache)

@@ -252,10 +252,11 @@ def test_an_explanation_of_something_else_is_refused(result: Path, explained: Ex
     voxels[tuple(np.argwhere(voxels)[0])] = 0
     roi = replace(region.roi, mask=region.roi.mask.with_voxels(voxels))
     prepared = replace(explained.scored.prepared, region=replace(region, roi=roi))
+    risk = replace(explained.scored.risk, log_risk=record.log_risk + 1)
     others = {
         "another model bundle": replace(explained, record=replace(record, bundle_sha256="0" * 64)),
         "its region": replace(explained, scored=replace(explained.scored, prepared=prepared)),
-        "so this explanation does not belong": replace(explained, record=replace(record, log_risk=record.log_risk + 1)),
+        "so this explanation does not belong": replace(explained, scored=replace(explained.scored, risk=risk)),
     }
     for sentence, other in others.items():
         with pytest.raises(InputError, match=sentence):
@@ -271,3 +272,19 @@ def test_options_that_do_not_go_together_are_one_sentence(capsys: pytest.Capture
     }.items():
         assert main(["explain", *given]) == 2
         assert sentence in capsys.readouterr().err
+
+
+def test_the_command_refuses_another_case_before_the_work(
+    result: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The result was made from another mask than the one that lies at its place now."""
+
+    def explain_all(*_args: object, **_settings: object) -> None:
+        raise AssertionError("an hour of work for nothing")
+
+    monkeypatch.setattr("MemorySurvivalLib.explaining.explain_scored", explain_all)
+    stored = json.loads((result / "result.json").read_text(encoding="utf-8"))
+    stored["roi"]["sha256"] = "0" * 64
+    (result / "result.json").write_text(json.dumps(stored), encoding="utf-8")
+    assert main(["explain", "--result", str(result)]) == 2
+    assert "its region is another one; score the case again" in capsys.readouterr().err
