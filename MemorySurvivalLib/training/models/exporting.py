@@ -22,8 +22,10 @@ FittedVector = FittedCox | FittedDeepSurv | FittedMlp
 """What `export_vector` can bring into a bundle."""
 
 
-def export_vector(name: str, fitted: FittedVector, grid: tuple[int, int]) -> ExportedHead:
+def export_vector(name: str, fitted: FittedVector, grid: tuple[int, int], region: str = "") -> ExportedHead:
     """The head of a fitted model for a bundle; `grid` (h, w) is that of the states that scoring will give.
+
+    Where a cohort holds several regions, `region` is the bundle's: statistics named "region/tlg_g" become `tlg_g`.
 
     The head gives the model's log-risks within float32 rounding. Its inputs are laid out otherwise: values that the
     model left out have weight 0. Raises InputError for vectors that scoring cannot make: without memory states, of
@@ -41,7 +43,8 @@ def export_vector(name: str, fitted: FittedVector, grid: tuple[int, int]) -> Exp
             "leave them out, or fit it on one image."
         )
     schema = features.clinical.schema if features.clinical else None
-    names = features.statistics.names if features.statistics else ()
+    measured = features.statistics.names if features.statistics else ()
+    names = tuple(one.removeprefix(f"{region}/") if region else one for one in measured)
     hidden = _hidden(fitted)
     spec = HeadSpec(
         modalities=modalities,

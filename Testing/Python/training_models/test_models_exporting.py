@@ -78,6 +78,18 @@ def test_a_head_scores_as_its_model(model: RidgeCox | StackedMlp | DeepSurv, tmp
     assert isinstance(loaded.heads["a"].deepsurv, torch.nn.Sequential)
 
 
+def test_statistics_of_one_of_several_regions() -> None:
+    data = cohort()
+    named = change(data, statistics={"spine_dilated/tlg_g": data.statistics["tlg_g"], "skeleton/tlg_g": np.arange(50)})
+    fitted = RidgeCox("ridge", VectorFeatures(None, ("spine_dilated/tlg_g",), BOTH)).fit(named, 0)
+    exported = export_vector("ridge", fitted, (4, 4), "spine_dilated")
+    assert exported.head.spec.statistics == ("tlg_g",)
+    assert score_all(exported, data) == pytest.approx(fitted.log_risk(named), abs=2e-5)
+    both = RidgeCox("ridge", VectorFeatures(None, ("spine_dilated/tlg_g", "skeleton/tlg_g"), BOTH)).fit(named, 0)
+    with pytest.raises(InputError, match="takes skeleton/tlg_g, which scoring does not measure"):
+        export_vector("ridge", both, (4, 4), "spine_dilated")
+
+
 @pytest.mark.parametrize(
     ("features", "said"),
     [
