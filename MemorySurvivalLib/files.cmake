@@ -415,6 +415,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/study/embed_cohorts.py
   MemorySurvivalLib/study/embedding.py
   MemorySurvivalLib/study/evidence.py
+  MemorySurvivalLib/study/hotspot_summary.py
   MemorySurvivalLib/study/hotspots.py
   MemorySurvivalLib/study/judging.py
   MemorySurvivalLib/study/measuring.py

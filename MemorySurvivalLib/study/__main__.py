@@ -15,7 +15,8 @@ from MemorySurvivalLib.errors import MemorySurvivalError
 from MemorySurvivalLib.study.configuration import Stage, StudyConfiguration, load_configuration
 from MemorySurvivalLib.study.embed_cohorts import embed_cohorts, part_folder
 from MemorySurvivalLib.study.evidence import write_page
-from MemorySurvivalLib.study.hotspots import explain_cases, summarise
+from MemorySurvivalLib.study.hotspot_summary import summarise
+from MemorySurvivalLib.study.hotspots import explain_cases
 from MemorySurvivalLib.study.models import Group
 from MemorySurvivalLib.study.parts import describe_folder, sort_json
 from MemorySurvivalLib.study.running import Plan, run_study

@@ -10,6 +10,8 @@ import numpy as np
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.study.configuration import StudyConfiguration
+from MemorySurvivalLib.study.hotspot_summary import summarise
+from MemorySurvivalLib.study.hotspots import HotspotResults, hotspot_path, read_hotspots
 from MemorySurvivalLib.study.judging import Goal, Judge, judge_goals, largest
 from MemorySurvivalLib.study.models import ROI_WORDS, embedding_name, study_models
 from MemorySurvivalLib.study.running import ScenarioResults, read_results
@@ -33,7 +35,11 @@ def write_page(configuration: StudyConfiguration, results: Path, page: Path) -> 
     found = load_results(configuration, results)
     if not found:
         raise InputError(f"No results of this study are in {results}; run `python -m MemorySurvivalLib.study run`.")
-    section = f"{BEGIN}\n\n{describe_study(configuration, found)}\n{END}\n"
+    parts = [describe_study(configuration, found)]
+    explained = read_hotspots(hotspot_path(configuration, results))
+    if explained is not None and explained.cases:
+        parts.append(describe_hotspots(configuration, explained))
+    section = "\n".join([BEGIN, "", *parts, END, ""])
     text = page.read_text(encoding="utf-8") if page.exists() else ""
     before, mark, rest = text.partition(BEGIN)
     after = rest.partition(f"{END}\n")[2] if mark else ""
@@ -52,6 +58,33 @@ def describe_study(configuration: StudyConfiguration, results: Sequence[Scenario
             parts += [*_nested(found), ""]
     parts += _growth(configuration, results)
     return "\n".join(parts).rstrip() + "\n"
+
+
+def describe_hotspots(configuration: StudyConfiguration, explained: HotspotResults) -> str:
+    """Where maps point, beside the hottest voxel and chance."""
+    settings = configuration.explaining
+    rows = summarise(explained, settings.tolerance_mm)
+    columns = (
+        ("map", "map"),
+        ("cases", "cases"),
+        ("top_in_or_near_a_lesion", "top in or near a lesion"),
+        ("interval", "95 % interval"),
+        ("without_any_hotspot", "no hotspot"),
+        ("median_energy_in_lesions", "effect in lesions"),
+        ("median_energy_against_chance", "against chance"),
+    )
+    said = [
+        "### Explanations against planted disease (simulated)",
+        "",
+        f"{len(explained.cases)} simulated test cases of {explained.scenario} with a lesion in the region",
+        f"({settings.roi}); {len(explained.passed_over)} others had none there. Patches of {settings.patch_mm:g} mm",
+        f"every {settings.stride_mm:g} mm, filled with {settings.fill}. `near`: within {settings.tolerance_mm:g} mm.",
+        "The effect is the part that raised the risk: median share of it in lesions, and how many times what an effect",
+        "spread evenly would have there. The models hold no clinical values. It says nothing about lesions in persons.",
+        "",
+        *_table([title for _, title in columns], [[row[name] for name, _ in columns] for row in rows]),
+    ]
+    return "\n".join(said) + "\n"
 
 
 def goals_table(goals: Sequence[Goal]) -> list[str]:

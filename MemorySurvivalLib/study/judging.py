@@ -52,7 +52,7 @@ class Judge:
     def __init__(self, configuration: StudyConfiguration, results: ScenarioResults, test: str) -> None:
         name, _, scenario = test.partition("/")
         cohort = configuration.cohort(name)
-        drawn = _draw(scenario, cohort.seed, results.tests[test])
+        drawn = draw_tested(scenario, cohort.seed, results.tests[test])
         self.results, self.test, self.scenario = results, test, scenario
         self.times_months: Floats = np.array([patient.time_months for patient in drawn])
         self.events: Bools = np.array([patient.event for patient in drawn])
@@ -129,7 +129,8 @@ class Goal:
 
 
 @lru_cache(maxsize=8)
-def _draw(scenario: str, seed: int, patients: int) -> tuple[Patient, ...]:
+def draw_tested(scenario: str, seed: int, patients: int) -> tuple[Patient, ...]:
+    """The first patients of a cohort under a scenario."""
     return tuple(draw_patients(load_scenario(scenario), seed, range(patients)))
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from MemorySurvivalLib.study.configuration import load_configuration
-from MemorySurvivalLib.study.hotspots import hotspot_path, read_hotspots, summarise
+from MemorySurvivalLib.study.hotspot_summary import summarise
+from MemorySurvivalLib.study.hotspots import hotspot_path, read_hotspots
 from MemorySurvivalLib.study.models import EMBEDDING_STATISTICS
 
 RESULTS = Path(__file__).resolve().parents[1] / "Study" / "results"
@@ -19,7 +20,8 @@ def run(results: Path = RESULTS) -> dict[str, Any]:
     settings = configuration.explaining
     common = {
         "goal": f"on {settings.cases} simulated test cases of {settings.scenario} the top hotspot of "
-        f"{EMBEDDING_STATISTICS} lies in or within {settings.tolerance_mm / 10:g} cm of a planted lesion in >= {LEAST:.0%}",
+        f"{EMBEDDING_STATISTICS} lies in or within {settings.tolerance_mm / 10:g} cm of a planted lesion in "
+        f">= {LEAST:.0%}",
         "rerun": RERUN,
     }
     kept = read_hotspots(hotspot_path(configuration, results))

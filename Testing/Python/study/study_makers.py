@@ -34,7 +34,7 @@ def make_configuration(patients: int = 60) -> StudyConfiguration:
         cohorts=(
             Cohort("main-dev", "main", 31, patients, 10),
             Cohort("main-test", "main", 32, patients),
-            Cohort("second-test", "second", 33, min(patients, 40)),
+            Cohort("second-test", "second", 33, min(patients, 20)),
         ),
         order=(Stage("main-dev", patients), Stage("main-test", patients), Stage("second-test", patients)),
         questions=(

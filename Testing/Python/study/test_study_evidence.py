@@ -10,11 +10,10 @@ import pytest
 from study_makers import make_configuration
 
 from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.simulation.patient import draw_patients
 from MemorySurvivalLib.simulation.scenario import load_scenario
 from MemorySurvivalLib.study.configuration import StudyConfiguration
 from MemorySurvivalLib.study.evidence import BEGIN, END, load_results, write_page
-from MemorySurvivalLib.study.judging import Judge, judge_goals
+from MemorySurvivalLib.study.judging import Judge, draw_tested, judge_goals
 from MemorySurvivalLib.study.models import (
     ALL,
     CLINICAL,
@@ -33,19 +32,20 @@ from MemorySurvivalLib.study.running import (
     write_results,
 )
 
-TESTED = 200
+TESTED = 150
 LAST = embedding_name("PET+CT", "spine_dilated", "last", "grid")
 
 
 @pytest.fixture(scope="module")
 def configuration() -> StudyConfiguration:
-    return make_configuration(TESTED)
+    made = make_configuration(TESTED)
+    return msgspec.structs.replace(made, fitting=msgspec.structs.replace(made.fitting, resamples=20))
 
 
 def invent(configuration: StudyConfiguration, scenario: str, noise: dict[str, float], patients: int) -> ScenarioResults:
     """Results of models that know the oracle's log hazard up to so much noise (infinite: nothing)."""
     rng = np.random.default_rng(3)
-    drawn = list(draw_patients(load_scenario(scenario), configuration.cohort("main-test").seed, range(TESTED)))
+    drawn = draw_tested(scenario, configuration.cohort("main-test").seed, TESTED)
     hazard = np.array([patient.log_hazard for patient in drawn])
     models = {}
     for name, sd in noise.items():
@@ -103,7 +103,7 @@ def test_goals_are_met_missed_or_open(configuration: StudyConfiguration) -> None
 def test_results_of_other_patients_are_refused(configuration: StudyConfiguration) -> None:
     results = invent(configuration, "main", {ALL: 0.1}, 227)
     fewer = msgspec.structs.replace(results, tests={"main-test/main": TESTED - 1})
-    with pytest.raises(InputError, match="200 test patients, not of 199"):
+    with pytest.raises(InputError, match="150 test patients, not of 149"):
         Judge(configuration, fewer, "main-test/main").c(ALL)
 
 

@@ -24,6 +24,7 @@ from MemorySurvivalLib.study import hotspots
 from MemorySurvivalLib.study.configuration import StudyConfiguration
 from MemorySurvivalLib.study.embed_cohorts import take_in
 from MemorySurvivalLib.study.embedding import embed_case
+from MemorySurvivalLib.study.hotspot_summary import summarise
 from MemorySurvivalLib.study.hotspots import (
     HOTTEST,
     ExplainedCase,
@@ -43,9 +44,9 @@ from MemorySurvivalLib.training.tuning import Alternative, Budget, Recipe
 
 @pytest.fixture(scope="module")
 def configuration() -> StudyConfiguration:
-    made = make_configuration(40)
-    embedding = msgspec.structs.replace(made.embedding, batch_size=1, rois=("spine_dilated",), first_step=2)
-    explaining = msgspec.structs.replace(made.explaining, patch_mm=24, stride_mm=24, cases=2)
+    made = make_configuration(20)
+    embedding = msgspec.structs.replace(made.embedding, batch_size=1, rois=("spine_dilated",), first_step=4)
+    explaining = msgspec.structs.replace(made.explaining, patch_mm=32, stride_mm=32, cases=2)
     return msgspec.structs.replace(made, embedding=embedding, explaining=explaining)
 
 
@@ -66,7 +67,7 @@ def test_rows_are_what_an_occluded_case_gives(
 ) -> None:
     case, roi = scene
     embedding = configuration.embedding
-    patches = plan_patches(roi, ExplainConfig(24, 24))[3:9:3]
+    patches = plan_patches(roi, ExplainConfig(24, 24))[3:7:3]
     fills = make_fills(case, roi, "roi_median", 24)
     passes = read_passes(engine, case, roi, embedding)
     changed = {m: occlude_slices(engine, one, patches, fills, m, embedding) for m, one in passes.items()}
@@ -115,7 +116,7 @@ def test_a_model_of_the_hottest_voxels_finds_the_planted_lesion(
     found = hotspots.explain_case(configuration, case, roi, planted, 7, engine, fitted)
     assert found is not None
     assert found.findings["TLG"].distance_mm is not None
-    assert found.findings["TLG"].distance_mm <= 24
+    assert found.findings["TLG"].distance_mm <= 32
     assert (found.findings["TLG"].energy_in_lesions or 0) > 2 * found.lesion_share
     assert found.findings[HOTTEST].distance_mm == 0
     assert found.lesion_share < found.near_share < 1
@@ -143,3 +144,14 @@ def test_explaining_goes_on_and_passes_over_cases_without_disease(
     second = explain_cases(configuration, tmp_path, tmp_path)
     assert (asked, list(second.cases)) == ([0, 1, 2], ["1", "2"])
     assert explain_cases(configuration, tmp_path, tmp_path, minutes=0).cases == second.cases
+    row = summarise(second, 10)[0]
+    assert (row["map"], row["cases"], row["top_in_or_near_a_lesion"]) == (EMBEDDING, 2, 1.0)
+    assert row["interval"] == [0.342, 1.0], "Wilson's interval of 2 of 2"
+    assert row["median_energy_against_chance"] == 50.0
+    far = Finding((0.0, 0.0, 0.0), 10.5, None)
+    second.cases["9"] = msgspec.structs.replace(second.cases["1"], findings={LAST: far})
+    second.cases["8"] = msgspec.structs.replace(second.cases["1"], findings={LAST: Finding(None, None, None)})
+    for case in ("1", "2"):
+        second.cases.pop(case)
+    row = summarise(second, 10)[0]
+    assert (row["top_in_or_near_a_lesion"], row["without_any_hotspot"]) == (0.0, 1)

@@ -97,13 +97,13 @@ def test_more_columns_than_patients_still_have_one_maximum() -> None:
 def test_a_run_resumes_and_knows_its_patients(
     configuration: StudyConfiguration, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep_models(monkeypatch, ("R-ISS", CLINICAL, STATISTICS, EMBEDDING))
+    keep_models(monkeypatch, (CLINICAL, STATISTICS, EMBEDDING))
     plan = Plan(scenarios=("main", "null"), groups=("baselines", "fused"), nested=False)
     paths = run_study(configuration, parts, tmp_path, plan)
     assert [path.name for path in paths] == ["main-n0090.json", "null-n0090.json"]
     main = read_results(paths[0])
     assert main is not None
-    assert main.tests == {"main-test/main": 90, "second-test/second": 40}
+    assert main.tests == {"main-test/main": 90, "second-test/second": 20}
     assert not [result.error for result in main.models.values() if result.error]
     test = read_cohort(configuration, "main-test", "main", parts).data
     risk = np.array(main.models[STATISTICS].log_risk["main-test/main"])

@@ -1,0 +1,52 @@
+"""Explained cases as a table: how often maps point at planted lesions, beside chance."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from MemorySurvivalLib.study.hotspots import HotspotResults
+
+
+def summarise(kept: HotspotResults, tolerance_mm: float) -> list[dict[str, object]]:
+    """A row for each model: how often its top hotspot lies in or near a lesion, with a 95 % Wilson interval, and how
+    much of its risk-raising effect lies in lesions against what an evenly spread effect would have there."""
+    cases = list(kept.cases.values())
+    rows: list[dict[str, object]] = []
+    for name in dict.fromkeys(name for case in cases for name in case.findings):
+        found = [case.findings[name] for case in cases]
+        hits = sum(one.distance_mm is not None and one.distance_mm <= tolerance_mm for one in found)
+        low, high = _wilson(hits, len(found))
+        energies = [
+            (one.energy_in_lesions, case.lesion_share)
+            for one, case in zip(found, cases, strict=True)
+            if one.energy_in_lesions is not None
+        ]
+        gain = np.median([energy / share for energy, share in energies]) if energies else None
+        rows.append(
+            {
+                "map": name,
+                "cases": len(found),
+                "top_in_or_near_a_lesion": round(hits / len(found), 3),
+                "interval": [round(low, 3), round(high, 3)],
+                "without_any_hotspot": sum(one.distance_mm is None for one in found),
+                "median_energy_in_lesions": _round(np.median([e for e, _ in energies]) if energies else None),
+                "median_energy_against_chance": _round(gain),
+            }
+        )
+    if cases:
+        near, share = (float(np.mean([getattr(c, n) for c in cases])) for n in ("near_share", "lesion_share"))
+        chance = {"map": "a point by chance", "cases": len(cases), "top_in_or_near_a_lesion": round(near, 3)}
+        blank = {"interval": "", "without_any_hotspot": "", "median_energy_in_lesions": round(share, 4)}
+        rows.append({**chance, **blank, "median_energy_against_chance": 1.0})
+    return rows
+
+
+def _wilson(hits: int, n: int) -> tuple[float, float]:
+    z = 1.96
+    middle = (hits + z**2 / 2) / (n + z**2)
+    half = z / (n + z**2) * float(np.sqrt(hits * (n - hits) / n + z**2 / 4))
+    return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+def _round(value: float | np.floating | None) -> float | str:
+    return "" if value is None else float(f"{value:.3g}")
