@@ -23,7 +23,7 @@ from MemorySurvivalLib.jobs.context import JobContext
 from MemorySurvivalLib.memory.backbone import BackboneSpec, build_backbone
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.prompts import Prompt
-from MemorySurvivalLib.memory.weights import WeightsStore
+from MemorySurvivalLib.memory.weights import WeightsStore, find_weights
 from MemorySurvivalLib.memory.weights_store import Stamp, WeightsRecord, hash_file, timestamp
 from MemorySurvivalLib.progress import ProgressEvent
 from MemorySurvivalLib.training.demonstration import DemonstrationConfig
@@ -161,7 +161,7 @@ def test_stopped_goes_on_and_gives_a_bundle_that_names_the_weights(
     assert [each["name"] for each in said["bundles"]] == ["demonstration", "demonstration-seeded-40"]
     monkeypatch.setenv("MEMORYSURVIVAL_DATA", str(data / "elsewhere"))
     with pytest.raises(WeightsError, match=f"weights with sha256 {plan.record.sha256} are not on this machine; import"):
-        bundle.backbone()
+        find_weights(bundle.manifest.backbone.sha256)
 
 
 def test_the_cases_are_those_of_the_demonstration_and_more_cases_continue_them(data: Path) -> None:
@@ -216,6 +216,18 @@ def test_the_command_asks_before_it_starts(
     assert "seeded: 50 simulated patients: about" in said and " on cpu, for 100 slices of" in said
     assert "Nothing was started; add --yes to start." in said
     assert "demonstration-seeded-50" not in list_bundles()
+
+    made = load_bundle(find_bundle("demonstration")).manifest
+    monkeypatch.setattr("MemorySurvivalLib.training.rebuilding.rebuild_bundle", lambda plan, engine, progress: made)
+    assert main(["bundle", "rebuild", "--backbone", "seeded", "--n", "50", "--device", "cpu", "--yes"]) == 0
+    said = capsys.readouterr().out
+    assert "image+clinical: {'training_c_index'" in said
+    assert "demonstration-seeded-50.msbundle is written (status demonstration, SIMULATED MODEL)." in said
+    assert "Research use only, not a medical device" in said
+    there = replace(plan, out=find_bundle("demonstration"))
+    monkeypatch.setattr("MemorySurvivalLib.training.rebuilding.plan_rebuild", lambda *_a, **_k: there)
+    assert main(["bundle", "rebuild", "--backbone", "seeded", "--n", "50"]) == 0
+    assert "demonstration.msbundle is there already" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(12.1, "13 s"), (89.5, "90 s"), (91, "2 min"), (5400, "1 h 30 min")])
