@@ -327,7 +327,7 @@ def _write_map(work: _Work) -> None:
     record, series = work.record.heatmap, work.sources.ct
     assert series is not None
     if record is None or not (work.folder / record.file).is_file():
-        work.left_out.append("The result holds no heatmap, so there is no parametric map; score with --explain.")
+        work.left_out.append("The result holds no heatmap, so there is no parametric map; explain it first.")
         return
     placed = place_on(read_volume(work.folder / record.file, "heatmap"), series, "heatmap")
     found = write_heatmap(
