@@ -87,7 +87,9 @@ class Judge:
     def recovered(self, model: str) -> Interval:
         """(c - .5) / (c of the oracle - .5)."""
         value = (self.c_alone(model) - 0.5) / (self.oracle.value - 0.5)
-        return self._interval(value, (self._resampled(model) - 0.5) / (self._oracle_shares - 0.5))
+        chance = self._oracle_shares == 0.5  # happens among a few patients; such a resample has no value
+        known = np.where(chance, np.nan, self._oracle_shares - 0.5)
+        return self._interval(value, (self._resampled(model) - 0.5) / known)
 
     def difference(self, first: str, second: str) -> Interval:
         """c of the first minus c of the second model."""

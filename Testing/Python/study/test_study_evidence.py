@@ -12,7 +12,8 @@ from study_makers import make_configuration
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.simulation.scenario import load_scenario
 from MemorySurvivalLib.study.configuration import StudyConfiguration
-from MemorySurvivalLib.study.evidence import BEGIN, END, load_results, write_page
+from MemorySurvivalLib.study.evidence import BEGIN, END, describe_hotspots, load_results, write_page
+from MemorySurvivalLib.study.hotspots import HOTTEST, ExplainedCase, Finding, HotspotResults
 from MemorySurvivalLib.study.judging import Judge, draw_tested, judge_goals
 from MemorySurvivalLib.study.models import (
     ALL,
@@ -105,6 +106,16 @@ def test_results_of_other_patients_are_refused(configuration: StudyConfiguration
     fewer = msgspec.structs.replace(results, tests={"main-test/main": TESTED - 1})
     with pytest.raises(InputError, match="150 test patients, not of 149"):
         Judge(configuration, fewer, "main-test/main").c(ALL)
+
+
+def test_explained_cases_stand_beside_chance(configuration: StudyConfiguration) -> None:
+    near, far = Finding((0.0, 0.0, 0.0), 4.0, 0.2), Finding((0.0, 0.0, 0.0), 30.0, None)
+    case = ExplainedCase(3, 2, 0.02, 0.1, 9, 9, 1.0, {ALL: near, HOTTEST: far})
+    text = describe_hotspots(configuration, HotspotResults(NOTICE, "k", "spatial", "main-test", 227, {"3": case}, [1]))
+    assert "(simulated)" in text.splitlines()[0]
+    assert f"| {ALL} | 1 | 1.0 | [0.207, 1.0] | 0 | 0.2 | 10.0 |" in text
+    assert f"| {HOTTEST} | 1 | 0.0 | [0.0, 0.793] | 0 |  |  |" in text
+    assert "| a point by chance | 1 | 0.1 |  |  | 0.02 | 1.0 |" in text
 
 
 def test_the_page_keeps_what_is_around_the_section(configuration: StudyConfiguration, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from MemorySurvivalLib.study.embed_cohorts import embed_cohorts, load_engine, pa
 from MemorySurvivalLib.study.embedding import EmbeddedCase
 from MemorySurvivalLib.study.parts import describe_folder
 
-COMMITTED = "ac1e6c864022"
+COMMITTED = "be98f60f649b"
 
 
 @pytest.fixture
