@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from MemorySurvivalLib.study.embedding import EmbeddedCase
 
 NOTICE = f"Simulated patients, not persons. {RESEARCH_USE}."
 SMALL = "-small"
+SUFFIX = ".shuffled.xz"
+"""Of parts: safetensors, every first byte of two before every second one, then xz: 40 % smaller without loss."""
 
 
 class CaseNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,7 +73,7 @@ class PartFolder:
 
     def part(self, index: int, suffix: str = "") -> Path:
         """The file of cases `index * size` and on."""
-        return self.path / f"part-{index:04d}{suffix}.safetensors"
+        return self.path / f"part-{index:04d}{suffix}{SUFFIX}"
 
     def missing(self, numbers: Iterable[int]) -> list[int]:
         """Those of the numbers that are in no file."""
@@ -131,27 +134,52 @@ class PartFolder:
 
     def bytes_used(self) -> int:
         """The size of all files."""
-        return sum(path.stat().st_size for path in self.path.rglob("*.safetensors")) if self.path.exists() else 0
+        return sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file()) if self.path.exists() else 0
 
     def _write(self, path: Path, tensors: Mapping[str, torch.Tensor], notes: Sequence[CaseNote]) -> None:
         note = PartNote(NOTICE, self.embedding, self.images, self.seed, list(notes))
         metadata = {"part": msgspec.json.encode(note).decode()}
         content = safetensors.torch.save({name: one.contiguous() for name, one in tensors.items()}, metadata)
         with atomic_file(path) as temporary:
-            temporary.write_bytes(content)
+            temporary.write_bytes(_pack(content) if path.name.endswith(SUFFIX) else content)
 
     def _read(self, path: Path) -> tuple[dict[str, torch.Tensor], list[CaseNote]]:
         try:
-            with safetensors.safe_open(path, framework="pt") as file:
-                note = msgspec.json.decode(file.metadata()["part"], type=PartNote)
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
-        except (OSError, KeyError, TypeError, safetensors.SafetensorError, msgspec.MsgspecError) as error:
+            content = path.read_bytes()
+            content = _unpack(content) if path.name.endswith(SUFFIX) else content
+            tensors = safetensors.torch.load(content)
+            length = int.from_bytes(content[:8], "little")
+            note = msgspec.json.decode(content[8 : 8 + length], type=_Header).metadata["part"]
+        except (OSError, KeyError, lzma.LZMAError, safetensors.SafetensorError, msgspec.MsgspecError) as error:
             raise InputError(
                 f"The part {path} of the study is damaged ({error}); delete it and embed again."
             ) from error
         if (note.embedding, note.images, note.seed) != (self.embedding, self.images, self.seed):
             raise InputError(f"{path} belongs to another embedding or cohort; keep it in another folder.")
         return tensors, note.cases
+
+
+class _Header(msgspec.Struct):
+    """The part of a safetensors header that holds our note: JSON within JSON."""
+
+    raw: dict[str, str] = msgspec.field(name="__metadata__")
+
+    @property
+    def metadata(self) -> dict[str, PartNote]:
+        return {name: msgspec.json.decode(text, type=PartNote) for name, text in self.raw.items() if name == "part"}
+
+
+def _pack(content: bytes) -> bytes:
+    """float16 numbers have even lengths, and so have safetensors' padded headers."""
+    return lzma.compress(content[::2] + content[1::2], preset=6)
+
+
+def _unpack(packed: bytes) -> bytes:
+    shuffled = lzma.decompress(packed)
+    half = (len(shuffled) + 1) // 2
+    content = bytearray(len(shuffled))
+    content[::2], content[1::2] = shuffled[:half], shuffled[half:]
+    return bytes(content)
 
 
 def describe_folder(folder: PartFolder, most: int) -> dict[str, Any]:

@@ -61,8 +61,8 @@ def test_a_stopped_run_goes_on_and_joins_parts(configuration: StudyConfiguration
     assert embed_cohorts(configuration, stages, tmp_path, embed_one=stops) == {"main-dev": 12}
     assert made == [7, 8, 9, 10, 11]
     folder = part_folder(configuration, configuration.cohort("main-dev"), tmp_path)
-    names = sorted(path.name for path in folder.path.rglob("*.safetensors"))
-    parts = [f"part-000{index}{suffix}.safetensors" for index in (0, 1) for suffix in ("-small", "")]
+    names = sorted(path.name for path in folder.path.rglob("*") if path.is_file())
+    parts = [f"part-000{index}{suffix}.shuffled.xz" for index in (0, 1) for suffix in ("-small", "")]
     assert names == ["case-00010.safetensors", "case-00011.safetensors", *sorted(parts)]
     assert describe_folder(folder, 12)["cases"] == 12
     again = tmp_path / "again"
@@ -105,7 +105,7 @@ def test_small_maps_are_there_for_the_first_alone(configuration: StudyConfigurat
     folder = part_folder(configuration, configuration.cohort("main-dev"), tmp_path)
     folder.part(1, "-small").unlink()
     assert len(read_cohort(configuration, "main-dev", "main", tmp_path).data) == 10
-    with pytest.raises(InputError, match=r"part-0001-small.safetensors with the maps of these cases is missing"):
+    with pytest.raises(InputError, match=r"part-0001-small.shuffled.xz with the maps of these cases is missing"):
         read_cohort(configuration, "main-dev", "main", tmp_path, 10, small_maps=True)
 
 
