@@ -60,7 +60,7 @@ class Stage:
     """Steps up to the share `until` of all: side of the pictures, and how many a step reads.
 
     A step with single slices takes `pictures` of them with `structures` each; a step with clips takes a quarter of
-    that many clips of four slices, with half the structures.
+    that many clips of four slices, with three quarters of the structures.
     """
 
     until: float
@@ -84,7 +84,7 @@ class BackboneTraining:
     weight_decay: float = 0.02
     warm_up: float = 0.03
     mean_decay: float = 0.998
-    clips_share: float = 0.35
+    clips_share: float = 0.5
     real_share: float = 0.25
     cases: int = 40
     cohort_seed: int = TRAINING_COHORT
@@ -221,8 +221,8 @@ class _Learner:
         rng = np.random.default_rng((training.seed, number))
         torch.manual_seed(training.seed * 1_000_003 + number)
         if rng.random() < training.clips_share:
-            shape = ClipShape(stage.image_size, 4, max(1, stage.structures // 2))
-            count, task = max(1, stage.pictures // 4), Task("mask" if rng.random() < 0.3 else "box")
+            shape = ClipShape(stage.image_size, 4, max(1, stage.structures * 3 // 4))
+            count, task = max(1, stage.pictures // 4), Task("mask" if rng.random() < 0.4 else "box")
         else:
             shape, count = ClipShape(stage.image_size, 1, stage.structures), stage.pictures
             task = Task("points") if rng.random() < 0.2 else Task("box", several=bool(rng.random() < 0.3))
