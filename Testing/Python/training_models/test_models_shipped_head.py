@@ -111,7 +111,7 @@ def test_statistics_that_are_missing_take_the_training_mean_and_say_so() -> None
     risks = [float(head.score(state, (), s).log_risk) for s in ((average,), (5.0,), (float("nan"),))]
     assert len(set(risks)) == 3, "a missing value is told from an average one"
     with pytest.raises(
-        InputError, match=r"^This head takes 1 statistics of the region \(TLG \(g\)\), but 0 were given"
+        InputError, match=r"^This head takes 1 statistics of the region \(tlg_g\), but 0 were given"
     ):
         head.score(state, ())
 
