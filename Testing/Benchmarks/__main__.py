@@ -17,17 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from Testing.Benchmarks import (
+    backbone_dice,
     coarse_to_fine,
     deepsurv_references,
     demo,
     dicom_valid,
     embed_memory,
     embed_vs_official,
+    evidence,
     findings_prefill,
     gpu,
     gui_gaps,
     header_scan,
     host_tests,
+    hotspots,
     identifier_scan,
     measurements,
     misregistration,
@@ -54,17 +57,20 @@ from Testing.Benchmarks.document import save
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 
 FIGURES: dict[str, Callable[..., dict[str, Any]]] = {
+    "backbone-dice": backbone_dice.run,
     "coarse-to-fine": coarse_to_fine.run,
     "deepsurv-references": deepsurv_references.run,
     "demo": demo.run,
     "dicom-valid": dicom_valid.run,
     "embed-memory": embed_memory.run,
     "embed-vs-official": embed_vs_official.run,
+    "evidence": evidence.run,
     "findings-prefill": findings_prefill.run,
     "gpu": gpu.run,
     "gui-gaps": gui_gaps.run,
     "header-scan": header_scan.run,
     "host-tests": host_tests.run,
+    "hotspots": hotspots.run,
     "identifier-scan": identifier_scan.run,
     "measurements": measurements.run,
     "misregistration": misregistration.run,

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from Testing.Benchmarks.evidence_page import write_stability
+
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 HEAD = """# Benchmarks
@@ -21,6 +23,8 @@ def save(name: str, title: str, result: dict[str, Any]) -> None:
     folder.mkdir(exist_ok=True)
     (folder / f"{name}.json").write_text(json.dumps({"title": title, **result}, indent=1) + "\n", encoding="utf-8")
     write_page()
+    if name == "stability":
+        write_stability(DOCS / "evidence.md", result)
 
 
 def write_page() -> None:

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.files import atomic_file
-from MemorySurvivalLib.imaging.volume import Volume
+from MemorySurvivalLib.imaging.volume import Volume, resample_onto
 from MemorySurvivalLib.report.colours import shade_ct, shade_pet
 
 LESION, HOTSPOT = "#00b8a9", "#111111"
@@ -27,7 +27,8 @@ def draw_maps(
 ) -> None:
     """The PET seen from the front beside each map: in every column of the picture the effect that is largest in depth.
 
-    All volumes lie on one grid along LPS; planted lesions are outlined. Colours are full at `limit`.
+    The volumes lie on the CT's grid along LPS, the maps anywhere on it (they are cropped to the region); planted
+    lesions are outlined. Colours are full at `limit`, or at the strongest effect where that is less.
     """
     keep = np.flatnonzero(region.voxels.any(axis=(1, 2)))
     rows = slice(max(0, keep[0] - 12), keep[-1] + 12)
@@ -43,9 +44,10 @@ def draw_maps(
     panels[0].imshow(shade_pet(_seen(pet, rows, columns).max(axis=1)), origin="lower", extent=extent)
     panels[0].set_title("PET (SUVbw 0 to 7), maximum", fontsize=8)
     bone = shade_ct(_seen(ct, rows, columns).max(axis=1).clip(None, 900))
+    limit = min(limit, max(float(np.abs(effects.voxels).max()) for effects in maps.values()))
     norm = TwoSlopeNorm(0.0, -limit, limit)
     for panel, (name, effects) in zip(panels[1:], maps.items(), strict=True):
-        values = _seen(effects, rows, columns)
+        values = _seen(resample_onto(effects, ct, linear=False), rows, columns)
         deepest = np.take_along_axis(values, np.abs(values).argmax(axis=1)[:, None], axis=1)[:, 0]
         panel.imshow(0.45 + 0.55 * bone, origin="lower", extent=extent)
         shown = np.ma.masked_where(np.abs(deepest) < 0.02 * limit, deepest)
