@@ -110,9 +110,7 @@ def test_statistics_that_are_missing_take_the_training_mean_and_say_so() -> None
     average = float(torch.sinh(head.statistics.mean[0]))
     risks = [float(head.score(state, (), s).log_risk) for s in ((average,), (5.0,), (float("nan"),))]
     assert len(set(risks)) == 3, "a missing value is told from an average one"
-    with pytest.raises(
-        InputError, match=r"^This head takes 1 statistics of the region \(tlg_g\), but 0 were given"
-    ):
+    with pytest.raises(InputError, match=r"^This head takes 1 statistics of the region \(tlg_g\), but 0 were given"):
         head.score(state, ())
 
 
