@@ -22,6 +22,9 @@ PromptName = Literal["box", "points", "mask"]
 FOCAL_POWER = 2.0
 FOCAL_WEIGHT = 2.0
 CLASSES_WEIGHT = 0.5
+SURROUNDINGS = 4.0
+"""A pixel outside counts so many times less than one inside. That favours masks a little too large; with 2 a young
+network fell back towards empty masks (docs/backbone.md)."""
 
 _LOSS_STRIDE = 2
 """Masks are compared on half the picture's grid: twice as fine as the decoder's own, at a quarter of the price."""
@@ -169,7 +172,7 @@ def _frame_loss(
     # network without pre-training does not come out (SAM 2's plain focal loss starts from a trained encoder). What
     # is far outside is soon easy, so the outside is taken relative to the structure's surroundings, not the picture.
     inside = (focal * target).sum(dim=(2, 3)) / area.clamp(min=1)
-    outside = (focal * (1 - target)).sum(dim=(2, 3)) / (4 * area).clamp(min=0.02 * side * side)
+    outside = (focal * (1 - target)).sum(dim=(2, 3)) / (SURROUNDINGS * area).clamp(min=0.02 * side * side)
     balanced = inside + outside
     overlap = (probability * target).sum(dim=(2, 3))
     dice = 1 - (2 * overlap + 1) / (probability.sum(dim=(2, 3)) + area + 1)
