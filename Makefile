@@ -51,9 +51,9 @@ lint: $(COMPLETE)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-# Two processes, a file of tests in one of them, one thread each: two cores are the least that we promise to be enough.
+# Two processes of one thread: two cores are the least that we promise to be enough. Testing/conftest.py says what runs where.
 test: lint
-	@QT_QPA_PLATFORM=offscreen OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
+	@QT_QPA_PLATFORM=offscreen OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup \
 		--cov --cov-report=term:skip-covered $(PYTEST)
 
 figure: $(COMPLETE)

@@ -31,6 +31,18 @@ def real_data() -> Path:
     return folder
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where tests run side by side: those of the Slicer host in one process in their order, the others file by file.
+
+    The host has one scene and one application, as Slicer has; a test that passes alone should pass the same way here.
+    """
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        host = ROOT / "Testing" / "SlicerHost" in item.path.parents
+        item.add_marker(pytest.mark.xdist_group("host" if host else item.path.stem))
+
+
 def _left_out(reporter: pytest.TerminalReporter) -> tuple[list[pytest.TestReport], list[pytest.TestReport]]:
     skipped = reporter.stats.get("skipped", [])
     gpu = [report for report in skipped if "gpu" in report.keywords]
