@@ -9,21 +9,22 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, interpolate, pad
+from torch.nn.functional import adaptive_avg_pool2d
 
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.case import Case
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.imaging.window import MODALITIES, Modality, Window
+from MemorySurvivalLib.measure.statistics import HOT_SUV, measure_statistics
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.features import Features
+from MemorySurvivalLib.memory.inside import cover_cells
 from MemorySurvivalLib.memory.prompts import box_prompt
 from MemorySurvivalLib.memory.readout import ReadoutName, read_out
 from MemorySurvivalLib.memory.slices import SliceFrame
 from MemorySurvivalLib.roi.boxes import SliceBox, prompt_boxes
 from MemorySurvivalLib.roi.roi import RoiKind
 from MemorySurvivalLib.study.configuration import Embedding
-from MemorySurvivalLib.study.measuring import measure_statistics
 
 ENCODER = "encoder"
 """Stands for a readout's name where the image encoder's coarsest features were averaged and no memory was made."""
@@ -85,6 +86,8 @@ def embed_case(
     Mode `boxed`: a slice's memory depends on that slice and its box alone, so each slice is encoded once for both ROIs.
     """
     start = time.process_time()
+    if settings.lesion_suv != HOT_SUV:
+        raise ValueError(f"MTV and TLG are measured at SUVbw {HOT_SUV:g}, not {settings.lesion_suv:g}")
     masks = {kind: masks[kind] for kind in settings.rois}
     boxes, step = choose_boxes(masks, settings.first_step, settings.most_slices)
     vectors: dict[str, torch.Tensor] = {}
@@ -107,21 +110,11 @@ def embed_case(
     statistics = {
         f"{kind}/{name}": value
         for kind, mask in masks.items()
-        for name, value in measure_statistics(case, mask, kind, settings.lesion_suv).items()
+        for name, value in measure_statistics(case, mask.voxels).items()
     }
     slices = {kind: len(found) for kind, found in boxes.items()}
     seconds = time.process_time() - start
     return EmbeddedCase(_half(vectors), _half(maps), _half(small), statistics, slices, step, seconds)
-
-
-def cover_cells(frame: SliceFrame, masks: npt.NDArray[np.bool_]) -> torch.Tensor:
-    """How much of each memory cell (16 x 16 picture pixels) the masks (n, rows, columns) cover, (n, 1, h, w)."""
-    covered = torch.from_numpy(masks.astype(np.float32))[:, None]
-    if (frame.height, frame.width) != (frame.rows, frame.columns):
-        size = (frame.height, frame.width)
-        covered = interpolate(covered, size, mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
-    right, bottom = frame.image_size - frame.width - frame.left, frame.image_size - frame.height - frame.top
-    return avg_pool2d(pad(covered, (frame.left, right, frame.top, bottom)), 16)
 
 
 def _read(

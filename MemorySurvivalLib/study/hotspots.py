@@ -24,6 +24,7 @@ from MemorySurvivalLib.imaging.case import Case
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.imaging.window import MODALITIES, Modality
 from MemorySurvivalLib.memory.engine import MemoryEngine
+from MemorySurvivalLib.memory.inside import cover_cells
 from MemorySurvivalLib.memory.prompts import box_prompt
 from MemorySurvivalLib.memory.readout import read_out
 from MemorySurvivalLib.memory.slices import SliceFrame
@@ -36,7 +37,7 @@ from MemorySurvivalLib.simulation.scenario_case import simulate_patient
 from MemorySurvivalLib.study.cohorts import read_cohort
 from MemorySurvivalLib.study.configuration import Embedding, Explaining, StudyConfiguration
 from MemorySurvivalLib.study.embed_cohorts import load_engine, take_in
-from MemorySurvivalLib.study.embedding import choose_boxes, cover_cells, mean_inside, split_key
+from MemorySurvivalLib.study.embedding import choose_boxes, mean_inside, split_key
 from MemorySurvivalLib.study.measuring import RegionValues
 from MemorySurvivalLib.study.models import hotspot_models
 from MemorySurvivalLib.study.parts import NOTICE

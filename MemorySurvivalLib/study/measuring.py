@@ -1,4 +1,4 @@
-"""Region statistics of the study, of a case as it is and after a patch was occluded, without measuring all anew."""
+"""The statistics of measure/statistics.py after patches were occluded, without measuring all anew."""
 
 from __future__ import annotations
 
@@ -10,19 +10,10 @@ import numpy.typing as npt
 from MemorySurvivalLib.explain.fills import Fills, box_of
 from MemorySurvivalLib.explain.plan import Patch
 from MemorySurvivalLib.imaging.case import Case
-from MemorySurvivalLib.imaging.volume import Volume
-from MemorySurvivalLib.measure.segments import measure_roi
 from MemorySurvivalLib.measure.uptake import PEAK_RADIUS_MM, peak_lattice, sphere_means, sphere_weights
-from MemorySurvivalLib.roi.roi import Roi, RoiKind
+from MemorySurvivalLib.roi.roi import Roi
 
 Values = npt.NDArray[np.float64]
-
-
-def measure_statistics(case: Case, mask: Volume, kind: RoiKind, lesion_suv: float) -> dict[str, float]:
-    """What a physicist would measure in the ROI first: SUVbw (g/mL), MTV and TLG at a fixed threshold, HU, volume."""
-    region = measure_roi(case, Roi(mask, kind, "the site's mask")).measure
-    suv, hu = (case.image(m).voxels[mask.voxels].astype(np.float64) for m in ("PET", "CT"))
-    return _summarise(suv, hu, region.suv_peak, region.volume_ml, lesion_suv)
 
 
 def _summarise(suv: Values, hu: Values, peak: float, volume_ml: float, lesion_suv: float) -> dict[str, float]:

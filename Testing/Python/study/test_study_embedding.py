@@ -15,13 +15,14 @@ from MemorySurvivalLib.imaging.case import Case
 from MemorySurvivalLib.imaging.volume import Affine, Volume
 from MemorySurvivalLib.memory.backbone import build_backbone
 from MemorySurvivalLib.memory.engine import MemoryEngine
+from MemorySurvivalLib.memory.inside import cover_cells
 from MemorySurvivalLib.memory.propagation import PropagationConfig, propagate
 from MemorySurvivalLib.memory.slices import SliceFrame
 from MemorySurvivalLib.roi.boxes import prompt_boxes
 from MemorySurvivalLib.roi.roi import RoiKind
 from MemorySurvivalLib.study.configuration import Embedding, load_configuration
 from MemorySurvivalLib.study.embed_cohorts import take_in
-from MemorySurvivalLib.study.embedding import choose_boxes, cover_cells, embed_case, split_key
+from MemorySurvivalLib.study.embedding import choose_boxes, embed_case, split_key
 
 SETTINGS = msgspec.structs.replace(load_configuration().embedding, batch_size=1, small_side=2)
 

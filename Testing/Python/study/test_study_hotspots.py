@@ -17,6 +17,7 @@ from MemorySurvivalLib.explain.plan import ExplainConfig, plan_patches
 from MemorySurvivalLib.imaging.case import Case
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.imaging.window import MODALITIES
+from MemorySurvivalLib.measure.statistics import measure_statistics
 from MemorySurvivalLib.memory.backbone import build_backbone
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.roi.roi import Roi
@@ -34,7 +35,7 @@ from MemorySurvivalLib.study.hotspots import (
     occlude_slices,
     read_passes,
 )
-from MemorySurvivalLib.study.measuring import RegionValues, measure_statistics
+from MemorySurvivalLib.study.measuring import RegionValues
 from MemorySurvivalLib.study.models import EMBEDDING, EMBEDDING_STATISTICS, LAST
 from MemorySurvivalLib.training.models.cox import RidgeCox
 from MemorySurvivalLib.training.models.features import VectorFeatures
@@ -95,7 +96,7 @@ def test_rows_are_what_an_occluded_case_gives(
 
 def test_statistics_without_a_patch_are_those_of_the_embedding(scene: tuple[Case, Roi]) -> None:
     case, roi = scene
-    assert RegionValues(case, roi, 4.0).as_they_are == pytest.approx(measure_statistics(case, roi.mask, roi.kind, 4.0))
+    assert RegionValues(case, roi, 4.0).as_they_are == pytest.approx(measure_statistics(case, roi.mask.voxels))
 
 
 def test_a_model_of_the_hottest_voxels_finds_the_planted_lesion(
