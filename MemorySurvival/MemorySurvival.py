@@ -94,6 +94,7 @@ class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.parts = PanelParts(self.ui, lambda: self.logic.worker, self.logic.scratch, self.onParametersChanged)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartImportEvent, self.onSceneStartImport)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         self.initializeParameterNode()
 
@@ -133,6 +134,10 @@ class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.parent.isEntered:
             self.initializeParameterNode()
 
+    def onSceneStartImport(self, caller: Any, event: Any) -> None:
+        """A scene comes in: its choices may be of another version, which only initializeParameterNode() can read."""
+        self.setParameterNode(None)
+
     def onSceneEndImport(self, caller: Any, event: Any) -> None:
         """A scene was opened: show its choices and its results, now that every node is there."""
         if self.parent.isEntered:
@@ -147,14 +152,15 @@ class MemorySurvivalWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._parameters is not None:
             if self._gui_tag is not None:
                 self._parameters.disconnectGui(self._gui_tag)
-            self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self.onParametersChanged)
+            self.removeObserver(self._parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParametersChanged)
         self._parameters = parameters
         self._gui_tag = None
         self._observe_images()
         self.parts.bind(parameters)
         if parameters is not None:
             self._gui_tag = parameters.connectGui(self.ui)
-            self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self.onParametersChanged)
+            # Not the wrapper: VTKObservationMixin would keep it alive, and it reads all of the node at every change.
+            self.addObserver(parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParametersChanged)
             self.onParametersChanged()
 
     def _observe_images(self) -> None:

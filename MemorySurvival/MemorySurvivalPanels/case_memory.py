@@ -116,14 +116,16 @@ def remember(parameters: ScoreParameters, choices: dict[str, Any]) -> None:
     """Write the choices of the chosen case into its node, which is made when first needed."""
     node = find_case(parameters)
     if node is None:
+        # Adding a node lets selectors of the scene choose anew, so the images are looked up before.
+        ct, pet = parameters.ct, parameters.pet
         node = slicer.vtkMRMLScriptedModuleNode()
-        node.SetName(_("Choices for {ct}").format(ct=parameters.ct.GetName()))
+        node.SetName(_("Choices for {ct}").format(ct=ct.GetName()))
         node.SetAttribute(CASE, "1")
         node.SetHideFromEditors(True)
         node = slicer.mrmlScene.AddNode(node)
-        node.SetUndoEnabled(parameters.ct.GetUndoEnabled() and parameters.pet.GetUndoEnabled())
-        node.SetNodeReferenceID(CT, parameters.ct.GetID())
-        node.SetNodeReferenceID(PET, parameters.pet.GetID())
+        node.SetUndoEnabled(ct.GetUndoEnabled() and pet.GetUndoEnabled())
+        node.SetNodeReferenceID(CT, ct.GetID())
+        node.SetNodeReferenceID(PET, pet.GetID())
     with slicer.util.NodeModify(node):
         for name, value in choices.items():
             if value is None or isinstance(value, slicer.vtkMRMLNode):

@@ -64,6 +64,7 @@ class FindingsPanel(Part):
     def update(self) -> None:
         """Show the findings of the result that is shown now."""
         if self.parameters is None:
+            self.staging.let_go()
             return
         self.staging.show(self.parameters)
         case = self._result_panel.case

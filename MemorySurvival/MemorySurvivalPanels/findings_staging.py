@@ -71,6 +71,10 @@ class StagingValues:
         self._ui.stagingStatusLabel.text = "\n".join(each for each in told if each)
         self._ui.stagingStatusLabel.visible = any(told)
 
+    def let_go(self) -> None:
+        """Write no more into the shown patient's choices."""
+        self._parameters = None
+
     def forget(self) -> None:
         """Read files anew."""
         self._files.clear()

@@ -68,10 +68,10 @@ def test_a_patient_is_made_and_loaded(sample_data: Any, panel: Any, cache: Path)
 
 
 def test_half_a_patient_is_made_again(sample_data: Any, cache: Path) -> None:
-    folder = next(iter(cache.glob("*8mm")))
-    (folder / "truth.json").unlink()
+    truth = sample_data.load_simulated_patient(COARSE_MM).covariates.parent / "truth.json"
+    truth.unlink()
     sample_data.load_simulated_patient(COARSE_MM)
-    assert (folder / "truth.json").is_file()
+    assert truth.is_file()
 
 
 @pytest.mark.parametrize(

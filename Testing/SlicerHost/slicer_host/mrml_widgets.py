@@ -85,8 +85,8 @@ class qMRMLNodeComboBox(qMRMLWidget):
         return self._scene.GetNodeByID(self._id) if self._scene is not None and self._id else None
 
     def setCurrentNode(self, node: Any) -> None:
-        """Select this node, or none."""
-        chosen = node.GetID() if node is not None else None
+        """Select this node, or none, as for a node that is not listed."""
+        chosen = node.GetID() if node is not None and node in self._nodes() else None
         self._combo.setCurrentIndex(max(self._combo.findData(chosen), 0))
         self._take(chosen)
 
