@@ -226,6 +226,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/memory/prompts.py
   MemorySurvivalLib/memory/propagation.py
   MemorySurvivalLib/memory/readout.py
+  MemorySurvivalLib/memory/side_by_side.py
   MemorySurvivalLib/memory/slices.py
   MemorySurvivalLib/memory/speed.py
   MemorySurvivalLib/memory/weights.py

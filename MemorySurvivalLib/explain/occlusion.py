@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 
 import numpy as np
@@ -17,6 +18,7 @@ from MemorySurvivalLib.explain.sequential import run_sequential
 from MemorySurvivalLib.explain.subject import Subject, exchanged
 from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.memory.cache import MemoryCache
+from MemorySurvivalLib.memory.side_by_side import RunEach, run_side_by_side
 from MemorySurvivalLib.progress import Meter, ProgressCallback, ignore_progress
 
 Memories = dict[Modality, dict[int, torch.Tensor]]
@@ -96,31 +98,49 @@ def _run_boxed(
     ordered = sorted((n for n in wanted if slices[n]), key=lambda n: (str(_key(occlusions[n])), slices[n][0]))
     columns = [list(group) for _, group in groupby(ordered, key=lambda n: _key(occlusions[n]))]
     meter = Meter(stage, sum(len({k for n in column for k in slices[n]}) for column in columns), progress)
-    for column in columns:
-        kept: Memories = {modality: {} for modality in subject.modalities}
-        needs = sorted({k for n in column for k in slices[n]})
-        for n in column:
-            missing = [k for k in slices[n] if k not in kept[subject.modalities[0]]]
-            # A batch may run ahead into the slices of the next patches of the column.
-            ahead = needs[needs.index(missing[0]) :] if missing else []
-            while missing:
-                batch, ahead = ahead[:batch_size], ahead[batch_size:]
-                for modality in subject.modalities:
-                    kept[modality] |= _encode(subject, occlusions[n], modality, batch, fills)
-                for _ in batch:
-                    meter.step()
-                missing = [k for k in missing if k not in batch]
-            states = {
-                modality: exchanged(subject.passes[modality].readout, {k: kept[modality][k] for k in slices[n]})
-                for modality in subject.modalities
-            }
-            finished.add(n, subject.variant_risks(baseline, states, subject.measure(occlusions[n], fills)))
-            for modality in subject.modalities:
-                kept[modality] = {k: memory for k, memory in kept[modality].items() if k >= slices[n][0]}
+    with run_side_by_side(subject.engine.device, len(subject.modalities)) as run_each:
+        for column in columns:
+            _run_column(subject, occlusions, column, slices, fills, finished, batch_size, meter, run_each)
+
+
+def _run_column(
+    subject: Subject,
+    occlusions: Sequence[Occlusion],
+    column: list[int],
+    slices: dict[int, list[int]],
+    fills: Fills,
+    finished: Finished,
+    batch_size: int,
+    meter: Meter,
+    run_each: RunEach,
+) -> None:
+    """Finish the patches of one plane, from the head down."""
+    baseline = subject.baseline_states()
+    kept: Memories = {modality: {} for modality in subject.modalities}
+    needs = sorted({k for n in column for k in slices[n]})
+    for n in column:
+        missing = [k for k in slices[n] if k not in kept[subject.modalities[0]]]
+        # A batch may run ahead into the slices of the next patches of the column.
+        ahead = needs[needs.index(missing[0]) :] if missing else []
+        while missing:
+            batch, ahead = ahead[:batch_size], ahead[batch_size:]
+            found = run_each(partial(_encode, subject, occlusions[n], batch, fills), subject.modalities)
+            for modality, memories in zip(subject.modalities, found, strict=True):
+                kept[modality] |= memories
+            for _ in batch:
+                meter.step()
+            missing = [k for k in missing if k not in batch]
+        states = {
+            modality: exchanged(subject.passes[modality].readout, {k: kept[modality][k] for k in slices[n]})
+            for modality in subject.modalities
+        }
+        finished.add(n, subject.variant_risks(baseline, states, subject.measure(occlusions[n], fills)))
+        for modality in subject.modalities:
+            kept[modality] = {k: memory for k, memory in kept[modality].items() if k >= slices[n][0]}
 
 
 def _encode(
-    subject: Subject, occlusion: Occlusion, modality: Modality, positions: list[int], fills: Fills
+    subject: Subject, occlusion: Occlusion, positions: list[int], fills: Fills, modality: Modality
 ) -> dict[int, torch.Tensor]:
     """The memories of the slices at these positions after the occlusion."""
     one = subject.passes[modality]

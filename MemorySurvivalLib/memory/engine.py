@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,7 @@ class MemoryEngine:
         self.device = device
         self.acceleration = acceleration or Acceleration.of(device, int(model.image_size))
         self.encoded_slices = 0
+        self._counting = threading.Lock()
         self._most = self.acceleration.together
         mode = self.acceleration.compiled
         self._encode = torch.compile(model.forward_image, mode=mode) if mode else model.forward_image
@@ -93,7 +95,8 @@ class MemoryEngine:
         """Feature maps of pictures (n, 3, size, size). This is what costs; `encoded_slices` counts it."""
         with self.acceleration.arithmetic(self.device):
             output = self._encode(pictures.to(self.device, non_blocking=True))
-        self.encoded_slices += pictures.shape[0]
+        with self._counting:
+            self.encoded_slices += pictures.shape[0]
         return Features(tuple(output["backbone_fpn"]), tuple(output["vision_pos_enc"]))
 
     def encode_each(self, pictures: torch.Tensor) -> Iterator[Features]:

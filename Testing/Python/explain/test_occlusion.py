@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from explain_makers import ball, make_engine, make_scene, make_subject, naive_risks
 
 from MemorySurvivalLib.errors import InputError
@@ -49,6 +50,24 @@ def test_boxed_equals_running_everything_again(
     assert len(naive) >= 2
     assert np.abs(fast[chosen] - naive).max() <= 1e-5
     assert np.abs(naive - subject.baseline()).max() > 1e-4, MEANS_ANYTHING
+
+
+def test_modalities_side_by_side_give_the_same_map(engine: MemoryEngine, scene: tuple[Case, Roi]) -> None:
+    subject = make_subject(engine, scene, PropagationConfig("mean"))
+    patches = plan_patches(scene[1], ExplainConfig(patch_mm=40, stride_mm=40))
+    fills = make_fills(subject.case, scene[1], "volume_mean", 40)
+    threads, risks, spent = torch.get_num_threads(), [], []
+    try:
+        for count in (1, 2, 2):
+            torch.set_num_threads(count)
+            before = engine.encoded_slices
+            risks.append(occluded_log_risks(subject, patches, fills).risks)
+            spent.append(engine.encoded_slices - before)
+    finally:
+        torch.set_num_threads(threads)
+    assert spent == [count_encodings(subject, patches)] * 3
+    assert np.array_equal(risks[1], risks[2]), "side by side, the same threads give the same numbers"
+    assert np.abs(risks[0] - risks[1]).max() <= 1e-5
 
 
 @pytest.mark.parametrize(

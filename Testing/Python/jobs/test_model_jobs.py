@@ -156,7 +156,7 @@ def test_an_estimate_counts_slices_and_is_measured_once(
     assert said["explain_slices"] == 2 * 209, "2 litres in columns of 40 mm x 40 mm"
     assert said["seconds"] == pytest.approx(200 * said["seconds_per_slice"])
     assert not said["assumed"]
-    monkeypatch.setattr(speed, "measure_slice", lambda engine: pytest.fail("measured twice"))
+    monkeypatch.setattr(speed, "measure_slice", lambda engine, passes: pytest.fail("measured twice"))
     assumed = ask("estimate", **request)
     assert assumed["assumed"] and assumed["explain_slices"] == 0
     assert assumed["slices"] == 2 * 109, "the height of a spine where no mask is chosen"
