@@ -83,6 +83,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/dicom_out/manifest.py
   MemorySurvivalLib/dicom_out/masks.py
   MemorySurvivalLib/dicom_out/measured.py
+  MemorySurvivalLib/dicom_out/model_input.py
   MemorySurvivalLib/dicom_out/pages.py
   MemorySurvivalLib/dicom_out/placing.py
   MemorySurvivalLib/dicom_out/risk.py

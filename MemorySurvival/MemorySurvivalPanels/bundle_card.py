@@ -35,6 +35,7 @@ def describe_bundle(bundle: Mapping[str, Any]) -> list[str]:
             region=_region(bundle["roi"]),
             clinical=_(", with or without clinical values") if len(heads) > 1 else _clinical(heads[0]),
         ),
+        *_measured(heads),
         _("Licence {licence}; made {created}.").format(licence=bundle["licence"], created=made["created"]),
         _(
             "Complete: every part matches its checksum. It carries no signature; its SHA-256 begins with {digits}."
@@ -76,6 +77,12 @@ def _images(heads: list[Mapping[str, Any]]) -> list[str]:
 
 def _clinical(head: Mapping[str, Any]) -> str:
     return _(", and at clinical values") if head["covariates"] else ""
+
+
+def _measured(heads: list[Mapping[str, Any]]) -> list[str]:
+    """The numbers that it reads of the region; no line where it reads none."""
+    titles = list(dict.fromkeys(title for head in heads for title in head.get("statistics") or ()))
+    return [_("Also reads of the region: {values}.").format(values=", ".join(titles))] if titles else []
 
 
 def _region(kind: str) -> str:

@@ -14,6 +14,7 @@ from MemorySurvivalLib.bundle.manifest import BackboneEntry, HeadEntry, Manifest
 from MemorySurvivalLib.bundle.registry import bundle_folders
 from MemorySurvivalLib.bundle.rights import decide_rights
 from MemorySurvivalLib.errors import BundleError
+from MemorySurvivalLib.measure.statistics import STATISTICS
 from MemorySurvivalLib.memory.weights_releases import Release
 from MemorySurvivalLib.memory.weights_store import WeightsStore
 from MemorySurvivalLib.risk.covariate_fields import CovariateField
@@ -53,7 +54,8 @@ class HeadSummary:
     """One head: what it looks at, which covariates it takes (none: images only), and what it may show.
 
     `real` and `simulated` are about cases whose region is of the bundle's kind. `horizon_months` is that of the
-    survival curve, None where there is no calibration.
+    survival curve, None where there is no calibration. `statistics` are titles of the numbers that it reads of the
+    region beside its memory, such as "SUVmax".
     """
 
     name: str
@@ -65,6 +67,7 @@ class HeadSummary:
     horizon_months: float | None
     real: Shown
     simulated: Shown
+    statistics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -200,4 +203,5 @@ def _summarize_head(manifest: Manifest, head: HeadEntry) -> HeadSummary:
         horizon_months=head.calibration.horizon_months if head.calibration else None,
         real=shown(simulated=False),
         simulated=shown(simulated=True),
+        statistics=tuple(STATISTICS[name].title for name in head.spec.statistics),
     )

@@ -32,6 +32,7 @@ PRIVATE: dict[str, str] = {
     "LOG_RISK_HIGHEST": "Highest log-risk under the changes tried",
     "LOG_RISK_CHANGE": "Change of log-risk when the place is occluded",
     "OCCLUSION": "Occlusion of image patches",
+    "MODEL_INPUT": "Value of the region that the model read",
     "DIFFUSE_UPTAKE": "Diffuse uptake, not counted as a lesion",
     "SPINE_DILATED": "Spine with canal and paramedullary tissue",
     "SKELETON": "Skeleton with dilated spine",

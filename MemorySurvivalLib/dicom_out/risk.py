@@ -19,6 +19,7 @@ from pydicom.dataset import Dataset
 
 from MemorySurvivalLib.dicom_out.codes import MONTH, RATIO, STABILITY_VALUES, STATUS_VALUES, private
 from MemorySurvivalLib.dicom_out.envelope import Envelope
+from MemorySurvivalLib.dicom_out.model_input import describe_input
 from MemorySurvivalLib.dicom_out.structured import Group, comment_on, measure, site_of, write_structured
 from MemorySurvivalLib.report.record import CaseRecord, HotspotRecord
 from MemorySurvivalLib.risk.covariate_fields import list_titles, say_with_unit
@@ -38,7 +39,8 @@ def write_risk(
 ) -> Comprehensive3DSR:
     """Log-risk, position, group, survival at the horizon, PET weight and stability, each only where the result has it.
 
-    Covariates are named only `with_covariates`. The private codes are those of docs/dicom-results.md.
+    What the model read of the region beside its memory is a group of its own, where it reads such values. Covariates
+    are named only `with_covariates`. The private codes are those of docs/dicom-results.md.
     """
     bundle = record.bundle
     algorithm = AlgorithmIdentification(
@@ -63,7 +65,7 @@ def write_risk(
     )
     for words in _sentences(record, with_covariates=with_covariates):
         comment_on(group, words)
-    groups: list[Group] = [group]
+    groups: list[Group] = [group, *describe_input(record, algorithm, envelope)]
     if record.heatmap is not None:
         frame = str(evidence[0].FrameOfReferenceUID)
         shown = sorted(record.heatmap.hotspots, key=lambda one: -abs(one.effect))[:MOST_HOTSPOTS]

@@ -42,7 +42,8 @@ READER = "a reader"
 _OURS = (
     "created schema schema_version research_use software bundle kind severity modality modalities risk_group "
     "risk_groups head labels group readout orientation device sha256 generated_sha256 meaning rule unit verdict fill "
-    "category_title reference file version status citation citations key times_months"
+    "category_title reference file version status citation citations key times_months "
+    "statistics"
 )
 """Keys of a record whose values this software or the bundle made up; they can name no patient."""
 

@@ -45,6 +45,7 @@ def csv_row(report: Report) -> dict[str, str]:
         "flags": "; ".join(flag.key for flag in report.flags),
         "covariates_used": "; ".join(f"{k}={v}" for k, v in risk.covariates.used.items()) if risk.covariates else "",
         "covariates_missing": "; ".join(risk.covariates.missing) if risk.covariates else "",
+        "statistics_used": "; ".join(f"{one.name}={_text(one.value)}" for one in risk.statistics),
         "region": record.roi.kind,
         "region_volume_ml": record.roi.volume_ml,
         "region_edited": record.roi.edited,

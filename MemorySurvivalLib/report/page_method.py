@@ -23,6 +23,7 @@ from MemorySurvivalLib.report.wording import (
     say_measured,
     say_percent,
     say_plain,
+    say_statistic,
     say_value,
 )
 
@@ -38,6 +39,9 @@ def compose_method(report: Report) -> Page:
         Paragraph(tr("Clinical covariates"), "key"),
         Facts(values) if values else Paragraph(tr("None used: the score comes from the images alone.")),
     )
+    region = _statistics(record)
+    if region:
+        clinical += (Paragraph(tr("The model also read these values of the region"), "key"), Facts(region))
     scanner: tuple[Block, ...] = (Paragraph(tr("From the scanner to the model"), "key"), Facts(way))
     sections = [
         Section(tr("Method"), _method(record)),
@@ -62,6 +66,8 @@ def _method(record: CaseRecord) -> tuple[Paragraph, ...]:
         all=record.roi.slices_with_roi,
         readout=tr(READOUT_WORDS[check_readout(record.bundle.propagation.readout)[0]]),
     )
+    if record.risk.statistics:
+        scoring += " " + tr("Numbers measured in the region entered this network too; they stand under What went in.")
     if record.heatmap is None:
         return (Paragraph(scoring),)
     return (Paragraph(scoring), Paragraph(_explain_heatmap(record.heatmap)))
@@ -197,6 +203,11 @@ def _covariates(record: CaseRecord) -> tuple[Row, ...]:
         rows += [(say_covariate(name), (Cell(missing),)) for name in encoded.missing]
         rows += [(name, (Cell(tr("ignored: the model does not know it")),)) for name in encoded.ignored]
     return tuple(rows)
+
+
+def _statistics(record: CaseRecord) -> tuple[Row, ...]:
+    said = (say_statistic(one) for one in record.risk.statistics)
+    return tuple((title, tuple(Cell(text) for text in (value, meaning) if text)) for title, value, meaning in said)
 
 
 def _run(record: CaseRecord) -> tuple[Row, ...]:

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from MemorySurvivalLib.imaging.acquisition import AlignmentRecord
+from MemorySurvivalLib.measure.statistics import STATISTICS
 from MemorySurvivalLib.report.language import later, say_local, tr
 from MemorySurvivalLib.report.record import CaseRecord
 from MemorySurvivalLib.risk.covariate_fields import field_of, list_titles, say_missing
 from MemorySurvivalLib.roi.provenance import RoiPart
 from MemorySurvivalLib.roi.roi import ROI_TITLES
+from MemorySurvivalLib.scoring import StatisticUsed
 
 MINUS = "−"
 COMPLETE_COVERAGE = 0.995
@@ -213,6 +215,19 @@ def say_covariate(name: str) -> str:
 def say_measured(name: str, value: str) -> str:
     """A covariate's value with the unit that its column's name ends with: "3.27 mg/dL"."""
     return f"{say_local(value)} {field_of(name).unit.replace('^9', '⁹')}".rstrip()
+
+
+def say_statistic(used: StatisticUsed) -> tuple[str, str, str]:
+    """A number that the head read of the region: its title, its value with unit, its definition in English.
+
+    The title is the name where this program no longer knows the statistic.
+    """
+    known = STATISTICS.get(used.name)
+    title, definition = (known.title, known.definition) if known else (used.name, "")
+    if used.value is None:
+        return title, tr("not measurable: the training cohort's average was taken"), definition
+    places = {"g/mL": 2, "HU": 0}.get(used.unit, 1)
+    return title, f"{say_decimals(used.value, places)} {used.unit}".rstrip(), definition
 
 
 def say_value(value: Any) -> str:

@@ -10,14 +10,17 @@ import pytest
 import torch
 from made_up import SMALL, make_head, make_manifest, make_patient
 
+from MemorySurvivalLib.bundle.archive import read_archive
 from MemorySurvivalLib.bundle.bundle import as_float16, load_bundle, save_bundle
 from MemorySurvivalLib.bundle.manifest import BackboneEntry, ExplainDefaults, describe_statistics
+from MemorySurvivalLib.bundle.summary import summarize_bundle
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.case import make_case
 from MemorySurvivalLib.measure.segments import measure_roi
 from MemorySurvivalLib.measure.statistics import HOT_SUV, STATISTICS, measure_statistics
 from MemorySurvivalLib.memory.backbone import build_backbone, weights_sha256
 from MemorySurvivalLib.memory.engine import MemoryEngine
+from MemorySurvivalLib.memory.weights_store import WeightsStore
 from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.pipeline import ScoreRequest, score_case
 from MemorySurvivalLib.replay.rebuild import ReplayRequest
@@ -75,6 +78,8 @@ def test_scored_recorded_replayed_and_explained(tmp_path: Path, bundle: Path) ->
     assert found == pytest.approx(expected, rel=1e-5) and tuple(found) == NAMES
     assert [one.unit for one in record.risk.statistics] == ["g/mL", "g", "HU"]
     assert record.bundle.head_spec.statistics == NAMES
+    (head,) = summarize_bundle(read_archive(bundle), WeightsStore(tmp_path / "weights")).heads
+    assert head.statistics == ("SUVmax", "TLG", "HU mean")
     assert record.heatmap is not None and record.heatmap.maximum != record.heatmap.minimum
     again = replay_result(ReplayRequest(tmp_path / "result" / "result.json"), models)
     assert again.verdict == "identical" and again.bit_for_bit, again.differences

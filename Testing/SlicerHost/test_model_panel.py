@@ -87,6 +87,13 @@ def test_the_card_says_in_words_what_may_be_shown(model: Any) -> None:
     assert "The card" in model.ui.bundleCard.toPlainText()
 
 
+def test_what_a_model_measures_in_the_region_is_named_once(model: Any) -> None:
+    assert "Also reads" not in model.ui.bundleAboutLabel.text
+    reading = head(statistics=["SUVmax", "MTV"])
+    model.widget.parts.model.take_bundles([bundle(heads=[reading, {**reading, "name": "both"}])])
+    assert "Also reads of the region: SUVmax, MTV." in model.ui.bundleAboutLabel.text.splitlines()
+
+
 def test_a_calibrated_bundle_names_its_horizon(model: Any) -> None:
     rights = {"position": True, "group": True, "survival": True, "labels": []}
     calibrated = head(horizon_months=24.0, real=rights, simulated=rights)

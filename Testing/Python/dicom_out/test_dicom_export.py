@@ -25,12 +25,14 @@ from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.imaging.dicom_scan import scan
 from MemorySurvivalLib.imaging.reading import read_volume
 from MemorySurvivalLib.imaging.volume import Volume
+from MemorySurvivalLib.measure.statistics import STATISTICS
 from MemorySurvivalLib.progress import ProgressCallback
 from MemorySurvivalLib.report.model import read_report
 from MemorySurvivalLib.report.record import read_record
 from MemorySurvivalLib.report.subject import Subject
 from MemorySurvivalLib.roi.segments import Maker, Segmentation
 from MemorySurvivalLib.roi.terminology import structure
+from MemorySurvivalLib.scoring import StatisticUsed
 from MemorySurvivalLib.segmenting import SegmentRequest, segment_to_folder
 
 NAME = "Yamada^Tarou=山田^太郎=やまだ^たろう"
@@ -274,6 +276,33 @@ def test_covariates_are_told_only_when_asked(finished, tmp_path: Path) -> None:
         out = tmp_path / f"asked {asked}"
         export_dicom(other.result, out, IDENTIFIED, ("sr",), with_covariates=asked)
         assert (b"Covariate Age 61 years" in (out / "sr-risk.dcm").read_bytes()) is asked
+
+
+def test_what_the_model_read_of_the_region_is_a_group_of_its_own(finished, tmp_path: Path) -> None:
+    other = finished.copied(tmp_path)
+    record = read_record(other.result / "result.json")
+    read = [StatisticUsed(name, float(n), one.unit) for n, (name, one) in enumerate(STATISTICS.items(), start=1)]
+    read[3] = replace(read[3], value=None)
+    replace(record, risk=replace(record.risk, statistics=tuple(read))).write(other.result / "result.json")
+    export_dicom(other.result, tmp_path / "out", IDENTIFIED, ("sr",))
+    document = hd.sr.srread(tmp_path / "out" / "sr-risk.dcm")
+    risk, group, *_hotspots = groups_of(document)
+    assert ("126400", "Maximum") not in numbers_of(risk)
+    assert numbers_of(group) == {
+        ("126400", "Maximum"): (1, "g/ml{SUVbw}"),
+        ("126400", "Peak Value Within ROI"): (2, "g/ml{SUVbw}"),
+        ("126400", "Mean"): (3, "g/ml{SUVbw}"),
+        ("126032", ""): (5, "ml"),
+        ("126033", ""): (6, "g"),
+        ("112031", "Mean"): (7, "[hnsf'U]"),
+        ("112031", "Standard Deviation"): (8, "[hnsf'U]"),
+        ("112031", "Tenth percentile (qualifier value)"): (9, "[hnsf'U]"),
+        ("118565006", ""): (10, "ml"),
+    }
+    said = texts_of(group)
+    assert "MTV: volume of the region's voxels with SUVbw 4 or more." in said
+    assert "SUV median: not measurable, so the training cohort's average was taken." in said
+    assert b"MODEL_INPUT" in (tmp_path / "out" / "sr-risk.dcm").read_bytes()
 
 
 def test_other_images_are_refused(finished, tmp_path: Path) -> None:

@@ -10,11 +10,14 @@ import pytest
 
 from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.clinical.record import ClinicalFindings, ClinicalScore, ReadingItem, VisualReading
+from MemorySurvivalLib.privacy.clean import clean_record
+from MemorySurvivalLib.privacy.identifiers import Identifier
 from MemorySurvivalLib.report.compose import compose_document
 from MemorySurvivalLib.report.document import Figure, Paragraph, Table, Ticks
 from MemorySurvivalLib.report.flags import find_flags
 from MemorySurvivalLib.report.subject import Subject
 from MemorySurvivalLib.report.wording import say_covariate, say_measured
+from MemorySurvivalLib.scoring import StatisticUsed
 
 LONG = "Müller-Łukasiewicz-" * 3 + "Straßenöl"
 
@@ -29,6 +32,36 @@ def find(value: Any, kind: type) -> Iterator[Any]:
     elif is_dataclass(value):
         for entry in fields(value):
             yield from find(getattr(value, entry.name), kind)
+
+
+def test_values_that_the_model_read_of_the_region_stand_among_what_went_in(
+    example: Any, report_of: Any, words_of: Any
+) -> None:
+    read = (
+        StatisticUsed("suv_max_g_ml", 12.345, "g/mL"),
+        StatisticUsed("hu_mean", -17.3, "HU"),
+        StatisticUsed("tlg_g", None, "g"),
+        StatisticUsed("of a later version", 3.0, ""),
+    )
+    text = words_of(compose_document(report_of(example.with_risk(statistics=read).record)).pages)
+    told = text[text.index("The model also read these values of the region") :]
+    for words in (
+        "SUVmax 12.35 g/mL highest SUVbw of the region",
+        "HU mean −17 HU",
+        "TLG not measurable: the training cohort's average was taken SUVbw summed over voxels of 4 or more",
+        "of a later version 3.0",
+    ):
+        assert words in told, told[:400]
+    assert "Numbers measured in the region entered this network too" in text
+    assert "measured in the region" not in words_of(compose_document(report_of(example.record)).pages)
+    assert "also read" not in words_of(compose_document(report_of(example.record)).pages)
+
+
+def test_a_patient_called_max_does_not_take_the_name_of_a_value(example: Any) -> None:
+    read = (StatisticUsed("suv_max_g_ml", 12.345, "g/mL"),)
+    record = example.with_risk(statistics=read).with_record(notes=("Max was here.",)).record
+    cleaned = clean_record(record, Subject(), (Identifier("name", "Peak^Max"),))
+    assert cleaned.risk.statistics == read and "Max" not in cleaned.notes[0]
 
 
 def test_page_one_answers_in_the_order_of_the_questions(example: Any, report_of: Any, words_of: Any) -> None:

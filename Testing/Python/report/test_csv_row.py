@@ -12,6 +12,7 @@ from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.clinical.record import ClinicalFindings, ClinicalScore
 from MemorySurvivalLib.report.csv_row import csv_row, write_csv_row
 from MemorySurvivalLib.report.subject import Subject
+from MemorySurvivalLib.scoring import StatisticUsed
 
 
 def test_the_row_holds_the_records_numbers(example: Any, report_of: Any, tmp_path: Path) -> None:
@@ -28,6 +29,14 @@ def test_the_row_holds_the_records_numbers(example: Any, report_of: Any, tmp_pat
     assert (row["iss"], row["r_iss"], row["r2_iss"]) == ("II", "", "")
     assert "pet-glucose" in row["flags"] and row["labels"] == "SIMULATED MODEL; SIMULATED CASE"
     assert row["notice"] == RESEARCH_USE
+
+
+def test_values_that_the_model_read_of_the_region_stand_in_one_column(example: Any, report_of: Any) -> None:
+    read = (StatisticUsed("suv_max_g_ml", 12.345678, "g/mL"), StatisticUsed("hu_mean", None, "HU"))
+    assert csv_row(report_of(example.with_risk(statistics=read).record))["statistics_used"] == (
+        "suv_max_g_ml=12.345678; hu_mean="
+    )
+    assert csv_row(report_of(example.record))["statistics_used"] == ""
 
 
 def test_every_report_has_the_same_columns(example: Any, report_of: Any) -> None:

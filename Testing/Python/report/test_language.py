@@ -16,6 +16,7 @@ from MemorySurvivalLib.report.csv_row import csv_row
 from MemorySurvivalLib.report.language import list_languages, say_date, say_local, speaking, tr
 from MemorySurvivalLib.report.translations import Message, find_messages, write_template
 from MemorySurvivalLib.resources import locate_resource
+from MemorySurvivalLib.scoring import StatisticUsed
 
 CODE = Path(language_module.__file__).parent
 FORMATS = {"decimal sign": ",", "date format (strftime)": "%d.%m.%Y"}
@@ -77,6 +78,14 @@ def test_numbers_and_dates_follow_the_language(example: Any, report_of: Any, wor
     assert "04.05.2026 03:02 UTC" in compose_document(report, "xx", catalogues).foot
     assert csv_row(report)["log_risk"] == "0.4637", "data stay in the C locale"
     assert "+0.46" in words_of(compose_document(report).pages[0]), "English comes back"
+
+
+def test_values_of_the_region_have_the_languages_decimal_sign(
+    example: Any, report_of: Any, words_of: Any, catalogues: Path
+) -> None:
+    report = report_of(example.with_risk(statistics=(StatisticUsed("mtv_ml", 1234.56, "mL"),)).record)
+    assert "1234,6 mL" in words_of(compose_document(report, "xx", catalogues).pages)
+    assert csv_row(report)["statistics_used"] == "mtv_ml=1234.56", "data stay in the C locale"
 
 
 @pytest.mark.parametrize("text", ["", "unknown", "2026-13-01"])
