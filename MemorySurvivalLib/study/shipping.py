@@ -1,0 +1,158 @@
+"""What the study embedded and judged, written as the demonstration bundle that ships. Simulated patients only."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from MemorySurvivalLib.bundle.bundle import save_bundle
+from MemorySurvivalLib.bundle.manifest import FORMAT, FORMAT_VERSION, BackboneEntry, Manifest, Provenance
+from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.memory.backbone import COMPACT, weights_sha256
+from MemorySurvivalLib.memory.propagation import PropagationConfig
+from MemorySurvivalLib.memory.readout import ReadoutName
+from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
+from MemorySurvivalLib.report.record import software_versions
+from MemorySurvivalLib.simulation.anatomy import PHANTOM_VERSION
+from MemorySurvivalLib.study.cohorts import StudyCohort, count_embedded, read_cohort
+from MemorySurvivalLib.study.configuration import Embedding, Question, StudyConfiguration
+from MemorySurvivalLib.study.embed_cohorts import part_folder
+from MemorySurvivalLib.study.shipping_card import CardFacts, write_shipped_card
+from MemorySurvivalLib.study.shipping_heads import REGION, ShippedHead, choose_settings, fit_shipped, head_recipes
+from MemorySurvivalLib.training.demonstration_heads import HeadRecipe, scale_display
+
+if TYPE_CHECKING:
+    from sam2.modeling.sam2_base import SAM2Base
+
+SCENARIO = "main"
+VERSION = "2"
+COMMAND = "python -m MemorySurvivalLib.study bundle"
+
+
+def ship_study(
+    configuration: StudyConfiguration,
+    parts: Path,
+    backbone: SAM2Base,
+    out: Path,
+    progress: ProgressCallback = ignore_progress,
+    *,
+    scenario: str = SCENARIO,
+    backbone_said: str = "",
+) -> Manifest:
+    """Tune and fit both heads on all embedded development patients of `scenario` and write the bundle to `out`.
+
+    Reference risks and c come from the embedded test patients, whom nothing else looks at. `backbone` went through
+    `as_float16` and has the hash that the study names. `backbone_said` is a paragraph for the card on how it was
+    trained. Raises InputError for another backbone, and where too few patients are embedded.
+    """
+    sha256 = weights_sha256(backbone)
+    embedding = configuration.embedding
+    if sha256 != embedding.backbone_sha256:
+        raise InputError(
+            f"This backbone is {sha256[:12]}, but the study embedded its patients with "
+            f"{embedding.backbone_sha256[:12]}; give the one that the study was run with."
+        )
+    question = _find_question(configuration, scenario)
+    development = read_cohort(configuration, question.development, scenario, parts)
+    tests = _read_tests(configuration, question, parts)
+    recipes = head_recipes(embedding)
+    readout, choices, folds = choose_settings(recipes, development.data, configuration.fitting, scenario, progress)
+    heads = tuple(
+        fit_shipped(recipe.name, choice, folds, development, tests, configuration.fitting)
+        for recipe, choice in zip(recipes, choices, strict=True)
+    )
+    manifest = _make_manifest(configuration, sha256, readout, heads, development)
+    facts = CardFacts(
+        manifest,
+        heads,
+        development,
+        tests,
+        configuration,
+        coarser=count_coarser(configuration, question.development, parts),
+        backbone_said=backbone_said,
+    )
+    tensors = {one.entry.name: one.head for one in heads}
+    return save_bundle(out, manifest, tensors, write_shipped_card(facts), backbone).manifest
+
+
+def shipped_propagation(embedding: Embedding, readout: ReadoutName) -> PropagationConfig:
+    """The pass over the body that gives what the study embedded of the spine under `readout`.
+
+    A bundle has one step; where the study raised it to stay below `most_slices`, scoring reads more slices.
+    """
+    return PropagationConfig(
+        readout=readout,
+        slice_step=embedding.first_step,
+        mode="boxed",
+        batch_size=embedding.batch_size,
+        inside=True,
+    )
+
+
+def count_coarser(configuration: StudyConfiguration, cohort: str, parts: Path) -> int:
+    """How many embedded cases of a cohort were read with a larger step than the bundle has."""
+    found = configuration.cohort(cohort)
+    notes = part_folder(configuration, found, parts).read(found.patients)[1]
+    return sum(note.step > configuration.embedding.first_step for note in notes)
+
+
+def _find_question(configuration: StudyConfiguration, scenario: str) -> Question:
+    found = next((question for question in configuration.questions if question.scenario == scenario), None)
+    if found is None:
+        known = ", ".join(question.scenario for question in configuration.questions)
+        raise InputError(f"The study asks nothing of the scenario {scenario!r}; use one of {known}.")
+    return found
+
+
+def _read_tests(configuration: StudyConfiguration, question: Question, parts: Path) -> tuple[StudyCohort, ...]:
+    """The reference cohort and those others that are large enough."""
+    enough = configuration.fitting.smallest_test
+    (name, scenario), *others = question.tests
+    there = count_embedded(configuration, name, parts)
+    if there < enough:
+        raise InputError(
+            f"Only {there} test patients of {name} are embedded, {enough} are needed for the reference; "
+            f"run `python -m MemorySurvivalLib.study embed --cohort {name}` first."
+        )
+    large = [pair for pair in others if count_embedded(configuration, pair[0], parts) >= enough]
+    return tuple(read_cohort(configuration, *pair, parts) for pair in ((name, scenario), *large))
+
+
+def _make_manifest(
+    configuration: StudyConfiguration,
+    sha256: str,
+    readout: ReadoutName,
+    heads: tuple[ShippedHead, ...],
+    development: StudyCohort,
+) -> Manifest:
+    embedding, data = configuration.embedding, development.data
+    entries = tuple(one.entry for one in heads)
+    return Manifest(
+        format=FORMAT,
+        format_version=FORMAT_VERSION,
+        name="demonstration",
+        title="Demonstration model, trained on simulated patients only",
+        version=VERSION,
+        status="demonstration",
+        licence="Apache-2.0",
+        backbone=BackboneEntry(
+            COMPACT.architecture, embedding.image_size, "bundled", sha256, "compact SAM 2.1, not MedSAM2"
+        ),
+        windows=embedding.windows,
+        roi=REGION,
+        propagation=shipped_propagation(embedding, readout),
+        heads=entries,
+        explain=scale_display(HeadRecipe().explain, entries[0]),
+        provenance=Provenance(
+            created=datetime.now(UTC).date().isoformat(),
+            population="simulated whole-body PET/CT phantoms; the heads learned from no patient's data",
+            simulated=True,
+            cases=len(data),
+            events=int(data.events.sum()),
+            seed=configuration.fitting.seed,
+            software={**software_versions(), "phantom": str(PHANTOM_VERSION), "study": configuration.sha256},
+            how=f"{COMMAND}, on the parts of the study's embedding {embedding.sha256[:12]}",
+        ),
+        members={},
+    )

@@ -1,0 +1,104 @@
+"""The model card of the shipped demonstration bundle: what its heads are, what they learned from, how they did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from MemorySurvivalLib import RESEARCH_USE
+from MemorySurvivalLib.bundle.manifest import HeadEntry, Manifest
+from MemorySurvivalLib.measure.statistics import STATISTICS
+from MemorySurvivalLib.simulation.scenario import load_scenario
+from MemorySurvivalLib.study.cohorts import StudyCohort
+from MemorySurvivalLib.study.configuration import StudyConfiguration
+from MemorySurvivalLib.study.shipping_heads import ShippedHead
+from MemorySurvivalLib.training.demonstration_heads import ordinal
+
+
+@dataclass(frozen=True, eq=False)
+class CardFacts:
+    """What the card says. `coarser`: development patients of whom fewer slices were read than scoring reads."""
+
+    manifest: Manifest
+    heads: tuple[ShippedHead, ...]
+    development: StudyCohort
+    tests: tuple[StudyCohort, ...]
+    configuration: StudyConfiguration
+    coarser: int
+    backbone_said: str
+
+
+def write_shipped_card(facts: CardFacts) -> str:
+    """The card as Markdown."""
+    manifest, configuration = facts.manifest, facts.configuration
+    propagation, provenance = manifest.propagation, manifest.provenance
+    development = configuration.cohort(facts.development.name)
+    scenario = load_scenario(facts.development.scenario)
+    said = f"{facts.backbone_said.strip()}\n\n" if facts.backbone_said.strip() else ""
+    return f"""# Demonstration model (SIMULATED)
+
+{RESEARCH_USE}. This model learned from simulated patients only. It shows what the software does; it says nothing about
+any person. Simulation tests the software and the method, not myeloma.
+
+{said}- Backbone: {manifest.backbone.release}, float16 weights with sha256 {manifest.backbone.sha256}; a small network
+  of SAM 2.1's classes.
+- Heads: Cox's model with a ridge penalty on one vector of PET and CT each; not the paper's downsampler and fusion.
+  They learned from {provenance.cases} simulated patients with {provenance.events} events (cohort {development.name},
+  seed {development.seed}, scenario {scenario.name}, sha256 {scenario.sha256}).
+- Vector: the memory's channels, averaged on each slice over the cells that the region covers; `{propagation.readout}`
+  over every {ordinal(propagation.slice_step)} ROI slice; ROI: {manifest.roi}, the phantoms' masks with each
+  simulated hospital's error.
+- Chosen in {configuration.fitting.inner_folds} folds of these patients among {configuration.fitting.trials} settings a
+  readout, by the sum of both heads' c: the readout, and for each head the penalties ({_penalties(facts.heads)}). The
+  test patients decided nothing.
+- Statistics of the region: {_statistics(facts.heads[0].entry)}.
+- Clinical values of the head with them: {_covariates(facts.heads[1].entry)}.
+- Outcome: simulated progression-free survival. Groups and baseline hazard: risks of the same patients by models of
+  other folds. Reference risks: {len(facts.tests[0].data)} patients of {facts.tests[0].name}, whom no head saw.
+
+{_table(facts)}
+
+c on its own patients is optimistic. Intervals are 95 % percentiles over resampled test patients. The oracle knows the
+simulated log hazard, without what nobody can know; `recovered` is (c - .5) / (c of the oracle - .5).
+
+The study's best models also read the skeleton and its statistics, which one bundle cannot; these heads are theirs on
+the spine alone. {_coarser(facts)} Nothing here is calibrated or validated, or compared with any clinical score.
+
+Study: configuration sha256 {configuration.sha256}, embedding sha256 {configuration.embedding.sha256}, seed
+{configuration.fitting.seed}.
+"""
+
+
+def _table(facts: CardFacts) -> str:
+    lines = ["| head | patients | c | c of the oracle | recovered |", "| --- | --- | --- | --- | --- |"]
+    for head in facts.heads:
+        own = head.entry.metrics["training_c_index"]
+        lines.append(f"| {head.entry.name} | {len(facts.development.data)}, its own | {own:.3f} | | |")
+        for test in head.tested:
+            where = f"{test.c.n} of {test.cohort} (scenario {test.scenario}), {test.c.events} events"
+            lines.append(f"| {head.entry.name} | {where} | {test.c} | {test.oracle:.3f} | {test.recovered:.0%} |")
+    return "\n".join(lines)
+
+
+def _penalties(heads: tuple[ShippedHead, ...]) -> str:
+    return "; ".join(
+        f"{head.entry.name}: " + ", ".join(f"{name} {value:.3g}" for name, value in head.choice.values.items())
+        for head in heads
+    )
+
+
+def _statistics(entry: HeadEntry) -> str:
+    return ", ".join(STATISTICS[name].title for name in entry.spec.statistics)
+
+
+def _covariates(entry: HeadEntry) -> str:
+    return ", ".join(entry.covariates.names) if entry.covariates else "none"
+
+
+def _coarser(facts: CardFacts) -> str:
+    if not facts.coarser:
+        return ""
+    step = facts.manifest.propagation.slice_step
+    return (
+        f"{facts.coarser} of the {len(facts.development.data)} patients to learn from (long scans, thin slices) were "
+        f"read on fewer slices than every {ordinal(step)}; scoring always reads every {ordinal(step)}."
+    )
