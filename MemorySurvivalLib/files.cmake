@@ -424,6 +424,9 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/study/models.py
   MemorySurvivalLib/study/parts.py
   MemorySurvivalLib/study/running.py
+  MemorySurvivalLib/study/shipping.py
+  MemorySurvivalLib/study/shipping_card.py
+  MemorySurvivalLib/study/shipping_heads.py
   MemorySurvivalLib/training/__init__.py
   MemorySurvivalLib/training/attribution.py
   MemorySurvivalLib/training/backbone.py
