@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -13,38 +14,59 @@ import torch
 from made_up import SMALL, make_patient
 from study_makers import make_configuration
 
-from MemorySurvivalLib.bundle.bundle import as_float16, load_bundle
+from MemorySurvivalLib.bundle.bundle import ModelBundle, as_float16, load_bundle
+from MemorySurvivalLib.bundle.manifest import Manifest
 from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.imaging.case import make_case
 from MemorySurvivalLib.memory.backbone import build_backbone, weights_sha256
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.models import Models
-from MemorySurvivalLib.pipeline import ScoreRequest, score_case
+from MemorySurvivalLib.pipeline import ScoreRequest, embed_case
+from MemorySurvivalLib.preparing import Run, ignore_note
+from MemorySurvivalLib.progress import ignore_progress
+from MemorySurvivalLib.risk.head import RiskHead
+from MemorySurvivalLib.roi.roi import Roi
+from MemorySurvivalLib.scoring import needed_statistics, score_states
 from MemorySurvivalLib.simulation.patient import Patient
-from MemorySurvivalLib.study import models, shipping
+from MemorySurvivalLib.study import embedding, models, shipping
 from MemorySurvivalLib.study.cohorts import StudyCohort, read_cohort
 from MemorySurvivalLib.study.configuration import Embedding, StudyConfiguration
 from MemorySurvivalLib.study.embed_cohorts import embed_cohorts, take_in
-from MemorySurvivalLib.study.embedding import EmbeddedCase, embed_case
+from MemorySurvivalLib.study.embedding import EmbeddedCase
 from MemorySurvivalLib.study.shipping import ship_study
 from MemorySurvivalLib.study.shipping_heads import REGION, ShippedHead, choose_settings, fit_shipped, head_recipes
 from MemorySurvivalLib.training.data import CohortData
 from MemorySurvivalLib.training.demonstration_heads import HEADS
 
+if TYPE_CHECKING:
+    from sam2.modeling.sam2_base import SAM2Base
+
 PATIENTS = 40
 READOUTS = ("mean", "max", "stations:4")
 
 
-@pytest.fixture(scope="module")
-def backbone() -> torch.nn.Module:
-    return as_float16(build_backbone(SMALL, seed=3))
+@dataclass(frozen=True, eq=False)
+class Shipped:
+    """A bundle as it was written, and the heads as they were fitted."""
+
+    path: Path
+    manifest: Manifest
+    heads: Mapping[str, ShippedHead]
 
 
 @pytest.fixture(scope="module")
-def configuration(backbone: torch.nn.Module) -> StudyConfiguration:
+def backbone() -> SAM2Base:
+    network: SAM2Base = build_backbone(SMALL, seed=3)
+    as_float16(network)
+    return network
+
+
+@pytest.fixture(scope="module")
+def configuration(backbone: SAM2Base) -> StudyConfiguration:
     made = make_configuration(PATIENTS)
-    embedding = msgspec.structs.replace(
+    settings = msgspec.structs.replace(
         made.embedding,
-        backbone_sha256=weights_sha256(backbone),  # type: ignore[arg-type]
+        backbone_sha256=weights_sha256(backbone),
         image_size=SMALL.image_size,
         rois=(REGION,),
         region_readouts=READOUTS,
@@ -52,25 +74,27 @@ def configuration(backbone: torch.nn.Module) -> StudyConfiguration:
         average_maps={},
         small_maps={},
     )
-    cohorts = tuple(msgspec.structs.replace(one, small_maps=0) for one in made.cohorts)
-    return msgspec.structs.replace(made, embedding=embedding, cohorts=cohorts)
+    return msgspec.structs.replace(made, embedding=settings)
 
 
 @pytest.fixture(scope="module")
 def embedded(
-    backbone: torch.nn.Module, configuration: StudyConfiguration, tmp_path_factory: pytest.TempPathFactory
+    backbone: SAM2Base, configuration: StudyConfiguration, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[EmbeddedCase, ...]:
     """Three small patients as the study embeds them."""
-    engine = MemoryEngine(backbone, torch.device("cpu"))  # type: ignore[arg-type]
+    engine = MemoryEngine(backbone, torch.device("cpu"))
     found = []
     for seed in range(3):
         patient = make_patient(tmp_path_factory.mktemp("patient"), seed=seed)
         case, masks = take_in(patient.ct, patient.pet, {REGION: patient.spine})
-        found.append(embed_case(engine, case, masks, configuration.embedding, small_maps=False))
+        found.append(embedding.embed_case(engine, case, masks, configuration.embedding, small_maps=False))
     return tuple(found)
 
 
-def embed_all(configuration: StudyConfiguration, embedded: tuple[EmbeddedCase, ...], root: Path) -> None:
+@pytest.fixture(scope="module")
+def parts(
+    configuration: StudyConfiguration, embedded: tuple[EmbeddedCase, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """Cohorts whose numbers spread around those of really embedded cases, and know something of the disease."""
 
     def embed(patient: Patient, _settings: Embedding, _extras: object) -> EmbeddedCase:
@@ -85,19 +109,22 @@ def embed_all(configuration: StudyConfiguration, embedded: tuple[EmbeddedCase, .
         }
         return EmbeddedCase(vectors, {}, {}, statistics, one.slices, 3 + patient.number % 2, 0.0)
 
-    embed_cohorts(configuration, configuration.order, root, embed_one=embed)
-
-
-@pytest.fixture(scope="module")
-def parts(
-    configuration: StudyConfiguration, embedded: tuple[EmbeddedCase, ...], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
     root = tmp_path_factory.mktemp("parts")
-    embed_all(configuration, embedded, root)
+    embed_cohorts(configuration, configuration.order, root, embed_one=embed)
     return root
 
 
-def keep_heads(monkeypatch: pytest.MonkeyPatch) -> dict[str, ShippedHead]:
+@pytest.fixture(scope="module")
+def shipped(
+    configuration: StudyConfiguration, backbone: SAM2Base, parts: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Shipped:
+    path = tmp_path_factory.mktemp("bundle") / "shipped.msbundle"
+    with pytest.MonkeyPatch.context() as patch:
+        heads = keep_heads(patch)
+        return Shipped(path, ship_study(configuration, parts, backbone, path), heads)
+
+
+def keep_heads(patch: pytest.MonkeyPatch) -> dict[str, ShippedHead]:
     """Filled with the heads as they are fitted."""
     kept: dict[str, ShippedHead] = {}
 
@@ -105,76 +132,121 @@ def keep_heads(monkeypatch: pytest.MonkeyPatch) -> dict[str, ShippedHead]:
         kept[name] = fit_shipped(name, *given)  # type: ignore[arg-type]
         return kept[name]
 
-    monkeypatch.setattr(shipping, "fit_shipped", fit)
+    patch.setattr(shipping, "fit_shipped", fit)
     return kept
 
 
-def as_cohort(case: EmbeddedCase, values: dict[str, str]) -> CohortData:
+def ship_unwritten(
+    configuration: StudyConfiguration, parts: Path, backbone: SAM2Base, like: Path, patch: pytest.MonkeyPatch
+) -> ModelBundle:
+    """The bundle that would be written; packing a backbone takes half a second. What it lacks is taken from `like`."""
+    made: list[ModelBundle] = []
+
+    def keep(
+        _path: Path, manifest: Manifest, heads: Mapping[str, RiskHead], _card: str, _backbone: SAM2Base
+    ) -> ModelBundle:
+        made.append(ModelBundle(replace(load_bundle(like).archive, manifest=manifest), heads))
+        return made[0]
+
+    patch.setattr(shipping, "save_bundle", keep)
+    ship_study(configuration, parts, backbone, like.with_name("unwritten.msbundle"))
+    return made[0]
+
+
+def as_cohort(case: EmbeddedCase, values: Mapping[str, str]) -> CohortData:
     """One embedded case, as models see it."""
     states = {key: vector[None, :, None, None] for key, vector in case.vectors.items()}
     statistics = {key: np.array([value]) for key, value in case.statistics.items()}
     return CohortData(("one",), np.ones(1), np.ones(1, dtype=np.bool_), (values,), statistics, states)
 
 
-@pytest.mark.parametrize("readout", READOUTS)
-def test_a_case_scored_by_the_bundle_has_the_log_risk_that_the_study_gives(
+def difference_in_sds(log_risk: float, head: ShippedHead, case: CohortData, development: CohortData) -> float:
+    """How far a log-risk is from the study's, in SDs of the development patients' log-risks.
+
+    float16 vectors and six digits of a statistic are off by thousandths of their spread.
+    """
+    return float(abs(log_risk - head.fitted.log_risk(case)[0]) / head.fitted.log_risk(development).std())
+
+
+def test_the_bundle_gives_a_case_the_log_risk_that_the_study_gives(
     configuration: StudyConfiguration,
-    backbone: torch.nn.Module,
     parts: Path,
     embedded: tuple[EmbeddedCase, ...],
+    shipped: Shipped,
     tmp_path: Path,
-    readout: str,
+) -> None:
+    patient = make_patient(tmp_path, seed=1).written()
+    request = ScoreRequest(
+        tmp_path / "result",
+        patient.ct_path,
+        patient.pet_path,
+        roi=patient.spine_path,
+        bundle=str(shipped.path),
+        device="cpu",
+        alignment="off",
+    )
+    run = Run(request, Models(), load_bundle(shipped.path), torch.device("cpu"), ignore_progress, ignore_note)
+    development = read_cohort(configuration, "main-dev", "main", parts).data
+    values = {**development.covariates[0], "haemoglobin_g_dl": ""}
+    for name, given in zip(HEADS, (None, values), strict=True):
+        risk = run.score(given, None).risk
+        head = shipped.heads[name]
+        assert risk.head == name
+        assert difference_in_sds(risk.log_risk, head, as_cohort(embedded[1], values), development) < 1e-3
+        assert difference_in_sds(risk.log_risk, head, as_cohort(embedded[2], values), development) > 0.02
+        assert tuple(one.name for one in risk.statistics) == head.entry.spec.statistics
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+def test_so_does_every_readout_that_may_be_chosen(
+    configuration: StudyConfiguration,
+    backbone: SAM2Base,
+    parts: Path,
+    embedded: tuple[EmbeddedCase, ...],
+    shipped: Shipped,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    readout: str,
 ) -> None:
     monkeypatch.setattr(models, "WHOLE_SCAN", (readout,))
-    fitted = keep_heads(monkeypatch)
-    manifest = ship_study(configuration, parts, backbone, tmp_path / "x.msbundle")  # type: ignore[arg-type]
-    assert manifest.propagation.readout == readout
-    patient = make_patient(tmp_path, seed=1).written()
-    development = read_cohort(configuration, "main-dev", "main", parts)
-    values = {**development.data.covariates[0], "haemoglobin_g_dl": ""}
-    (tmp_path / "covariates.json").write_text(json.dumps(values))
-    one = as_cohort(embedded[1], values)
-    for name, covariates in zip(HEADS, (None, tmp_path / "covariates.json"), strict=True):
-        record = score_case(
-            ScoreRequest(
-                tmp_path / name,
-                patient.ct_path,
-                patient.pet_path,
-                roi=patient.spine_path,
-                covariates=covariates,
-                bundle=str(tmp_path / "x.msbundle"),
-                device="cpu",
-                alignment="off",
-            ),
-            Models(),
-        ).record
-        assert record.risk.head == name
-        own = float(fitted[name].fitted.log_risk(one)[0])
-        risks = fitted[name].fitted.log_risk(development.data)
-        # float16 vectors are off by a thousandth of a channel's spread; a wrong box or mean is off by all of it
-        assert abs(record.risk.log_risk - own) < 0.005 * risks.std(), (record.risk.log_risk, own)
-        assert {used.name for used in record.risk.statistics} == set(fitted[name].entry.spec.statistics)
+    heads = keep_heads(monkeypatch)
+    bundle = ship_unwritten(configuration, parts, backbone, shipped.path, monkeypatch)
+    assert bundle.manifest.propagation.readout == readout
+    patient = make_patient(tmp_path, seed=1)
+    case, mask = make_case(patient.ct, patient.pet), patient.spine.with_voxels(patient.spine.voxels > 0)
+    passes = embed_case(MemoryEngine(backbone, torch.device("cpu")), bundle, case, Roi(mask, REGION, "test"))
+    development = read_cohort(configuration, "main-dev", "main", parts).data
+    values = development.covariates[3]
+    measured = {name: embedded[1].statistics[f"{REGION}/{name}"] for name in needed_statistics(bundle)}
+    risk = score_states(
+        bundle,
+        {modality: one.readout.state() for modality, one in passes.items()},
+        values,
+        simulated_case=False,
+        other_roi=False,
+        statistics=measured,
+    )
+    assert difference_in_sds(risk.log_risk, heads[risk.head], as_cohort(embedded[1], values), development) < 1e-3
 
 
 def test_the_manifest_and_the_card_say_what_was_done(
-    configuration: StudyConfiguration, backbone: torch.nn.Module, parts: Path, tmp_path: Path
+    configuration: StudyConfiguration, parts: Path, shipped: Shipped
 ) -> None:
-    path = tmp_path / "x.msbundle"
-    manifest = ship_study(configuration, parts, backbone, path)  # type: ignore[arg-type]
+    manifest = shipped.manifest
     data = read_cohort(configuration, "main-dev", "main", parts).data
     assert (manifest.provenance.cases, manifest.provenance.events) == (PATIENTS, int(data.events.sum()))
     assert manifest.provenance.simulated and manifest.status == "demonstration"
     assert manifest.provenance.software["study"] == configuration.sha256
     assert manifest.propagation.inside and manifest.propagation.slice_step == configuration.embedding.first_step
     assert [head.name for head in manifest.heads] == list(HEADS)
+    assert [head.covariates is None for head in manifest.heads] == [True, False]
     for head in manifest.heads:
         assert head.reference is not None and head.groups is not None and head.baseline is not None
         assert len(head.reference.log_risks) == PATIENTS
         metrics = head.metrics
         for name in ("held_out_c_index", "second_test_c_index"):
             assert metrics[f"{name}_low"] <= metrics[name] <= metrics[f"{name}_high"]
-    card = load_bundle(path).card
+    card = load_bundle(shipped.path).card
     assert "SIMULATED" in card and "Research use only, not a medical device" in card
     assert f"{PATIENTS // 2} of the {PATIENTS} patients to learn from" in card
     assert configuration.sha256 in card and "second-test" in card
@@ -182,30 +254,30 @@ def test_the_manifest_and_the_card_say_what_was_done(
 
 def test_test_patients_decide_nothing(
     configuration: StudyConfiguration,
-    backbone: torch.nn.Module,
+    backbone: SAM2Base,
     parts: Path,
-    tmp_path: Path,
+    shipped: Shipped,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    first = ship_study(configuration, parts, backbone, tmp_path / "first.msbundle")  # type: ignore[arg-type]
+    """Reference and metrics change with other test patients, all that was fitted stays."""
 
     def read_turned(*given: object) -> StudyCohort:
         cohort = read_cohort(*given)  # type: ignore[arg-type]
         return cohort if cohort.name == "main-dev" else replace(cohort, data=turned(cohort.data))
 
     monkeypatch.setattr(shipping, "read_cohort", read_turned)
-    second = ship_study(configuration, parts, backbone, tmp_path / "second.msbundle")  # type: ignore[arg-type]
-    assert first.members["heads.safetensors"] == second.members["heads.safetensors"]
-    assert first.propagation == second.propagation
-    for one, other in zip(first.heads, second.heads, strict=True):
-        assert (one.groups, one.baseline) == (other.groups, other.baseline)
-        assert one.reference != other.reference and one.metrics != other.metrics
+    heads = keep_heads(monkeypatch)
+    other = ship_unwritten(configuration, parts, backbone, shipped.path, monkeypatch).manifest
+    assert other.propagation == shipped.manifest.propagation
+    for before, after in zip(shipped.manifest.heads, other.heads, strict=True):
+        assert heads[before.name].fitted.fingerprint() == shipped.heads[before.name].fitted.fingerprint()
+        assert (before.groups, before.baseline) == (after.groups, after.baseline)
+        assert before.reference != after.reference and before.metrics != after.metrics
 
 
 def turned(data: CohortData) -> CohortData:
-    """Other patients: the outcomes of one with the images and values of another."""
-    order = np.arange(len(data))[::-1]
-    other = data.take(order)
+    """Other patients: the outcomes of one with other images and the values of another."""
+    other = data.take(np.arange(len(data))[::-1])
     states = {key: values + 1 for key, values in other.states.items()}
     return replace(other, states=states, times_months=data.times_months, events=data.events)
 
@@ -224,16 +296,15 @@ def test_both_heads_share_the_readout_that_serves_both(configuration: StudyConfi
 
 
 def test_another_backbone_or_too_few_patients_are_refused(
-    configuration: StudyConfiguration, backbone: torch.nn.Module, parts: Path, tmp_path: Path
+    configuration: StudyConfiguration, backbone: SAM2Base, parts: Path, tmp_path: Path
 ) -> None:
-    other = as_float16(build_backbone(SMALL, seed=4))
+    out = tmp_path / "x.msbundle"
+    trained = msgspec.structs.replace(configuration.embedding, backbone_sha256="0" * 64)
     with pytest.raises(InputError, match="the study embedded its patients with"):
-        ship_study(configuration, parts, other, tmp_path / "x.msbundle")  # type: ignore[arg-type]
-    wanting = msgspec.structs.replace(
-        configuration, fitting=msgspec.structs.replace(configuration.fitting, smallest_test=PATIENTS + 1)
-    )
+        ship_study(msgspec.structs.replace(configuration, embedding=trained), parts, backbone, out)
+    fitting = msgspec.structs.replace(configuration.fitting, smallest_test=PATIENTS + 1)
     with pytest.raises(InputError, match="are needed for the reference"):
-        ship_study(wanting, parts, backbone, tmp_path / "x.msbundle")  # type: ignore[arg-type]
+        ship_study(msgspec.structs.replace(configuration, fitting=fitting), parts, backbone, out)
     with pytest.raises(InputError, match="asks nothing of the scenario"):
-        ship_study(configuration, parts, backbone, tmp_path / "x.msbundle", scenario="second")  # type: ignore[arg-type]
-    assert not (tmp_path / "x.msbundle").exists()
+        ship_study(configuration, parts, backbone, out, scenario="second")
+    assert not out.exists()
