@@ -34,7 +34,7 @@ $(RUNTIME): pyproject.toml constraints.txt
 	@rm -f $(VENV)/.runtime-* && touch $@
 
 $(COMPLETE): $(RUNTIME)
-	@$(PIP) install -c constraints.txt -e ".[export,train,test]"
+	@$(PIP) install -c constraints.txt -e ".[export,train,study,test]"
 	@rm -f $(VENV)/.complete-* && touch $@
 
 setup: $(COMPLETE)

@@ -419,6 +419,8 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/study/evidence.py
   MemorySurvivalLib/study/hotspot_summary.py
   MemorySurvivalLib/study/hotspots.py
+  MemorySurvivalLib/study/imagenet.py
+  MemorySurvivalLib/study/imagenet_network.py
   MemorySurvivalLib/study/judging.py
   MemorySurvivalLib/study/measuring.py
   MemorySurvivalLib/study/models.py

@@ -66,12 +66,17 @@ class SliceFrame:
 
         Made on `device`: a GPU would otherwise wait for the processor to resize its slices.
         """
+        return (self.greys(pixels, window, device).expand(-1, 3, -1, -1) - _MEAN.to(device)) / _STD.to(device)
+
+    def greys(
+        self, pixels: npt.NDArray[np.float32], window: Window, device: torch.device | None = None
+    ) -> torch.Tensor:
+        """Slices (n, rows, columns) in HU or SUVbw in the square, 0 to 1 between the window's ends: (n, 1, size, size)."""
         values = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32)).to(device)[:, None]
         unit = ((values - window.low) / (window.high - window.low)).clamp(0, 1)
         if (self.height, self.width) != (self.rows, self.columns):
             unit = interpolate(unit, (self.height, self.width), mode="bilinear", antialias=True, align_corners=False)
-        square = pad(unit, self._margins)
-        return (square.expand(-1, 3, -1, -1) - _MEAN.to(device)) / _STD.to(device)
+        return pad(unit, self._margins)
 
     def box(self, box: Edges) -> torch.Tensor:
         """A prompt box in picture pixels: (x0, y0, x1, y1), float32."""

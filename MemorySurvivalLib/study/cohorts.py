@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.simulation.cohort_data import collect_patients
 from MemorySurvivalLib.simulation.patient import draw_patients
 from MemorySurvivalLib.simulation.scenario import load_scenario
-from MemorySurvivalLib.study.configuration import StudyConfiguration
+from MemorySurvivalLib.study.configuration import Extra, StudyConfiguration
 from MemorySurvivalLib.study.embed_cohorts import part_folder
+from MemorySurvivalLib.study.parts import EXTRA_WORDS
 from MemorySurvivalLib.training.data import CohortData, Floats
 
 
@@ -42,8 +44,7 @@ def read_cohort(
     scenario: str,
     root: Path,
     patients: int | None = None,
-    *,
-    small_maps: bool = False,
+    extras: Collection[Extra] = (),
 ) -> StudyCohort:
     """The first `patients` of a cohort (all that are embedded where None) with the outcomes of `scenario`.
 
@@ -51,9 +52,12 @@ def read_cohort(
     """
     cohort = configuration.cohort(name)
     folder = part_folder(configuration, cohort, root)
-    if small_maps and (patients is None or patients > cohort.small_maps):
-        raise InputError(f"Small maps are kept of the first {cohort.small_maps} patients of {name} alone; take fewer.")
-    tensors, notes = folder.read(cohort.patients if patients is None else patients, small_maps=small_maps)
+    for extra in extras:
+        if patients is None or patients > cohort.count(extra):
+            first = f"the first {cohort.count(extra)} patients" if cohort.count(extra) else "none of the patients"
+            words = EXTRA_WORDS[extra]
+            raise InputError(f"{words[0].upper()}{words[1:]} are kept of {first} of {name} alone; take fewer.")
+    tensors, notes = folder.read(cohort.patients if patients is None else patients, extras)
     if len(notes) < (1 if patients is None else patients):
         raise InputError(
             f"Only {len(notes)} patients of {name} are embedded, {patients or 1} are needed; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
+from typing import Literal, get_args
 
 import msgspec
 
@@ -18,6 +19,23 @@ from MemorySurvivalLib.simulation.scenario import SCENARIOS, load_scenario
 from MemorySurvivalLib.simulation.scenario_case import name_images
 
 FORMAT = "memory-survival-study"
+
+Extra = Literal["small", "imagenet"]
+"""What is kept of a cohort's first cases alone, in files beside the parts: small maps and ImageNet vectors."""
+
+EXTRAS: tuple[Extra, ...] = get_args(Extra)
+
+
+class ImagenetBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The stand-in for the paper's ResNet: which weights (the hash of their file), and what they read.
+
+    At most `most_slices` of the ladder of `roi`, evenly spread, each as a square picture of `image_size`.
+    """
+
+    weights_sha256: str
+    roi: RoiKind
+    most_slices: int
+    image_size: int
 
 
 class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,6 +65,7 @@ class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     small_maps: dict[RoiKind, tuple[ReadoutName, ...]]
     small_side: int
     lesion_suv: float
+    imagenet: ImagenetBaseline
 
     @property
     def sha256(self) -> str:
@@ -61,18 +80,28 @@ class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Cohort(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Patients whose images are embedded: those of `scenario` (and of every scenario that shows the same images) with
-    the cohort seed `seed`, up to `patients`; the first `small_maps` also keep small maps."""
+    the cohort seed `seed`, up to `patients`; the first `small_maps` also keep small maps, the first `imagenet` the
+    vectors of the ImageNet network."""
 
     name: str
     scenario: str
     seed: int
     patients: int
     small_maps: int = 0
+    imagenet: int = 0
 
     @property
     def images(self) -> str:
         """The name of the images (simulation.scenario_case.name_images)."""
         return name_images(load_scenario(self.scenario))
+
+    def count(self, extra: Extra) -> int:
+        """Of how many first cases this is kept."""
+        return min(self.patients, self.small_maps if extra == "small" else self.imagenet)
+
+    def extras(self, number: int) -> frozenset[Extra]:
+        """What is kept of this case beside the part."""
+        return frozenset(extra for extra in EXTRAS if number < self.count(extra))
 
 
 class Stage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -139,8 +168,10 @@ class StudyConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         drawn = [(cohort.images, cohort.seed) for cohort in self.cohorts]
         if len(set(names)) < len(names) or len(set(drawn)) < len(drawn):
             raise ValueError("every cohort of the study needs a name and patients of its own")
-        if self.part_cases < 1 or any(cohort.small_maps % self.part_cases for cohort in self.cohorts):
-            raise ValueError("small maps are kept for whole parts")
+        if self.part_cases < 1 or any(
+            kept % self.part_cases for cohort in self.cohorts for kept in (cohort.small_maps, cohort.imagenet)
+        ):
+            raise ValueError("small maps and ImageNet vectors are kept for whole parts")
         used = {stage.cohort for stage in self.order} | {question.development for question in self.questions}
         used |= {cohort for question in self.questions for cohort, _scenario in question.tests}
         if used - set(names):

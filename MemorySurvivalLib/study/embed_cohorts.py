@@ -25,12 +25,15 @@ from MemorySurvivalLib.roi.roi import RoiKind
 from MemorySurvivalLib.simulation.patient import Patient, draw_patient
 from MemorySurvivalLib.simulation.scenario import load_scenario
 from MemorySurvivalLib.simulation.scenario_case import simulate_patient
-from MemorySurvivalLib.study.configuration import Cohort, Embedding, Stage, StudyConfiguration
+from MemorySurvivalLib.study.configuration import Cohort, Embedding, Extra, Stage, StudyConfiguration
 from MemorySurvivalLib.study.embedding import EmbeddedCase, embed_case
+from MemorySurvivalLib.study.imagenet_network import ImagenetNetwork, load_network, locate_weights
 from MemorySurvivalLib.study.parts import CaseNote, PartFolder
 
-EmbedOne = Callable[[Patient, Embedding, bool], EmbeddedCase]
-"""(patient, settings, whether small maps are kept) -> what is kept."""
+Extras = frozenset[Extra]
+
+EmbedOne = Callable[[Patient, Embedding, Extras], EmbeddedCase]
+"""(patient, settings, what is kept beside the part) -> what is kept."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,11 @@ class Job:
     cohort: Cohort
     number: int
     folder: PartFolder
+
+    @property
+    def extras(self) -> Extras:
+        """What is kept of it beside the part."""
+        return self.cohort.extras(self.number)
 
 
 def part_folder(configuration: StudyConfiguration, cohort: Cohort, root: Path) -> PartFolder:
@@ -61,9 +69,11 @@ def embed_cohorts(
     """Embed the cohorts of `stages` in their order until all is there or the minutes are over; the n reached by cohort.
 
     What is there is not made again. Cases begun are finished. With several processes each has one thread. `embed_one`
-    stands in for simulation and backbone in tests.
+    stands in for simulation and backbone in tests. Raises InputError where weights are absent or not the study's.
     """
     jobs = _jobs(configuration, stages, root)
+    if embed_one is None and any("imagenet" in job.extras for job in jobs):
+        locate_weights()  # before minutes are spent
     deadline = time.monotonic() + 60 * minutes
     meter = Meter("embed", len(jobs), progress)
     done = (
@@ -84,12 +94,13 @@ def embed_cohorts(
     return reached
 
 
-def embed_patient(patient: Patient, settings: Embedding, small_maps: bool, engine: MemoryEngine) -> EmbeddedCase:
+def embed_patient(patient: Patient, settings: Embedding, extras: Extras, engine: MemoryEngine) -> EmbeddedCase:
     """Simulate one patient's images and embed them."""
+    network = _network(settings.imagenet.weights_sha256, engine.device) if "imagenet" in extras else None
     images = simulate_patient(patient)
     given: dict[RoiKind, Volume] = {"spine_dilated": images.spine_dilated, "skeleton": images.skeleton}
     case, masks = take_in(images.ct, images.pet, {kind: given[kind] for kind in settings.rois})
-    return embed_case(engine, case, masks, settings, small_maps=small_maps)
+    return embed_case(engine, case, masks, settings, small_maps="small" in extras, imagenet=network)
 
 
 def take_in(ct: Volume, pet: Volume, masks: Mapping[RoiKind, Volume]) -> tuple[Case, dict[RoiKind, Volume]]:
@@ -167,18 +178,24 @@ def _engine(settings: bytes, device: DeviceName) -> MemoryEngine:
     return load_engine(msgspec.json.decode(settings, type=Embedding), device)
 
 
+@cache
+def _network(sha256: str, device: torch.device) -> ImagenetNetwork:
+    """Loaded once a process, and only where a case needs it."""
+    return load_network(sha256).to(device)
+
+
 def _embedder(settings: Embedding, device: DeviceName) -> EmbedOne:
     engine = _engine(msgspec.json.encode(settings), device)
 
-    def embed(patient: Patient, given: Embedding, small_maps: bool) -> EmbeddedCase:
-        return embed_patient(patient, given, small_maps, engine)
+    def embed(patient: Patient, given: Embedding, extras: Extras) -> EmbeddedCase:
+        return embed_patient(patient, given, extras, engine)
 
     return embed
 
 
 def _make(job: Job, settings: Embedding, embed_one: EmbedOne) -> None:
     patient = draw_patient(load_scenario(job.cohort.scenario), job.cohort.seed, job.number)
-    embedded = embed_one(patient, settings, job.number < job.cohort.small_maps)
+    embedded = embed_one(patient, settings, job.extras)
     note = CaseNote(
         job.number,
         patient.image_seed,

@@ -25,6 +25,8 @@ from MemorySurvivalLib.memory.slices import SliceFrame
 from MemorySurvivalLib.roi.boxes import SliceBox, prompt_boxes
 from MemorySurvivalLib.roi.roi import RoiKind
 from MemorySurvivalLib.study.configuration import Embedding
+from MemorySurvivalLib.study.imagenet import IMAGENET, embed_slices
+from MemorySurvivalLib.study.imagenet_network import ImagenetNetwork
 
 ENCODER = "encoder"
 """Stands for a readout's name where the image encoder's coarsest features were averaged and no memory was made."""
@@ -79,9 +81,15 @@ def choose_boxes(
 
 
 def embed_case(
-    engine: MemoryEngine, case: Case, masks: Mapping[RoiKind, Volume], settings: Embedding, *, small_maps: bool
+    engine: MemoryEngine,
+    case: Case,
+    masks: Mapping[RoiKind, Volume],
+    settings: Embedding,
+    *,
+    small_maps: bool,
+    imagenet: ImagenetNetwork | None = None,
 ) -> EmbeddedCase:
-    """Embed a case for every ROI of `settings` (bool masks on the case's grid).
+    """Embed a case for every ROI of `settings` (bool masks on the case's grid), and by the ImageNet network if given.
 
     Mode `boxed`: a slice's memory depends on that slice and its box alone, so each slice is encoded once for both ROIs.
     """
@@ -107,6 +115,13 @@ def embed_case(
             for name in settings.small_maps.get(kind, ()) if small_maps else ():
                 side = settings.small_side
                 small[f"{place}/{name}/small"] = adaptive_avg_pool2d(_state(name, one.memories), side).flatten(0, 1)
+    if imagenet is not None:
+        baseline, windows = settings.imagenet, settings.window_map
+        levels = [box.z for box in boxes[baseline.roi]]
+        for modality in MODALITIES:
+            vectors[f"{modality}/{baseline.roi}/{IMAGENET}/grid"] = embed_slices(
+                imagenet, case.image(modality), windows[modality], levels, baseline, engine.device
+            )
     statistics = {
         f"{kind}/{name}": value
         for kind, mask in masks.items()

@@ -10,16 +10,29 @@ import numpy as np
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.study.configuration import StudyConfiguration
+from MemorySurvivalLib.study.embedding import ENCODER
 from MemorySurvivalLib.study.hotspot_summary import summarise
 from MemorySurvivalLib.study.hotspots import HotspotResults, hotspot_path, read_hotspots
 from MemorySurvivalLib.study.judging import Goal, Judge, judge_goals, largest
-from MemorySurvivalLib.study.models import ROI_WORDS, embedding_name, study_models
-from MemorySurvivalLib.study.running import ScenarioResults, read_results
+from MemorySurvivalLib.study.models import (
+    EMBEDDING,
+    EMBEDDING_STATISTICS,
+    IMAGENET_CNN,
+    IMAGENET_STATISTICS,
+    PUBLISHED,
+    ROI_WORDS,
+    STATISTICS,
+    embedding_name,
+    study_models,
+)
+from MemorySurvivalLib.study.running import ModelResult, ScenarioResults, read_results
 
 BEGIN = "<!-- the study: written by `python -m MemorySurvivalLib.study evidence`, do not edit by hand -->"
 END = "<!-- end of the study -->"
 
 Row = Sequence[object]
+
+_NOTHING = ModelResult("", "", "", "", "", "", "")
 
 
 def load_results(configuration: StudyConfiguration, results: Path) -> list[ScenarioResults]:
@@ -56,7 +69,7 @@ def describe_study(configuration: StudyConfiguration, results: Sequence[Scenario
             parts += [*_scenario(configuration, found, test), ""]
         if found.nested:
             parts += [*_nested(found), ""]
-    parts += _growth(configuration, results)
+    parts += [*_imagenet(configuration, results), *_growth(configuration, results)]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -162,6 +175,42 @@ def _nested(found: ScenarioResults) -> list[str]:
         "",
         *_table(("model", "c", "pooled c", "chosen"), rows),
     ]
+
+
+def _imagenet(configuration: StudyConfiguration, results: Sequence[ScenarioResults]) -> list[str]:
+    """The ImageNet network beside others of the same file, on the test patients whose vectors are kept."""
+    roi = configuration.embedding.imagenet.roi
+    own = [model.name for model in study_models(configuration.embedding, ("imagenet",))]
+    rivals = [STATISTICS, EMBEDDING, EMBEDDING_STATISTICS, PUBLISHED]
+    rivals += [embedding_name("PET+CT", roi, "last", "grid"), embedding_name("PET+CT", roi, ENCODER, "region")]
+    rows: list[Row] = []
+    fitted = [found for found in results if found.models.get(IMAGENET_CNN, _NOTHING).log_risk]
+    for found in largest(fitted).values():
+        for test, risk in found.models[IMAGENET_CNN].log_risk.items():
+            judge = Judge(configuration, found, test, len(risk))
+            gains = {
+                name: judge.difference(name, other)
+                for name, other in ((EMBEDDING, IMAGENET_CNN), (EMBEDDING_STATISTICS, IMAGENET_STATISTICS))
+                if judge.has(name) and judge.has(other)
+            }
+            rows += [
+                (test, found.patients, len(risk), name, judge.c(name), gains.get(name, ""))
+                for name in (*own, *rivals)
+                if judge.has(name)
+            ]
+    told = sorted({one.left_out["imagenet"] for one in results if "imagenet" in one.left_out})
+    if not rows and not told:
+        return []
+    said = [
+        "### The ImageNet network in place of the paper's ResNet (simulated)",
+        "",
+        "On the first test patients alone, of whom its vectors are kept; the others learned from the same patients.",
+        "`gain` is what memory has over it: image only, and both with statistics.",
+        "",
+    ]
+    columns = ("test", "learned from", "tested on", "model", "c", "gain")
+    table = [*_table(columns, rows), ""] if rows else []
+    return [*said, *table, *(["Left out:", "", *(f"- {why}" for why in told), ""] if told else [])]
 
 
 def _growth(configuration: StudyConfiguration, results: Sequence[ScenarioResults]) -> list[str]:

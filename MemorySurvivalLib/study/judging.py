@@ -45,14 +45,18 @@ class Interval:
 class Judge:
     """One test cohort of one file of results: the truth drawn anew, the log-risks as saved.
 
+    With `patients`, only so many first test patients count: some models were asked about no others.
     Harrell's c; the oracle knows the log hazard but not the frailty. All figures use the same resampled patients, so
     differences are paired. Raises InputError where the results do not belong to the configuration's patients.
     """
 
-    def __init__(self, configuration: StudyConfiguration, results: ScenarioResults, test: str) -> None:
+    def __init__(
+        self, configuration: StudyConfiguration, results: ScenarioResults, test: str, patients: int | None = None
+    ) -> None:
         name, _, scenario = test.partition("/")
         cohort = configuration.cohort(name)
-        drawn = draw_tested(scenario, cohort.seed, results.tests[test])
+        drawn = draw_tested(scenario, cohort.seed, patients or results.tests[test])
+        self._tested = {results.tests[test], len(drawn)}
         self.results, self.test, self.scenario = results, test, scenario
         self.times_months: Floats = np.array([patient.time_months for patient in drawn])
         self.events: Bools = np.array([patient.event for patient in drawn])
@@ -107,12 +111,12 @@ class Judge:
 
     def _risk(self, model: str) -> Floats:
         risk = np.array(self.results.models[model].log_risk[self.test], dtype=np.float64)
-        if len(risk) != len(self.times_months):
+        if len(risk) not in self._tested:
             raise InputError(
                 f"The results of {model} are of {len(risk)} test patients, not of {len(self.times_months)}; run the "
                 "study again."
             )
-        return risk
+        return risk[: len(self.times_months)]
 
     def _interval(self, value: float, resampled: Floats) -> Interval:
         return Interval(value, *percentile_limits(resampled, "c"))

@@ -10,6 +10,7 @@ from MemorySurvivalLib.risk.fusion import FusionName
 from MemorySurvivalLib.simulation.patient import COVARIATE_COLUMNS
 from MemorySurvivalLib.study.configuration import Embedding
 from MemorySurvivalLib.study.embedding import ENCODER
+from MemorySurvivalLib.study.imagenet import IMAGENET
 from MemorySurvivalLib.training.models.cox import RidgeCox
 from MemorySurvivalLib.training.models.features import StateVectors, VectorFeatures
 from MemorySurvivalLib.training.models.image import ImageModel
@@ -20,7 +21,7 @@ from MemorySurvivalLib.training.stacked_mlp import StackedMlp
 from MemorySurvivalLib.training.survival_model import SurvivalModel
 from MemorySurvivalLib.training.tuning import Alternative, FloatRange, Recipe
 
-Group = Literal["baselines", "embeddings", "fused", "published", "small maps"]
+Group = Literal["baselines", "embeddings", "fused", "imagenet", "published", "small maps"]
 
 PAPER_COVARIATES = (
     "age_years",
@@ -41,6 +42,8 @@ EMBEDDING = "embedding"
 EMBEDDING_STATISTICS = "embedding + statistics"
 EMBEDDING_CLINICAL = "embedding + clinical"
 ALL = "embedding + statistics + clinical"
+IMAGENET_CNN = "ImageNet CNN (EfficientNet-Lite0): PET+CT"
+IMAGENET_STATISTICS = f"{IMAGENET_CNN} + statistics"
 PUBLISHED = "published: PET+CT, dilated spine, last, average, gated"
 """Names that the goals speak of."""
 
@@ -97,6 +100,7 @@ def study_models(embedding: Embedding, groups: tuple[Group, ...]) -> tuple[Study
         "baselines": _baselines,
         "embeddings": _embeddings,
         "fused": _fused,
+        "imagenet": _imagenet,
         "published": _published,
         "small maps": _small_maps,
     }
@@ -109,6 +113,12 @@ def nested_models(embedding: Embedding) -> tuple[StudyModel, ...]:
     models = {model.name: model for model in study_models(embedding, ("baselines", "embeddings", "fused"))}
     published = embedding_name("PET+CT", "spine_dilated", "last", "grid")
     return tuple(models[name] for name in (*wanted, published) if name in models)
+
+
+def nested_imagenet(embedding: Embedding) -> tuple[StudyModel, ...]:
+    """The ImageNet network's models that are judged so too, where its vectors are there."""
+    wanted = (IMAGENET_CNN, IMAGENET_STATISTICS)
+    return tuple(model for model in study_models(embedding, ("imagenet",)) if model.name in wanted)
 
 
 def hotspot_models(embedding: Embedding, roi: str) -> tuple[Recipe, ...]:
@@ -181,12 +191,11 @@ def _embeddings(embedding: Embedding) -> list[StudyModel]:
             for modality in ("PET", "CT", "PET+CT"):
                 keys = _keys(modality, roi, readout, pooling)
                 name = embedding_name(modality, roi, readout, pooling)
-                model = RidgeCox(name, VectorFeatures(states=StateVectors(keys)))
-                recipe = Recipe(
-                    name, (Alternative("ridge", model, (FloatRange("penalty", *STATE_PENALTY, log=True),)),)
+                models.append(
+                    StudyModel(
+                        _vector(name, keys), "embeddings", modality, roi, readout, pooling, _concatenated(modality)
+                    )
                 )
-                fusion = "concatenation" if modality == "PET+CT" else ""
-                models.append(StudyModel(recipe, "embeddings", modality, roi, readout, pooling, fusion))
     return models
 
 
@@ -223,6 +232,20 @@ def _fused(embedding: Embedding) -> list[StudyModel]:
             StudyModel(Recipe(name, alternatives), "fused", "PET+CT", "chosen", "chosen", "region", "concatenation")
         )
     return models
+
+
+def _imagenet(embedding: Embedding) -> list[StudyModel]:
+    """The stand-in for the paper's ResNet: no memory, no prompt, no region but in the choice of slices."""
+    roi = embedding.imagenet.roi
+    models = []
+    for modality in ("PET", "CT", "PET+CT"):
+        name = IMAGENET_CNN.replace("PET+CT", modality)
+        recipe = _vector(name, _keys(modality, roi, IMAGENET, "grid"))
+        models.append(StudyModel(recipe, "imagenet", modality, roi, IMAGENET, "grid", _concatenated(modality)))
+    states = StateVectors(_keys("PET+CT", roi, IMAGENET, "grid"))
+    both = RidgeCox(IMAGENET_STATISTICS, VectorFeatures(statistics=("*",), states=states), state_penalty=1.0)
+    recipe = Recipe(IMAGENET_STATISTICS, (Alternative("ridge", both, _PENALTIES),))
+    return [*models, StudyModel(recipe, "imagenet", "PET+CT", roi, IMAGENET, "grid", "concatenation")]
 
 
 def _published(embedding: Embedding) -> list[StudyModel]:
@@ -274,6 +297,16 @@ def _small_maps(embedding: Embedding) -> list[StudyModel]:
 
 def _keys(modality: str, roi: str, readout: str, kind: str) -> tuple[str, ...]:
     return tuple(f"{one}/{roi}/{readout}/{kind}" for one in modality.split("+"))
+
+
+def _vector(name: str, keys: tuple[str, ...]) -> Recipe:
+    """Image only, vectors side by side under ridge Cox."""
+    model = RidgeCox(name, VectorFeatures(states=StateVectors(keys)))
+    return Recipe(name, (Alternative("ridge", model, (FloatRange("penalty", *STATE_PENALTY, log=True),)),))
+
+
+def _concatenated(modality: str) -> FusionName | Literal[""]:
+    return "concatenation" if modality == "PET+CT" else ""
 
 
 def _as_it_is(model: SurvivalModel) -> Recipe:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,16 @@ import torch
 from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.files import atomic_file
-from MemorySurvivalLib.study.embedding import EmbeddedCase
+from MemorySurvivalLib.study.configuration import EXTRAS, Extra
+from MemorySurvivalLib.study.embedding import EmbeddedCase, split_key
+from MemorySurvivalLib.study.imagenet import IMAGENET
 
 NOTICE = f"Simulated patients, not persons. {RESEARCH_USE}."
-SMALL = "-small"
 SUFFIX = ".shuffled.xz"
 """Of parts: safetensors, every first byte of two before every second one, then xz: 40 % smaller without loss."""
+
+
+EXTRA_WORDS: Mapping[Extra, str] = {"small": "small maps", "imagenet": "ImageNet vectors"}
 
 
 class CaseNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,9 +75,9 @@ class PartFolder:
         """The file of one case while its part is not complete."""
         return self.path / "cases" / f"case-{number:05d}.safetensors"
 
-    def part(self, index: int, suffix: str = "") -> Path:
-        """The file of cases `index * size` and on."""
-        return self.path / f"part-{index:04d}{suffix}{SUFFIX}"
+    def part(self, index: int, extra: Extra | None = None) -> Path:
+        """The file of cases `index * size` and on, or of what is kept beside it."""
+        return self.path / f"part-{index:04d}{f'-{extra}' if extra else ''}{SUFFIX}"
 
     def missing(self, numbers: Iterable[int]) -> list[int]:
         """Those of the numbers that are in no file."""
@@ -91,25 +95,25 @@ class PartFolder:
         self._write(self.case(note.number), {name: one[None] for name, one in tensors.items()}, [note])
 
     def join(self, index: int) -> bool:
-        """Join the cases of a part into its file, when all are there; small maps go to a file of their own."""
+        """Join the cases of a part into its file, when all are there; extras go to files of their own."""
         numbers = range(index * self.size, (index + 1) * self.size)
         if self.part(index).exists() or not all(self.case(n).exists() for n in numbers):
             return False
         cases = [self._read(self.case(n)) for n in numbers]
         notes = [note for _tensors, one in cases for note in one]
-        for suffix in (SMALL, ""):  # the part itself last: it says that all is there
-            names = [name for name in cases[0][0] if name.endswith("/small") == bool(suffix)]
+        for extra in (*EXTRAS, None):  # the part itself last: it says that all is there
+            names = [name for name in cases[0][0] if _extra(name) == extra]
             joined = {name: torch.cat([tensors[name] for tensors, _notes in cases]) for name in names}
             if joined:
-                self._write(self.part(index, suffix), joined, notes)
+                self._write(self.part(index, extra), joined, notes)
         for n in numbers:
             self.case(n).unlink()
         return True
 
-    def read(self, most: int, *, small_maps: bool = False) -> tuple[dict[str, torch.Tensor], list[CaseNote]]:
+    def read(self, most: int, extras: Collection[Extra] = ()) -> tuple[dict[str, torch.Tensor], list[CaseNote]]:
         """Tensors (n, ...) and notes of the first cases, at most `most`, as many as there are without a gap.
 
-        Raises InputError where a file is damaged or of another study.
+        `extras` must be kept of all of these. Raises InputError where a file is missing, damaged or of another study.
         """
         count = self.reached(most)
         tensors: dict[str, list[torch.Tensor]] = {}
@@ -119,14 +123,16 @@ class PartFolder:
             index = number // self.size
             in_part = self.part(index).exists()
             found, own = self._read(self.part(index) if in_part else self.case(number))
-            if in_part and small_maps:
-                if not self.part(index, SMALL).exists():
+            for extra in extras if in_part else ():
+                if not self.part(index, extra).exists():
                     raise InputError(
-                        f"{self.part(index, SMALL)} with the maps of these cases is missing; fetch it, or fit fewer."
+                        f"{self.part(index, extra)} with the {EXTRA_WORDS[extra]} of these cases is missing; fetch it, "
+                        "or fit fewer."
                     )
-                found |= self._read(self.part(index, SMALL))[0]
+                found |= self._read(self.part(index, extra))[0]
             for name, values in found.items():
-                if small_maps or not name.endswith("/small"):
+                kept = _extra(name)
+                if kept is None or kept in extras:
                     tensors.setdefault(name, []).append(values)
             notes += own
             number += len(own)
@@ -167,6 +173,12 @@ class _Header(msgspec.Struct):
     @property
     def metadata(self) -> dict[str, PartNote]:
         return {name: msgspec.json.decode(text, type=PartNote) for name, text in self.raw.items() if name == "part"}
+
+
+def _extra(key: str) -> Extra | None:
+    """Beside the part goes what is kept of the first cases alone."""
+    _modality, _roi, readout, kind = split_key(key)
+    return "small" if kind == "small" else "imagenet" if readout == IMAGENET else None
 
 
 def _pack(content: bytes) -> bytes:

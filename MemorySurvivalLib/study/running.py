@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,9 @@ from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.progress import Meter, ProgressCallback, ignore_progress
 from MemorySurvivalLib.simulation.scenario import load_scenario
-from MemorySurvivalLib.study.cohorts import count_embedded, read_cohort
-from MemorySurvivalLib.study.configuration import Fitting, Question, StudyConfiguration
-from MemorySurvivalLib.study.models import Group, StudyModel, nested_models, study_models
+from MemorySurvivalLib.study.cohorts import StudyCohort, count_embedded, read_cohort
+from MemorySurvivalLib.study.configuration import Extra, Fitting, Question, StudyConfiguration
+from MemorySurvivalLib.study.models import Group, StudyModel, nested_imagenet, nested_models, study_models
 from MemorySurvivalLib.study.parts import NOTICE
 from MemorySurvivalLib.training.folds import FoldPlan
 from MemorySurvivalLib.training.inner_score import concordance
@@ -60,7 +60,8 @@ class NestedResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ScenarioResults(msgspec.Struct, forbid_unknown_fields=True):
-    """One file of results: a scenario at one size of the development cohort."""
+    """One file of results: a scenario at one size of the development cohort. `left_out` says by group why its models
+    were not fitted."""
 
     notice: str
     configuration: str
@@ -73,6 +74,7 @@ class ScenarioResults(msgspec.Struct, forbid_unknown_fields=True):
     tests: dict[str, int]
     models: dict[str, ModelResult] = {}
     nested: dict[str, NestedResult] = {}
+    left_out: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Plan:
     stops beginning new fits."""
 
     scenarios: tuple[str, ...] = ()
-    groups: tuple[Group, ...] = ("baselines", "embeddings", "fused")
+    groups: tuple[Group, ...] = ("baselines", "embeddings", "fused", "imagenet")
     sizes: tuple[int, ...] | None = None
     minutes: float = math.inf
     nested: bool = True
@@ -97,7 +99,9 @@ def run_study(
     """Fit what is not there yet and keep every model's result at once; the files that hold results.
 
     Sizes of which too few patients are embedded, and tests with fewer than the configured smallest number, are left
-    out. A result of other patients or settings is fitted again. Raises InputError where nothing can be run.
+    out, and so are models of the ImageNet network where its vectors are not kept of these patients (the file says it);
+    those are judged on the first test patients that have them. A result of other patients or settings is fitted
+    again. Raises InputError where nothing can be run.
     """
     deadline = time.monotonic() + 60 * plan.minutes
     runs = list(_list_runs(configuration, parts, plan))
@@ -116,7 +120,8 @@ def run_study(
         run = _Run(configuration, question, size, parts, plan.groups)
         kept = run.begin(path)
         for model in models:
-            if _is_new(kept, model.name, run.key(model)) and time.monotonic() < deadline:
+            wanted = model.group not in run.left_out and _is_new(kept, model.name, run.key(model))
+            if wanted and time.monotonic() < deadline:
                 kept.models[model.name] = run.fit(model)
                 write_results(kept, path)
             meter.step()
@@ -159,8 +164,16 @@ def count_fits(model: StudyModel, fitting: Fitting) -> int:
     return trials * fitting.inner_folds + 1
 
 
+@dataclass(frozen=True)
+class _Cohorts:
+    """Who is learned from, and the tests by "cohort/scenario"."""
+
+    development: StudyCohort
+    tests: Mapping[str, StudyCohort]
+
+
 class _Run:
-    """One scenario at one size, with its cohorts read once."""
+    """One scenario at one size, with its cohorts read once. `left_out` says by group why it cannot be fitted."""
 
     def __init__(
         self, configuration: StudyConfiguration, question: Question, size: int, parts: Path, groups: Sequence[Group]
@@ -168,20 +181,39 @@ class _Run:
         self._configuration, self._question = configuration, question
         self._fitting = configuration.fitting
         self._budget = Budget(self._fitting.trials, self._fitting.inner_folds, self._fitting.seed)
-        development = configuration.cohort(question.development)
-        self._small = "small maps" in groups and size <= development.small_maps
-        self.development = read_cohort(
-            configuration, question.development, question.scenario, parts, size, small_maps=self._small
-        )
-        self.tests = {
-            f"{cohort}/{scenario}": read_cohort(configuration, cohort, scenario, parts)
-            for cohort, scenario in _ready_tests(configuration, question, parts)
-        }
+        self._small = "small maps" in groups and size <= configuration.cohort(question.development).count("small")
+        self._all = self._read(size, parts, ("small",) if self._small else ())
+        self._imagenet: _Cohorts | None = None
+        self.left_out: dict[str, str] = {}
+        if "imagenet" in groups:
+            try:
+                self._imagenet = self._read(size, parts, ("imagenet",), "imagenet")
+            except InputError as error:
+                self.left_out["imagenet"] = str(error)
+
+    def _read(self, size: int, parts: Path, extras: Sequence[Extra], tested: Extra | None = None) -> _Cohorts:
+        """The cohorts with `extras` of the development patients; tests are those patients that have `tested`."""
+        configuration, question = self._configuration, self._question
+        development = read_cohort(configuration, question.development, question.scenario, parts, size, extras)
+        tests = {}
+        for cohort, scenario in _ready_tests(configuration, question, parts):
+            there = count_embedded(configuration, cohort, parts)
+            count = min(there, configuration.cohort(cohort).count(tested)) if tested else there
+            tests[f"{cohort}/{scenario}"] = read_cohort(
+                configuration, cohort, scenario, parts, count or there, (tested,) if tested else ()
+            )
+        return _Cohorts(development, tests)
+
+    def _cohorts(self, group: str) -> _Cohorts:
+        return self._imagenet if group == "imagenet" and self._imagenet is not None else self._all
 
     def begin(self, path: Path) -> ScenarioResults:
         """The file as it is, with the sizes of today."""
         scenario = load_scenario(self._question.scenario)
         kept = read_results(path)
+        left_out = {**(kept.left_out if kept else {}), **self.left_out}
+        if self._imagenet is not None:
+            left_out.pop("imagenet", None)
         return ScenarioResults(
             NOTICE,
             self._configuration.sha256,
@@ -189,21 +221,23 @@ class _Run:
             scenario.name,
             scenario.sha256,
             self._question.development,
-            len(self.development.data),
-            int(self.development.data.events.sum()),
-            {name: len(test.data) for name, test in self.tests.items()},
+            len(self._all.development.data),
+            int(self._all.development.data.events.sum()),
+            {name: len(test.data) for name, test in self._all.tests.items()},
             kept.models if kept else {},
             kept.nested if kept else {},
+            left_out,
         )
 
     def key(self, model: StudyModel, *, nested: bool = False) -> str:
         """What a result depends on."""
+        cohorts = self._cohorts(model.group)
         said = (
             _FORMAT,
             self._configuration.embedding.sha256,
             load_scenario(self._question.scenario).sha256,
-            len(self.development.data),
-            [] if nested else {name: len(test.data) for name, test in self.tests.items()},
+            len(cohorts.development.data),
+            [] if nested else {name: len(test.data) for name, test in cohorts.tests.items()},
             repr(model.recipe),
             self._fitting if nested else (self._budget, self._fitting.seed),
         )
@@ -212,13 +246,14 @@ class _Run:
     def fit(self, model: StudyModel) -> ModelResult:
         """Tuned in inner folds of the development patients, fitted on all of them, asked about the test patients."""
         start = time.process_time()
+        cohorts = self._cohorts(model.group)
         result = ModelResult(
             self.key(model), model.group, model.modality, model.roi, model.readout, model.downsampler, model.fusion
         )
         seed = derive_seed(self._fitting.seed, model.name, self._question.scenario)
         try:
-            tuned = fit_tuned(model.recipe, self.development.data, self._budget, seed)
-            risks = {name: tuned.log_risk(test.data) for name, test in self.tests.items()}
+            tuned = fit_tuned(model.recipe, cohorts.development.data, self._budget, seed)
+            risks = {name: tuned.log_risk(test.data) for name, test in cohorts.tests.items()}
         except FIT_ERRORS as error:
             return msgspec.structs.replace(result, error=str(error) or type(error).__name__)
         return msgspec.structs.replace(
@@ -238,15 +273,17 @@ class _Run:
         models = nested_models(self._configuration.embedding)
         if self._small:
             models += study_models(self._configuration.embedding, ("small maps",))
+        if self._imagenet is not None:
+            models += nested_imagenet(self._configuration.embedding)
         for model in models:
             key = self.key(model, nested=True)
             known = kept.nested.get(model.name)
             if (known is not None and known.key == key) or time.monotonic() >= deadline:
                 continue
             start = time.process_time()
-            validated = validate_models(self.development.data, [model.recipe], settings)[0]
+            data = self._cohorts(model.group).development.data
+            validated = validate_models(data, [model.recipe], settings)[0]
             error = validated.errors[0] if validated.errors else ""
-            data = self.development.data
             c = validated.fold_values(concordance, data)
             pooled = [concordance(data.times_months, data.events, one) for one in validated.standardised]
             kept.nested[model.name] = NestedResult(

@@ -12,6 +12,7 @@ from MemorySurvivalLib.simulation.patient import Patient
 from MemorySurvivalLib.study.configuration import (
     Cohort,
     Embedding,
+    Extra,
     Fitting,
     Question,
     Stage,
@@ -28,13 +29,14 @@ def make_configuration(patients: int = 60) -> StudyConfiguration:
     """Two cohorts, three scenarios, few fits."""
     committed = load_configuration()
     embedding = msgspec.structs.replace(committed.embedding, batch_size=2)
+    whole_parts = patients // 10 * 10
     return msgspec.structs.replace(
         committed,
         embedding=embedding,
         cohorts=(
-            Cohort("main-dev", "main", 31, patients, 10),
-            Cohort("main-test", "main", 32, patients),
-            Cohort("second-test", "second", 33, min(patients, 20)),
+            Cohort("main-dev", "main", 31, patients, 10, whole_parts),
+            Cohort("main-test", "main", 32, patients, imagenet=min(whole_parts, 30)),
+            Cohort("second-test", "second", 33, min(patients, 20), imagenet=min(whole_parts, 20)),
         ),
         order=(Stage("main-dev", patients), Stage("main-test", patients), Stage("second-test", patients)),
         questions=(
@@ -56,7 +58,7 @@ def make_configuration(patients: int = 60) -> StudyConfiguration:
     )
 
 
-def embed_made_up(patient: Patient, settings: Embedding, small_maps: bool) -> EmbeddedCase:
+def embed_made_up(patient: Patient, settings: Embedding, extras: frozenset[Extra]) -> EmbeddedCase:
     """Numbers that know something of the disease, under the keys of real ones."""
     rng = np.random.default_rng(patient.image_seed)
     burden = np.log1p(patient.shown.tumour_ml)
@@ -76,8 +78,10 @@ def embed_made_up(patient: Patient, settings: Embedding, small_maps: bool) -> Em
             vectors[f"{place}/encoder/region"] = values(CHANNELS)
             for name in settings.average_maps.get(roi, ()):
                 maps[f"{place}/{name}/average"] = values(1, 16, 16)
-            for name in settings.small_maps.get(roi, ()) if small_maps else ():
+            for name in settings.small_maps.get(roi, ()) if "small" in extras else ():
                 small[f"{place}/{name}/small"] = values(CHANNELS, 4, 4)
+        if "imagenet" in extras:
+            vectors[f"{modality}/{settings.imagenet.roi}/imagenet/grid"] = values(CHANNELS)
     statistics = {
         f"{roi}/{name}": float(np.exp(rng.normal() * 0.3 + 0.5 * burden))
         for roi in settings.rois

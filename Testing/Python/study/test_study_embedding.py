@@ -23,8 +23,15 @@ from MemorySurvivalLib.roi.roi import RoiKind
 from MemorySurvivalLib.study.configuration import Embedding, load_configuration
 from MemorySurvivalLib.study.embed_cohorts import take_in
 from MemorySurvivalLib.study.embedding import choose_boxes, embed_case, split_key
+from MemorySurvivalLib.study.imagenet_network import ImagenetNetwork
 
-SETTINGS = msgspec.structs.replace(load_configuration().embedding, batch_size=1, small_side=2)
+COMMITTED = load_configuration().embedding
+SETTINGS = msgspec.structs.replace(
+    COMMITTED,
+    batch_size=1,
+    small_side=2,
+    imagenet=msgspec.structs.replace(COMMITTED.imagenet, most_slices=2, image_size=64),
+)
 
 
 def block(start: int, stop: int, levels: int = 60, spacing: float = 5.0) -> Volume:
@@ -44,6 +51,13 @@ def volumes(folder: Path) -> tuple[Volume, Volume, dict[RoiKind, Volume]]:
 @pytest.fixture(scope="module")
 def engine() -> MemoryEngine:
     return MemoryEngine(build_backbone(SMALL, seed=3), torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def network() -> ImagenetNetwork:
+    """Without the package's weights: random ones see turned axes too."""
+    torch.manual_seed(5)
+    return ImagenetNetwork().eval()
 
 
 @pytest.fixture(scope="module")
@@ -129,20 +143,27 @@ def test_pooling_inside_the_region_looks_there(engine: MemoryEngine, scene: tupl
 
 
 @pytest.mark.parametrize("orientation", ["IPR", "PSL"])
-def test_other_axes_give_the_same_numbers(engine: MemoryEngine, tmp_path: Path, orientation: str) -> None:
+def test_other_axes_give_the_same_numbers(
+    engine: MemoryEngine, network: ImagenetNetwork, tmp_path: Path, orientation: str
+) -> None:
     ct, pet, masks = volumes(tmp_path)
     settings: Embedding = msgspec.structs.replace(SETTINGS, first_step=7, average_maps={}, small_maps={})
-    straight = embed_case(engine, *take_in(ct, pet, masks), settings, small_maps=False)
+    straight = embed_case(engine, *take_in(ct, pet, masks), settings, small_maps=False, imagenet=network)
     turned = {kind: mask.reoriented(orientation) for kind, mask in masks.items()}
     other = embed_case(
-        engine, *take_in(ct.reoriented(orientation), pet.reoriented(), turned), settings, small_maps=False
+        engine,
+        *take_in(ct.reoriented(orientation), pet.reoriented(), turned),
+        settings,
+        small_maps=False,
+        imagenet=network,
     )
+    assert "CT/spine_dilated/imagenet/grid" in straight.vectors
     assert other.statistics == pytest.approx(straight.statistics, rel=1e-6)
     for key, value in straight.vectors.items():
         torch.testing.assert_close(other.vectors[key], value)
 
 
-def test_tilted_axes_are_kept(engine: MemoryEngine, tmp_path: Path) -> None:
+def test_tilted_axes_are_kept(engine: MemoryEngine, network: ImagenetNetwork, tmp_path: Path) -> None:
     """An oblique scan is read on its own slices: turning the whole patient in space changes nothing."""
     ct, pet, masks = volumes(tmp_path)
     angle = np.deg2rad(12)
@@ -157,9 +178,11 @@ def test_tilted_axes_are_kept(engine: MemoryEngine, tmp_path: Path) -> None:
         )
 
     settings: Embedding = msgspec.structs.replace(SETTINGS, first_step=7, average_maps={}, small_maps={})
-    straight = embed_case(engine, *take_in(ct, pet, masks), settings, small_maps=False)
+    straight = embed_case(engine, *take_in(ct, pet, masks), settings, small_maps=False, imagenet=network)
     tilted_masks = {kind: turned(mask) for kind, mask in masks.items()}
-    tilted = embed_case(engine, *take_in(turned(ct), turned(pet), tilted_masks), settings, small_maps=False)
+    tilted = embed_case(
+        engine, *take_in(turned(ct), turned(pet), tilted_masks), settings, small_maps=False, imagenet=network
+    )
     assert tilted.statistics == pytest.approx(straight.statistics, rel=1e-3)
     for key, value in straight.vectors.items():
         torch.testing.assert_close(tilted.vectors[key].float(), value.float(), rtol=0.02, atol=0.02)

@@ -12,7 +12,7 @@ from study_makers import make_configuration
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.simulation.scenario import load_scenario
 from MemorySurvivalLib.study.configuration import StudyConfiguration
-from MemorySurvivalLib.study.evidence import BEGIN, END, describe_hotspots, load_results, write_page
+from MemorySurvivalLib.study.evidence import BEGIN, END, describe_hotspots, describe_study, load_results, write_page
 from MemorySurvivalLib.study.hotspots import HOTTEST, ExplainedCase, Finding, HotspotResults
 from MemorySurvivalLib.study.judging import Judge, draw_tested, judge_goals
 from MemorySurvivalLib.study.models import (
@@ -20,6 +20,7 @@ from MemorySurvivalLib.study.models import (
     CLINICAL,
     EMBEDDING,
     EMBEDDING_STATISTICS,
+    IMAGENET_CNN,
     PUBLISHED,
     STATISTICS,
     embedding_name,
@@ -106,6 +107,24 @@ def test_results_of_other_patients_are_refused(configuration: StudyConfiguration
     fewer = msgspec.structs.replace(results, tests={"main-test/main": TESTED - 1})
     with pytest.raises(InputError, match="150 test patients, not of 149"):
         Judge(configuration, fewer, "main-test/main").c(ALL)
+
+
+def test_a_model_of_few_test_patients_is_compared_on_these(configuration: StudyConfiguration) -> None:
+    results = invent(configuration, "main", {EMBEDDING: 0.1, IMAGENET_CNN: np.inf}, 227)
+    test, few = "main-test/main", 60
+    cnn = results.models[IMAGENET_CNN]
+    results.models[IMAGENET_CNN] = msgspec.structs.replace(cnn, log_risk={test: cnn.log_risk[test][:few]})
+    results.left_out["imagenet"] = "Its vectors are not here."
+    judge = Judge(configuration, results, test, few)
+    assert len(judge.events) == few
+    gain = judge.difference(EMBEDDING, IMAGENET_CNN)
+    assert gain.low > 0
+    text = describe_study(configuration, [results])
+    assert f"| {test} | 227 | {few} | {EMBEDDING} | {judge.c(EMBEDDING)} | {gain} |" in text
+    assert f"| {test} | 227 | {few} | {IMAGENET_CNN} | {judge.c(IMAGENET_CNN)} |  |" in text
+    assert "- Its vectors are not here." in text
+    with pytest.raises(InputError, match="60 test patients, not of 150"):
+        Judge(configuration, results, test).c(IMAGENET_CNN)
 
 
 def test_explained_cases_stand_beside_chance(configuration: StudyConfiguration) -> None:

@@ -15,6 +15,7 @@ from MemorySurvivalLib.simulation.patient import Patient
 from MemorySurvivalLib.study.cohorts import count_embedded, read_cohort
 from MemorySurvivalLib.study.configuration import (
     Embedding,
+    Extra,
     Question,
     Stage,
     StudyConfiguration,
@@ -24,7 +25,7 @@ from MemorySurvivalLib.study.embed_cohorts import embed_cohorts, load_engine, pa
 from MemorySurvivalLib.study.embedding import EmbeddedCase
 from MemorySurvivalLib.study.parts import describe_folder
 
-COMMITTED = "be98f60f649b"
+COMMITTED = "c8d0cf625fac"
 
 
 @pytest.fixture
@@ -47,11 +48,11 @@ def test_the_committed_backbone_is_the_bundles() -> None:
 def test_a_stopped_run_goes_on_and_joins_parts(configuration: StudyConfiguration, tmp_path: Path) -> None:
     made: list[int] = []
 
-    def stops(patient: Patient, settings: Embedding, small_maps: bool) -> EmbeddedCase:
+    def stops(patient: Patient, settings: Embedding, extras: frozenset[Extra]) -> EmbeddedCase:
         if len(made) == 7:
             raise KeyboardInterrupt
         made.append(patient.number)
-        return embed_made_up(patient, settings, small_maps)
+        return embed_made_up(patient, settings, extras)
 
     stages = (Stage("main-dev", 12),)
     with pytest.raises(KeyboardInterrupt):
@@ -62,7 +63,7 @@ def test_a_stopped_run_goes_on_and_joins_parts(configuration: StudyConfiguration
     assert made == [7, 8, 9, 10, 11]
     folder = part_folder(configuration, configuration.cohort("main-dev"), tmp_path)
     names = sorted(path.name for path in folder.path.rglob("*") if path.is_file())
-    parts = [f"part-000{index}{suffix}.shuffled.xz" for index in (0, 1) for suffix in ("-small", "")]
+    parts = [f"part-000{index}{suffix}.shuffled.xz" for index in (0, 1) for suffix in ("-small", "-imagenet", "")]
     assert names == ["case-00010.safetensors", "case-00011.safetensors", *sorted(parts)]
     assert describe_folder(folder, 12)["cases"] == 12
     again = tmp_path / "again"
@@ -98,15 +99,29 @@ def test_scenarios_share_images_but_not_outcomes(configuration: StudyConfigurati
 
 def test_small_maps_are_there_for_the_first_alone(configuration: StudyConfiguration, tmp_path: Path) -> None:
     embed_cohorts(configuration, (Stage("main-dev", 10),), tmp_path, embed_one=embed_made_up)
-    found = read_cohort(configuration, "main-dev", "main", tmp_path, 10, small_maps=True)
+    found = read_cohort(configuration, "main-dev", "main", tmp_path, 10, ("small",))
     assert found.data.states["PET/spine_dilated/last/small"].shape == (10, 4, 4, 4)
     with pytest.raises(InputError, match="first 10 patients of main-dev alone"):
-        read_cohort(configuration, "main-dev", "main", tmp_path, 12, small_maps=True)
+        read_cohort(configuration, "main-dev", "main", tmp_path, 12, ("small",))
     folder = part_folder(configuration, configuration.cohort("main-dev"), tmp_path)
-    folder.part(1, "-small").unlink()
+    folder.part(1, "small").unlink()
     assert len(read_cohort(configuration, "main-dev", "main", tmp_path).data) == 10
-    with pytest.raises(InputError, match=r"part-0001-small.shuffled.xz with the maps of these cases is missing"):
-        read_cohort(configuration, "main-dev", "main", tmp_path, 10, small_maps=True)
+    with pytest.raises(InputError, match=r"part-0001-small.shuffled.xz with the small maps of these cases is missing"):
+        read_cohort(configuration, "main-dev", "main", tmp_path, 10, ("small",))
+
+
+def test_imagenet_vectors_lie_beside_the_parts(configuration: StudyConfiguration, tmp_path: Path) -> None:
+    embed_cohorts(configuration, (Stage("main-dev", 12), Stage("second-test", 10)), tmp_path, embed_one=embed_made_up)
+    key = "CT/spine_dilated/imagenet/grid"
+    assert key not in read_cohort(configuration, "main-dev", "main", tmp_path, 10).data.states
+    found = read_cohort(configuration, "main-dev", "main", tmp_path, 10, ("imagenet",)).data.states
+    assert found[key].shape == (10, 4, 1, 1)
+    assert not [name for name in found if name.endswith("/small")]
+    with pytest.raises(InputError, match="ImageNet vectors are kept of the first 10 patients of main-dev alone"):
+        read_cohort(configuration, "main-dev", "main", tmp_path, 11, ("imagenet",))
+    part_folder(configuration, configuration.cohort("second-test"), tmp_path).part(0, "imagenet").unlink()
+    with pytest.raises(InputError, match=r"part-0000-imagenet.shuffled.xz with the ImageNet vectors .* is missing"):
+        read_cohort(configuration, "second-test", "second", tmp_path, 10, ("imagenet",))
 
 
 def test_parts_of_something_else_are_refused(configuration: StudyConfiguration, tmp_path: Path) -> None:

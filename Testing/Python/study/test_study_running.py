@@ -19,6 +19,8 @@ from MemorySurvivalLib.study.models import (
     ALL,
     CLINICAL,
     EMBEDDING,
+    IMAGENET_CNN,
+    IMAGENET_STATISTICS,
     PUBLISHED,
     STATISTICS,
     StudyModel,
@@ -30,7 +32,7 @@ from MemorySurvivalLib.training.inner_score import concordance
 from MemorySurvivalLib.training.models.cox import PartialLikelihood, RidgeCox, fit_cox
 from MemorySurvivalLib.training.models.features import StateVectors, VectorFeatures
 
-GROUPS = ("baselines", "embeddings", "fused", "published", "small maps")
+GROUPS = ("baselines", "embeddings", "fused", "imagenet", "published", "small maps")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,7 @@ def keep_models(monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]) -> None
     def keep(make: Callable[..., tuple[StudyModel, ...]]) -> Callable[..., tuple[StudyModel, ...]]:
         return lambda *given: tuple(model for model in make(*given) if model.name in names)
 
-    for name in ("study_models", "nested_models"):
+    for name in ("study_models", "nested_models", "nested_imagenet"):
         monkeypatch.setattr(running, name, keep(getattr(running, name)))
 
 
@@ -138,6 +140,41 @@ def test_nested_validation_is_kept_with_the_heads_on_maps(
     assert np.shape(results.nested[STATISTICS].c) == (1, 2)
     assert 0 < results.nested[CLINICAL].pooled_c < 1
     assert not results.models
+
+
+def test_the_imagenet_network_is_asked_about_patients_that_have_its_vectors(
+    configuration: StudyConfiguration, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_models(monkeypatch, (IMAGENET_CNN, IMAGENET_STATISTICS))
+    path = run_study(configuration, parts, tmp_path, Plan(("main",), ("imagenet",)))[0]
+    results = read_results(path)
+    assert results is not None
+    assert results.tests == {"main-test/main": 90, "second-test/second": 20}
+    for name in (IMAGENET_CNN, IMAGENET_STATISTICS):
+        assert [len(risk) for risk in results.models[name].log_risk.values()] == [30, 20]
+        assert not results.models[name].error
+        assert not results.nested[name].error
+    assert set(results.models[IMAGENET_STATISTICS].values) == {"penalty", "state_penalty"}
+    assert not results.left_out
+
+
+def test_the_imagenet_network_is_left_out_with_a_reason(
+    configuration: StudyConfiguration, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_models(monkeypatch, (STATISTICS, IMAGENET_CNN))
+    cohorts = tuple(msgspec.structs.replace(cohort, imagenet=20) for cohort in configuration.cohorts)
+    fewer = msgspec.structs.replace(configuration, cohorts=cohorts)
+    plan = Plan(("null",), ("baselines", "imagenet"), nested=False)
+    results = read_results(run_study(fewer, parts, tmp_path, plan)[0])
+    assert results is not None
+    assert set(results.models) == {STATISTICS}
+    assert results.left_out == {
+        "imagenet": "ImageNet vectors are kept of the first 20 patients of main-dev alone; take fewer."
+    }
+    again = read_results(run_study(configuration, parts, tmp_path, plan)[0])
+    assert again is not None
+    assert set(again.models) == {STATISTICS, IMAGENET_CNN}
+    assert not again.left_out
 
 
 def test_no_time_fits_nothing(configuration: StudyConfiguration, parts: Path, tmp_path: Path) -> None:
