@@ -138,4 +138,4 @@ def panel(application: Any, slot_errors: list[BaseException]) -> Iterator[Panel]
     representation.close()
     loading.delete_now(representation)
     slicer.mrmlScene.Clear()
-    slicer.app.layoutManager().forget_added_views()
+    importlib.import_module("slicer_host.layout_manager").forget_added_views(slicer.app.layoutManager())

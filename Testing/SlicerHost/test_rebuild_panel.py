@@ -128,7 +128,7 @@ def test_a_model_is_made_and_chosen_after_the_time_was_told(model: Any) -> None:
         "300 simulated patients, about 21 min on cuda: Card.",
         "120 of them are there from an earlier time.",
         "79 MB stay on this computer, in /data/rebuilding",
-        "The model learns from simulated patients alone: SIMULATED MODEL stands beside its numbers.",
+        "The model's heads learn from simulated patients alone: SIMULATED MODEL stands beside its numbers.",
     ]
     assert not jobs(model, "rebuild_bundle") and model.ui.rebuildButton.enabled
 

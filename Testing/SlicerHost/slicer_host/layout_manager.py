@@ -162,18 +162,6 @@ class LayoutManager:
         """The current layout's XML."""
         return ET.fromstring(self._logic.GetLayoutNode().GetCurrentLayoutDescription() or "<layout />")
 
-    def forget_added_views(self) -> None:
-        """Be as new: four-up, without the views that other layouts added. Closing a scene keeps them, as in Slicer."""
-        self._logic.GetLayoutNode().SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
-        logics = slicer.app.applicationLogic().GetSliceLogics()
-        for name in [name for name, widget in self._widgets.items() if not widget.visible]:
-            logic, node = self._widgets[name].sliceLogic(), self._widgets.pop(name).mrmlSliceNode()
-            composite = logic.GetSliceCompositeNode()
-            logics.RemoveItem(logic)
-            logic.SetMRMLScene(None)
-            for each in (node, composite):
-                slicer.mrmlScene.RemoveNode(each)
-
     def _follow(self) -> None:
         shown = {each.get("singletontag") for each in self.description().iter("view")}
         for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
@@ -182,3 +170,16 @@ class LayoutManager:
             if name in shown and (known is None or known.mrmlSliceNode() is not node):
                 self._widgets[name] = SliceWidget(node)
             node.SetMappedInLayout(name in shown)
+
+
+def forget_added_views(manager: LayoutManager) -> None:
+    """Be as new: four-up, without the views that other layouts added. Closing a scene keeps them, as in Slicer."""
+    manager._logic.GetLayoutNode().SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    logics = slicer.app.applicationLogic().GetSliceLogics()
+    for name in [name for name, widget in manager._widgets.items() if not widget.visible]:
+        logic, node = manager._widgets[name].sliceLogic(), manager._widgets.pop(name).mrmlSliceNode()
+        composite = logic.GetSliceCompositeNode()
+        logics.RemoveItem(logic)
+        logic.SetMRMLScene(None)
+        for each in (node, composite):
+            slicer.mrmlScene.RemoveNode(each)
