@@ -71,7 +71,7 @@ class SliceFrame:
     def greys(
         self, pixels: npt.NDArray[np.float32], window: Window, device: torch.device | None = None
     ) -> torch.Tensor:
-        """Slices (n, rows, columns) in HU or SUVbw in the square, 0 to 1 between the window's ends: (n, 1, size, size)."""
+        """Slices (n, rows, columns) in HU or SUVbw, 0 to 1 between the window's ends: (n, 1, size, size)."""
         values = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32)).to(device)[:, None]
         unit = ((values - window.low) / (window.high - window.low)).clamp(0, 1)
         if (self.height, self.width) != (self.rows, self.columns):
