@@ -54,9 +54,10 @@ def read_cohort(
     folder = part_folder(configuration, cohort, root)
     for extra in extras:
         if patients is None or patients > cohort.count(extra):
-            first = f"the first {cohort.count(extra)} patients" if cohort.count(extra) else "none of the patients"
             words = EXTRA_WORDS[extra]
-            raise InputError(f"{words[0].upper()}{words[1:]} are kept of {first} of {name} alone; take fewer.")
+            count = cohort.count(extra)
+            kept = f"the first {count} patients of {name} alone; take fewer" if count else f"no patient of {name}"
+            raise InputError(f"{words[0].upper()}{words[1:]} are kept of {kept}.")
     tensors, notes = folder.read(cohort.patients if patients is None else patients, extras)
     if len(notes) < (1 if patients is None else patients):
         raise InputError(

@@ -119,6 +119,8 @@ def test_imagenet_vectors_lie_beside_the_parts(configuration: StudyConfiguration
     assert not [name for name in found if name.endswith("/small")]
     with pytest.raises(InputError, match="ImageNet vectors are kept of the first 10 patients of main-dev alone"):
         read_cohort(configuration, "main-dev", "main", tmp_path, 11, ("imagenet",))
+    with pytest.raises(InputError, match="Small maps are kept of no patient of second-test"):
+        read_cohort(configuration, "second-test", "second", tmp_path, 10, ("small",))
     part_folder(configuration, configuration.cohort("second-test"), tmp_path).part(0, "imagenet").unlink()
     with pytest.raises(InputError, match=r"part-0000-imagenet.shuffled.xz with the ImageNet vectors .* is missing"):
         read_cohort(configuration, "second-test", "second", tmp_path, 10, ("imagenet",))
