@@ -6,6 +6,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/amending.py
   MemorySurvivalLib/bundle/__init__.py
   MemorySurvivalLib/bundle/archive.py
+  MemorySurvivalLib/bundle/backbone_training.py
   MemorySurvivalLib/bundle/bundle.py
   MemorySurvivalLib/bundle/card.py
   MemorySurvivalLib/bundle/importing.py

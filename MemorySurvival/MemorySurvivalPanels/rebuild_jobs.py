@@ -67,7 +67,9 @@ class RebuildJob(PanelJob):
         """Offer and choose it."""
         name = str(result.get("name") or "")
         self._chosen(name, result.get("bundles") or [])
-        return _('The model "{name}" is ready and chosen. It learned from simulated patients only.').format(name=name)
+        return _('The model "{name}" is ready and chosen. Its heads learned from simulated patients only.').format(
+            name=name
+        )
 
     def stop(self, failure: Failure | None) -> None:
         """What was done so far is kept."""

@@ -55,7 +55,7 @@ def describe_estimate(estimate: Mapping[str, Any]) -> str:
     lines.append(
         _("{n} MB stay on this computer, in {folder}").format(n=round(estimate["disk_mb"]), folder=estimate["folder"])
     )
-    lines.append(_("The model learns from simulated patients alone: SIMULATED MODEL stands beside its numbers."))
+    lines.append(_("The model's heads learn from simulated patients alone: SIMULATED MODEL stands beside its numbers."))
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from MemorySurvivalLib.bundle.backbone_training import TRAINING_CARD, TRAINING_LOG, find_training_problem
 from MemorySurvivalLib.bundle.manifest import FORMAT, FORMAT_VERSION, Manifest, Member, check_manifest
 from MemorySurvivalLib.errors import BundleError, InputError
 from MemorySurvivalLib.files import atomic_file
@@ -22,8 +23,16 @@ HEADS = "heads.safetensors"
 CARD = "model_card.md"
 BACKBONE = "backbone.safetensors"
 REQUIRED = (HEADS, CARD)
-ALLOWED = (HEADS, CARD, BACKBONE)
-LIMITS_BYTES = {MANIFEST: 4 << 20, HEADS: 64 << 20, CARD: 1 << 20, BACKBONE: 512 << 20}
+TRAINING = (TRAINING_CARD, TRAINING_LOG)
+ALLOWED = (HEADS, CARD, BACKBONE, *TRAINING)
+LIMITS_BYTES = {
+    MANIFEST: 4 << 20,
+    HEADS: 64 << 20,
+    CARD: 1 << 20,
+    BACKBONE: 512 << 20,
+    TRAINING_CARD: 1 << 20,
+    TRAINING_LOG: 1 << 20,
+}
 """More than any honest member needs; a member that claims or unpacks to more is refused unread."""
 
 _FIXED_TIME = (2020, 1, 1, 0, 0, 0)  # zip times would make the same content hash differently
@@ -80,6 +89,7 @@ def read_archive(path: Path) -> Archive:
     for name, member in manifest.members.items():
         if len(raw[name]) != member.bytes or hashlib.sha256(raw[name]).hexdigest() != member.sha256:
             raise BundleError(f"The model bundle {path} is damaged: {name} does not match its hash; get it again.")
+    _check_training(manifest, raw, path)
     return Archive(path, hashlib.sha256(data).hexdigest(), manifest, raw)
 
 
@@ -93,6 +103,7 @@ def write_archive(path: Path, manifest: Manifest, members: Mapping[str, bytes]) 
     }
     manifest = msgspec.structs.replace(manifest, members=described)
     manifest = _parse_manifest(msgspec.json.encode(manifest), path)  # 40 and 40.0 are the same content
+    _check_training(manifest, members, path)
     text = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
     with atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, content in {MANIFEST: text, **dict(sorted(members.items()))}.items():
@@ -101,6 +112,12 @@ def write_archive(path: Path, manifest: Manifest, members: Mapping[str, bytes]) 
             info.external_attr = 0o644 << 16
             archive.writestr(info, content)
     return read_archive(path)
+
+
+def _check_training(manifest: Manifest, members: Mapping[str, bytes], path: Path) -> None:
+    problem = find_training_problem(manifest, members)
+    if problem:
+        raise BundleError(f"The model bundle {path} contradicts itself: {problem}.")
 
 
 def _member_names(archive: zipfile.ZipFile, path: Path) -> list[str]:

@@ -11,7 +11,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from MemorySurvivalLib.bundle.archive import BACKBONE, CARD, HEADS, Archive, read_archive, write_archive
+from MemorySurvivalLib.bundle.archive import BACKBONE, CARD, HEADS, TRAINING, Archive, read_archive, write_archive
 from MemorySurvivalLib.bundle.card import say_held_back
 from MemorySurvivalLib.bundle.manifest import HeadEntry, Manifest
 from MemorySurvivalLib.errors import BundleError
@@ -39,6 +39,11 @@ class ModelBundle:
     def card(self) -> str:
         """The model card as Markdown."""
         return self.archive.members[CARD].decode()
+
+    @property
+    def backbone_training(self) -> dict[str, bytes]:
+        """Card and log of the backbone's training as they lie in the archive; empty where none travel with it."""
+        return {name: self.archive.members[name] for name in TRAINING if name in self.archive.members}
 
     def backbone(self) -> SAM2Base:
         """Build the backbone with the weights that the manifest names, loaded strictly and verified by hash.
@@ -110,9 +115,17 @@ def load_bundle(path: Path) -> ModelBundle:
 
 
 def save_bundle(
-    path: Path, manifest: Manifest, heads: Mapping[str, RiskHead], card: str, backbone: SAM2Base | None
+    path: Path,
+    manifest: Manifest,
+    heads: Mapping[str, RiskHead],
+    card: str,
+    backbone: SAM2Base | None,
+    backbone_training: Mapping[str, bytes] | None = None,
 ) -> ModelBundle:
     """Write a bundle and load it back; `backbone` None where the manifest names external weights.
+
+    `backbone_training` are the members with the card and log of the backbone's training, by name; the manifest's
+    backbone entry must say the same (`learned_from`), or BundleError is raised.
 
     Weights become float16, but for heads whose spec says that they keep float32.
 
@@ -126,7 +139,7 @@ def save_bundle(
     members = {HEADS: safetensors.torch.save(tensors), CARD: card.encode()}
     if backbone is not None:
         members[BACKBONE] = safetensors.torch.save({k: _half(t) for k, t in backbone.state_dict().items()})
-    write_archive(path, manifest, members)
+    write_archive(path, manifest, {**members, **(backbone_training or {})})
     return load_bundle(path)
 
 

@@ -37,11 +37,35 @@ class Member(_Part, frozen=True):
     bytes: int
 
 
-class BackboneEntry(_Part, frozen=True):
+class LearnedFrom(_Part, frozen=True):
+    """Which images a bundled backbone learned from: phantoms by number, real series by name, with their licences.
+
+    `begun_clean`: its training began with random weights, or with weights of phantoms alone; false also where nobody
+    knows.
+    """
+
+    simulated_cases: int
+    real_cases: tuple[str, ...]
+    licences: str
+    begun_clean: bool
+
+    @property
+    def sentence(self) -> str:
+        """A clause without a full stop, for a manifest's population and for reports."""
+        images = f"the images of {self.simulated_cases} simulated patients"
+        if self.real_cases:
+            count = len(self.real_cases)
+            series = "1 real image series of a patient" if count == 1 else f"{count} real image series of patients"
+            images += f" and {series} ({self.licences or 'licence not stated'})"
+        return images if self.begun_clean else f"{images}; it began with weights that learned from other images"
+
+
+class BackboneEntry(_Part, frozen=True, omit_defaults=True):
     """The frozen network the heads were trained on.
 
     `weights` "bundled": backbone.safetensors inside the archive, `sha256` over its parameters in float32.
     `weights` "external": a checkpoint file in the user's weights store, `sha256` over that file; `release` names it.
+    `learned_from` belongs to the card of the backbone's training, where that is in the archive.
     """
 
     architecture: Architecture
@@ -49,6 +73,13 @@ class BackboneEntry(_Part, frozen=True):
     weights: Literal["bundled", "external"]
     sha256: str
     release: str
+    learned_from: LearnedFrom | None = None
+
+    @property
+    def simulated_only(self) -> bool:
+        """Whether it learned from phantoms alone; a bundled one without a card is of the time when all did."""
+        learned = self.learned_from
+        return self.weights == "bundled" and (learned is None or (learned.begun_clean and not learned.real_cases))
 
 
 class Windows(_Part, frozen=True):
@@ -186,6 +217,12 @@ def check_manifest(manifest: Manifest) -> str | None:
         return "two heads have the same name"
     if ("backbone.safetensors" in manifest.members) != (manifest.backbone.weights == "bundled"):
         return "its backbone entry and its members disagree on bundled weights"
+    if ("backbone.json" in manifest.members) != (manifest.backbone.learned_from is not None):
+        return "its backbone entry and its members disagree on how the backbone was trained"
+    if manifest.backbone.learned_from is not None and manifest.backbone.weights != "bundled":
+        return "it says how a backbone was trained that is not in it"
+    if "backbone_log.jsonl" in manifest.members and "backbone.json" not in manifest.members:
+        return "it holds the log of a backbone's training without its card"
     if manifest.provenance.simulated and manifest.status != "demonstration":
         return f"it learned from simulated cases, so its status cannot be {manifest.status!r}"
     if manifest.propagation.slice_step < 1 or manifest.propagation.batch_size < 1:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from MemorySurvivalLib.bundle.manifest import HeadEntry, Manifest
 
 SIMULATED_MODEL = "SIMULATED MODEL"
-"""Stands beside every number of a demonstration bundle: it learned from simulated cases only."""
+"""Stands beside every number of a demonstration bundle: its heads learned from simulated cases only."""
 
 OTHER_ROI = "ENGINEERING USE: ROI NOT OF THE MODEL'S KIND"
 

@@ -40,6 +40,9 @@ PRIVATE: dict[str, str] = {
 """Code value (at most 16 characters) -> code meaning (at most 64). A value never changes its meaning; see
 docs/dicom-results.md."""
 
+HEADS_SIMULATED = "Demonstration: heads learned from simulated cases only"
+"""Meaning of STATUS_DEMO where the backbone has seen more than phantoms."""
+
 SUV_BODY_WEIGHT = CodedConcept("g/ml{SUVbw}", "UCUM", "Standardized Uptake Value body weight")
 GRAM = CodedConcept("g", "UCUM", "gram")
 MILLILITRE = CodedConcept("ml", "UCUM", "milliliter")

@@ -17,7 +17,7 @@ from highdicom.sr import (
 )
 from pydicom.dataset import Dataset
 
-from MemorySurvivalLib.dicom_out.codes import MONTH, RATIO, STABILITY_VALUES, STATUS_VALUES, private
+from MemorySurvivalLib.dicom_out.codes import HEADS_SIMULATED, MONTH, RATIO, STABILITY_VALUES, STATUS_VALUES, private
 from MemorySurvivalLib.dicom_out.envelope import Envelope
 from MemorySurvivalLib.dicom_out.model_input import describe_input
 from MemorySurvivalLib.dicom_out.structured import Group, comment_on, measure, site_of, write_structured
@@ -92,7 +92,9 @@ def _numbers(record: CaseRecord) -> list[Measurement]:
 
 
 def _judgements(record: CaseRecord) -> list[QualitativeEvaluation]:
-    status = private(STATUS_VALUES[record.bundle.status])
+    # The code's meaning says what all of the model learned from; where that is the heads alone, its wording does.
+    heads_only = record.bundle.status == "demonstration" and not record.bundle.backbone.simulated_only
+    status = private(STATUS_VALUES[record.bundle.status], HEADS_SIMULATED if heads_only else None)
     found = [QualitativeEvaluation(name=private("MODEL_STATUS"), value=status)]
     if record.risk.risk_group is not None:
         group = private("RISK_GROUP_VALUE", record.risk.risk_group)

@@ -43,7 +43,7 @@ _OURS = (
     "created schema schema_version research_use software bundle kind severity modality modalities risk_group "
     "risk_groups head labels group readout orientation device sha256 generated_sha256 meaning rule unit verdict fill "
     "category_title reference file version status citation citations key times_months "
-    "statistics"
+    "statistics learned_from"
 )
 """Keys of a record whose values this software or the bundle made up; they can name no patient."""
 

@@ -44,7 +44,8 @@ def _about_model(record: CaseRecord) -> Iterator[Flag]:
         # Word for word the scorer's own note, so that it stands on the page once.
         yield Flag("missing-covariates", say_missing(list_titles(risk.covariates.missing)), "note")
     if record.bundle.status == "demonstration":
-        yield Flag("simulated-model", "The model learned from simulated patients only.", "note")
+        whose = "model" if record.bundle.backbone.simulated_only else "model's heads"
+        yield Flag("simulated-model", f"The {whose} learned from simulated patients only.", "note")
     if record.simulated_case:
         yield Flag("simulated-case", "The images are simulated.", "note")
 

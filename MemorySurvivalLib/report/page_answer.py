@@ -23,7 +23,6 @@ from MemorySurvivalLib.report.model import PictureEntry, Report
 from MemorySurvivalLib.report.record import HotspotRecord
 from MemorySurvivalLib.report.subject import Subject
 from MemorySurvivalLib.report.wording import (
-    STATUS_WORDS,
     collect_notes,
     file_name,
     hide_folders,
@@ -40,6 +39,7 @@ from MemorySurvivalLib.report.wording import (
     say_position,
     say_share,
     say_signed,
+    say_status,
     shorten,
 )
 from MemorySurvivalLib.scoring import SurvivalCurve
@@ -112,7 +112,7 @@ def _about(report: Report) -> Section:
     status = tr("status: {status}").format(status=record.bundle.status)
     model = [
         Cell(f"{record.bundle.title} {record.bundle.version}"),
-        Cell(f"{status}. {tr(STATUS_WORDS.get(record.bundle.status, ''))}".rstrip()),
+        Cell(f"{status}. {say_status(record)}".rstrip()),
     ]
     subject = [Cell(line) for line in say_subject(report.subject)]
     rows = (

@@ -105,21 +105,11 @@ def _explain_heatmap(heatmap: HeatmapRecord) -> str:
 def _model(record: CaseRecord) -> tuple[Row, ...]:
     bundle = record.bundle
     made = bundle.provenance
-    population = f"{made.population} ({tr('simulated')})" if made.simulated else made.population
     windows = bundle.windows
     metrics = ", ".join(f"{name.replace('_', ' ')} {say_plain(value, 3)}" for name, value in bundle.metrics.items())
     rows: list[Row] = [
         (tr("Bundle"), (Cell(f"{bundle.title} ({bundle.name} {bundle.version}), {bundle.status}"),)),
-        (
-            tr("Trained on"),
-            (
-                Cell(
-                    tr("{population}, {cases} cases, {events} events").format(
-                        population=population, cases=made.cases, events=made.events
-                    )
-                ),
-            ),
-        ),
+        (tr("Trained on"), _trained_on(record)),
         (tr("Evidence"), (Cell(metrics or tr("none stated")),)),
         (tr("How"), (Cell(f"{made.how}; {say_date(made.created)}; seed {made.seed}"),)),
         (tr("Licence"), (Cell(bundle.licence),)),
@@ -134,6 +124,7 @@ def _model(record: CaseRecord) -> tuple[Row, ...]:
             ),
         ),
         (tr("Backbone SHA-256"), (Cell(bundle.backbone.sha256, code=True),)),
+        *_backbone_trained_on(record),
         (
             tr("Head"),
             (Cell(f"{record.risk.head}: {' + '.join(bundle.head_spec.modalities)}, {bundle.head_spec.fusion}"),),
@@ -158,6 +149,30 @@ def _model(record: CaseRecord) -> tuple[Row, ...]:
         ),
     ]
     return tuple(rows)
+
+
+def _trained_on(record: CaseRecord) -> tuple[Cell, ...]:
+    made = record.bundle.provenance
+    if record.bundle.backbone.learned_from is not None:
+        # The population tells heads and backbone apart, so the heads' numbers stand by themselves.
+        heads = tr("{cases} cases, {events} events for the heads").format(cases=made.cases, events=made.events)
+        return (Cell(made.population), Cell(heads))
+    population = f"{made.population} ({tr('simulated')})" if made.simulated else made.population
+    words = tr("{population}, {cases} cases, {events} events")
+    return (Cell(words.format(population=population, cases=made.cases, events=made.events)),)
+
+
+def _backbone_trained_on(record: CaseRecord) -> tuple[Row, ...]:
+    learned = record.bundle.backbone.learned_from
+    if learned is None:
+        return ()
+    said = [tr("simulated patients: {count}").format(count=learned.simulated_cases)]
+    if learned.real_cases:
+        words = tr("real image series of patients, without outcomes: {names} ({licences})")
+        said.append(words.format(names=", ".join(learned.real_cases), licences=learned.licences))
+    if not learned.begun_clean:
+        said.append(tr("it began with weights that learned from other images"))
+    return ((tr("Backbone trained on"), tuple(Cell(text) for text in said)),)
 
 
 def _inputs(record: CaseRecord) -> tuple[Row, ...]:
@@ -245,6 +260,11 @@ def _limits(record: CaseRecord) -> tuple[str, ...]:
             tr(
                 "The model is a demonstration: it learned from simulated images and outcomes, so on a real patient its "
                 "numbers have no clinical meaning."
+            )
+            if record.bundle.backbone.simulated_only
+            else tr(
+                "The model is a demonstration: its heads learned from simulated images and outcomes, so on a real "
+                "patient its numbers have no clinical meaning."
             )
         )
     if record.roi.kind == "other":

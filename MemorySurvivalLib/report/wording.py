@@ -28,6 +28,12 @@ STATUS_WORDS = {
     "validated": later("Its evidence is stated in its manifest; it is still for research use only."),
 }
 
+HEADS_SIMULATED = later(
+    "Its heads learned from simulated patients only and show how the method works; "
+    "its numbers say nothing about a real patient."
+)
+"""Instead of the demonstration's status words, where the backbone has seen more than phantoms."""
+
 READOUT_WORDS = {
     "last": later("the memory after the last slices of the pass (it hardly depends on the slices before them)"),
     "mean": later("the mean of the memories over all slices used"),
@@ -129,6 +135,14 @@ def _is_path(text: str) -> bool:
         return False
     absolute = re.match(r"(~|\.{0,2})[\\/]|[A-Za-z]:[\\/]|\\\\", text) is not None
     return absolute or re.search(r"[\\/].*\.\w+$", text) is not None
+
+
+def say_status(record: CaseRecord) -> str:
+    """What a bundle's status means; a demonstration's backbone may have seen more than phantoms."""
+    bundle = record.bundle
+    if bundle.status == "demonstration" and not bundle.backbone.simulated_only:
+        return tr(HEADS_SIMULATED)
+    return tr(STATUS_WORDS.get(bundle.status, ""))
 
 
 def say_position(record: CaseRecord) -> str | None:

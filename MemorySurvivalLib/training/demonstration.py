@@ -1,8 +1,9 @@
-"""Making the demonstration bundle that ships from simulated cases alone: embedded cohort, heads, one file.
+"""Making the demonstration bundle that ships, its heads from simulated cases alone: embedded cohort, heads, one file.
 
-Run as `python -m MemorySurvivalLib.training.demonstration --work FOLDER --out FILE [--backbone FILE]`; the backbone is
-one of `python -m MemorySurvivalLib.training.backbone` or the one that ships already. Every step is resumed where the
-folder already holds its result. Simulation tests the software and the method, never myeloma.
+Run as `python -m MemorySurvivalLib.training.demonstration --work FOLDER --out FILE [--backbone FOLDER]`; the backbone
+is that of a folder of `python -m MemorySurvivalLib.training.backbone` (its card and log travel along), or the one that
+ships already. Every step is resumed where the folder already holds its result. Simulation tests the software and the
+method, never myeloma.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +30,8 @@ from MemorySurvivalLib.memory.weights_checkpoint import load_state_dict
 from MemorySurvivalLib.progress import ProgressCallback
 from MemorySurvivalLib.report.record import software_versions
 from MemorySurvivalLib.simulation.anatomy import PHANTOM_VERSION
+from MemorySurvivalLib.training.backbone import LOG, WEIGHTS
+from MemorySurvivalLib.training.backbone_card import describe_training, pack_training, read_learned_from
 from MemorySurvivalLib.training.demonstration_heads import (
     REFERENCE_FROM,
     TRAINING_FROM,
@@ -52,20 +56,35 @@ class DemonstrationConfig:
     recipe: HeadRecipe = field(default_factory=HeadRecipe)
 
 
-def load_compact(file: Path | None) -> SAM2Base:
-    """The compact backbone of a safetensors file, float16; of the bundle that ships where none is given."""
-    if file is None:
-        return load_bundle(find_bundle("demonstration")).backbone()
+def load_compact(place: Path | None) -> tuple[SAM2Base, dict[str, bytes]]:
+    """A compact backbone, float16, and the card and log of its training as members of a bundle.
+
+    `place` is the folder of a training, or the weights in it; None: the bundle that ships, with what travels in it.
+    Raises InputError where the weights' own card does not lie beside them: a bundle has to say what they learned from.
+    """
+    if place is None:
+        shipped = load_bundle(find_bundle("demonstration"))
+        return shipped.backbone(), shipped.backbone_training
+    file = place / WEIGHTS if place.is_dir() else place
     backbone = build_backbone(COMPACT)
     load_weights(backbone, load_state_dict(file))
     as_float16(backbone)
-    return backbone
+    return backbone, pack_training(file.parent, file.parent / LOG, weights_sha256(backbone))
 
 
 def make_demonstration(
-    config: DemonstrationConfig, backbone: SAM2Base, work: Path, out: Path, progress: ProgressCallback
+    config: DemonstrationConfig,
+    backbone: SAM2Base,
+    work: Path,
+    out: Path,
+    progress: ProgressCallback,
+    backbone_training: Mapping[str, bytes] | None = None,
 ) -> Manifest:
-    """All steps; returns the manifest of the bundle written to `out`."""
+    """All steps; returns the manifest of the bundle written to `out`.
+
+    `backbone_training` are the members that say how the backbone was trained, as `load_compact` gives them; None only
+    for weights that are known to have learned from phantoms alone.
+    """
     work.mkdir(parents=True, exist_ok=True)
     recipe, sha256 = config.recipe, weights_sha256(backbone)
     engine = MemoryEngine(backbone, torch.device("cpu"))
@@ -75,17 +94,24 @@ def make_demonstration(
     embed_cohort(engine, seeds, recipe.window_map(), recipe.propagation, folder, progress)
     training, reference = (read_cohort(folder, part) for part in (config.training_seeds, config.reference_seeds))
     heads, entries = fit_heads(recipe.fit, training, reference, progress)
+    course = backbone_training or {}
+    entry = BackboneEntry(
+        COMPACT.architecture,
+        COMPACT.image_size,
+        "bundled",
+        sha256,
+        "compact SAM 2.1, not MedSAM2",
+        read_learned_from(course),
+    )
     manifest = Manifest(
         format=FORMAT,
         format_version=FORMAT_VERSION,
         name="demonstration",
-        title="Demonstration model, trained on simulated patients only",
+        title=f"Demonstration model, {'' if entry.simulated_only else 'its heads '}trained on simulated patients only",
         version=config.version,
         status="demonstration",
         licence="Apache-2.0",
-        backbone=BackboneEntry(
-            COMPACT.architecture, COMPACT.image_size, "bundled", sha256, "compact SAM 2.1, not MedSAM2"
-        ),
+        backbone=entry,
         windows=recipe.windows,
         roi="spine_dilated",
         propagation=recipe.propagation,
@@ -93,7 +119,7 @@ def make_demonstration(
         explain=recipe.explain,
         provenance=Provenance(
             created=datetime.now(UTC).date().isoformat(),
-            population="simulated whole-body PET/CT phantoms; no patient's data was used",
+            population=say_population(entry),
             simulated=True,
             cases=len(training.outcomes),
             events=int(training.events.sum()),
@@ -103,16 +129,31 @@ def make_demonstration(
         ),
         members={},
     )
-    return save_bundle(out, manifest, heads, model_card(manifest, config), backbone).manifest
+    card = model_card(manifest, config, course)
+    return save_bundle(out, manifest, heads, card, backbone, course).manifest
 
 
-def model_card(manifest: Manifest, config: DemonstrationConfig) -> str:
+def say_population(backbone: BackboneEntry) -> str:
+    """Whom the heads learned from, always phantoms, and which images the backbone: patients' are never passed over."""
+    learned = backbone.learned_from
+    if backbone.simulated_only:
+        return "simulated whole-body PET/CT phantoms; no patient's data was used"
+    images = learned.sentence if learned is not None else "images that are not stated"
+    return f"simulated whole-body PET/CT phantoms for the heads; the backbone learned from {images}"
+
+
+def model_card(
+    manifest: Manifest, config: DemonstrationConfig, backbone_training: Mapping[str, bytes] | None = None
+) -> str:
     """The model card that travels inside the bundle."""
     step = manifest.propagation.slice_step
+    section = describe_training(backbone_training or {})
+    learned = "This model learned from simulated patients only."
+    if not manifest.backbone.simulated_only:
+        learned = "Its heads learned from simulated patients only, its backbone also from other images (named below)."
     return f"""# Demonstration model (SIMULATED)
 
-{RESEARCH_USE}. This model learned from simulated patients only. It shows what the software does; it says nothing about
-any person.
+{RESEARCH_USE}. {learned} It shows what the software does; it says nothing about any person.
 
 - Backbone: {manifest.backbone.release}, float16 weights with sha256 {manifest.backbone.sha256}; a small network of SAM
   2.1's classes.
@@ -126,7 +167,7 @@ any person.
 Fixed seeds: heads {config.recipe.fit.seed}; cases {config.training_seeds}, {config.reference_seeds}. Not calibrated,
 not validated, not compared with any clinical score. The widths of the heads were chosen by hand with the held-out cases
 in sight, so their c-index is a little optimistic too; the intervals of so few cases are wide (about +-0.08).
-"""
+{f"{chr(10)}{section}" if section else ""}"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -134,15 +175,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder for intermediate results")
     parser.add_argument("--out", type=Path, required=True, help="the .msbundle file to write")
-    parser.add_argument("--backbone", type=Path, help="weights of the compact backbone (default: those that ship)")
+    parser.add_argument(
+        "--backbone",
+        type=Path,
+        help="folder of a training of the compact backbone, or the weights in it (default: those that ship)",
+    )
     options = parser.parse_args(arguments)
     options.work.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(
         level=logging.INFO, filename=options.work / "training.log", format="%(asctime)s %(name)s %(message)s"
     )
     with ProgressBars() as bars:
-        backbone = load_compact(options.backbone)
-        manifest = make_demonstration(DemonstrationConfig(), backbone, options.work, options.out, bars)
+        backbone, training = load_compact(options.backbone)
+        manifest = make_demonstration(DemonstrationConfig(), backbone, options.work, options.out, bars, training)
     for head in manifest.heads:
         sys.stdout.write(f"{head.name}: {head.metrics}\n")
     return 0

@@ -73,7 +73,8 @@ class CardFacts:
 
     `flow` is the exclusion flow's sentence, `predictors` (name and unit, missing in how many), `parameters` the number
     of trained weights by head, `performance` whole tables in Markdown rows, `subgroups` rows of (group, level, n,
-    events, figure), `notes` sentences on what could not be done.
+    events, figure), `notes` sentences on what could not be done, `backbone_training` a section on how the backbone was
+    trained (Markdown, with its heading), where that is known.
     """
 
     title: str
@@ -94,6 +95,7 @@ class CardFacts:
     versions: Mapping[str, str]
     hashes: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    backbone_training: str = ""
 
 
 def read_stated(path: Path | None) -> Stated:
@@ -124,7 +126,7 @@ def write_card(facts: CardFacts, stated: Stated) -> str:
         f"# {_one_line(facts.title)}{simulated}",
         f"{RESEARCH_USE}. Reported after TRIPOD+AI (Collins 2024). "
         + (
-            "This model learned from simulated patients only; it says nothing about any person."
+            "The heads of this model learned from simulated patients only; it says nothing about any person."
             if facts.simulated
             else "Fields marked TODO keep this bundle at local-research until a person states them."
         ),
@@ -141,6 +143,7 @@ def write_card(facts: CardFacts, stated: Stated) -> str:
         "## Full specification\n\n"
         + "\n".join(f"- **{name}**: {_one_line(text)}" for name, text in facts.specification)
         + "\n\nWeights, preprocessing and baseline hazard are in this bundle's manifest and tensors.",
+        facts.backbone_training.strip(),
         _performance(facts),
         _subgroups(facts),
         _asked("Fairness and limitations", stated, ("fairness", "limitations")),

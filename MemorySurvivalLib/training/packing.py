@@ -39,6 +39,7 @@ from MemorySurvivalLib.report.record import software_versions
 from MemorySurvivalLib.risk.downsamplers import DownsamplerName, PoolingName
 from MemorySurvivalLib.risk.fusion import FusionName
 from MemorySurvivalLib.risk.head import RiskHead
+from MemorySurvivalLib.training.backbone_card import describe_training
 from MemorySurvivalLib.training.data import CohortData
 from MemorySurvivalLib.training.duplicates import SamePatient, group_patients
 from MemorySurvivalLib.training.model_card import CardFacts, CardMetric, Stated, write_card
@@ -158,7 +159,9 @@ def train_bundle(
     manifest = _manifest(cohort, base, config, heads, out.stem)
     card = write_card(_facts(cohort, base, config, heads, manifest), stated)
     backbone = base.backbone() if BACKBONE in base.archive.members else None
-    saved = save_bundle(out, manifest, {one.entry.name: one.head for one in heads}, card, backbone)
+    saved = save_bundle(
+        out, manifest, {one.entry.name: one.head for one in heads}, card, backbone, base.backbone_training
+    )
     return TrainedBundle(saved.manifest, card, tuple(heads))
 
 
@@ -329,6 +332,7 @@ def _facts(
             "backbone": backbone.sha256,
             "base bundle": base.archive.sha256,
         },
+        backbone_training=describe_training(base.backbone_training),
         notes=tuple(dict.fromkeys((*silent, *flags, *flagged, *(note for one in heads for note in one.notes)))),
     )
 

@@ -182,7 +182,7 @@ def rebuild_bundle(plan: RebuildPlan, engine: MemoryEngine, progress: ProgressCa
         format=FORMAT,
         format_version=FORMAT_VERSION,
         name=plan.out.stem,
-        title=f"Demonstration model for {record.name}, trained on simulated patients only",
+        title=f"Demonstration model for {record.name}, its heads trained on simulated patients only",
         version="1",
         status="demonstration",
         licence=f"not stated; made with weights under {record.licence}",
@@ -196,7 +196,7 @@ def rebuild_bundle(plan: RebuildPlan, engine: MemoryEngine, progress: ProgressCa
         explain=scale_display(recipe.explain, entries[0]),
         provenance=Provenance(
             created=datetime.now(UTC).date().isoformat(),
-            population="simulated whole-body PET/CT phantoms; no patient's data was used",
+            population="simulated whole-body PET/CT phantoms; no patient's data was used for the heads",
             simulated=True,
             cases=len(training.outcomes),
             events=int(training.events.sum()),
@@ -216,8 +216,8 @@ def _card(plan: RebuildPlan, manifest: Manifest, training: EmbeddedCohort, refer
     known = "a published release" if record.release else "an unknown release, brought by the user"
     return f"""# Demonstration model for {record.name} (SIMULATED MODEL)
 
-{RESEARCH_USE}. This model learned from simulated patients only. It shows what the software does with these weights; it
-says nothing about any person.
+{RESEARCH_USE}. Its heads learned from simulated patients only. It shows what the software does with these weights; it
+says nothing about any person. What the weights themselves learned from is for their makers to say.
 
 - Backbone weights: {record.name} ({known}), sha256 {record.sha256}, {plan.backbone.architecture} at
   {plan.backbone.image_size} pixels, licence {record.licence}. **The weights are not in this bundle**: it names them by

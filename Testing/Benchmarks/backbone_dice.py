@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from MemorySurvivalLib.bundle.backbone_training import TRAINING_CARD
+from MemorySurvivalLib.bundle.bundle import load_bundle
 from MemorySurvivalLib.bundle.registry import find_bundle
 from MemorySurvivalLib.imaging.window import MODALITIES, Modality
 from MemorySurvivalLib.memory.backbone import COMPACT, build_backbone, weights_sha256
@@ -70,12 +73,18 @@ def run() -> dict[str, Any]:
 def _weights() -> tuple[Path, str]:
     given = os.environ.get("MEMORYSURVIVAL_BACKBONE")
     if not given:
-        return find_bundle("demonstration"), "the demonstration bundle's"
+        shipped = find_bundle("demonstration")
+        training = load_bundle(shipped).backbone_training
+        said = f", {_course(json.loads(training[TRAINING_CARD]))}" if training else ""
+        return shipped, f"the demonstration bundle's{said}"
     place = Path(given)
     if not place.is_dir():
         return place, place.name
-    card = read_backbone_card(place)
-    return place / WEIGHTS, f"a training after {card['steps']} of {card['of']} steps, {card['seconds'] // 60} minutes"
+    return place / WEIGHTS, _course(read_backbone_card(place))
+
+
+def _course(card: dict[str, Any]) -> str:
+    return f"a training after {card['steps']} of {card['of']} steps, {card['seconds'] // 60} minutes"
 
 
 def _runs() -> dict[tuple[str, str, Modality], list[SliceRun]]:

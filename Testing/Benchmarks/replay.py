@@ -124,7 +124,8 @@ def _change_voxels(file: str, factor: float) -> Change:
 def _change_bundle(folder: Path, replay: ReplayRequest) -> ReplayRequest:
     bundle = load_bundle(find_bundle("demonstration"))
     manifest = msgspec.structs.replace(bundle.manifest, version="another", members={})
-    save_bundle(folder / "other.msbundle", manifest, bundle.heads, bundle.card, bundle.backbone())
+    training = bundle.backbone_training
+    save_bundle(folder / "other.msbundle", manifest, bundle.heads, bundle.card, bundle.backbone(), training)
     return replace(replay, bundle=str(folder / "other.msbundle"))
 
 
