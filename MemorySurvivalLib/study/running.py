@@ -115,10 +115,14 @@ def run_study(
     models = study_models(configuration.embedding, tuple(group for group in plan.groups if group != "small maps"))
     meter = Meter("study", len(runs) * len(models), progress)
     written = []
+    left_out: dict[str, str] = {}
     for question, size in runs:
         path = result_path(configuration, results, question.scenario, size)
         run = _Run(configuration, question, size, parts, plan.groups)
         kept = run.begin(path)
+        left_out |= run.left_out
+        if run.left_out and path.exists():
+            write_results(kept, path)
         for model in models:
             wanted = model.group not in run.left_out and _is_new(kept, model.name, run.key(model))
             if wanted and time.monotonic() < deadline:
@@ -129,6 +133,8 @@ def run_study(
             run.validate(kept, path, deadline)
         if path.exists():
             written.append(path)
+    if not written and left_out and set(plan.groups) <= set(left_out):
+        raise InputError(f"Nothing could be fitted. {' '.join(left_out.values())}")
     return written
 
 

@@ -165,6 +165,8 @@ def test_the_imagenet_network_is_left_out_with_a_reason(
     cohorts = tuple(msgspec.structs.replace(cohort, imagenet=20) for cohort in configuration.cohorts)
     fewer = msgspec.structs.replace(configuration, cohorts=cohorts)
     plan = Plan(("null",), ("baselines", "imagenet"), nested=False)
+    with pytest.raises(InputError, match=r"fitted\. ImageNet vectors are kept of the first 20 patients"):
+        run_study(fewer, parts, tmp_path, replace(plan, groups=("imagenet",)))
     results = read_results(run_study(fewer, parts, tmp_path, plan)[0])
     assert results is not None
     assert set(results.models) == {STATISTICS}
