@@ -57,6 +57,14 @@ def test_a_photograph_is_recognised(network: ImagenetNetwork) -> None:
     assert float(network.get_buffer("_bn1.running_var").std()) > 0.1, "statistics of a training, not the first ones"
 
 
+def test_logits_are_those_of_the_network_that_the_weights_were_made_for(network: ImagenetNetwork) -> None:
+    """Computed once with efficientnet-lite-pytorch 0.1.0; padding on the other side would change them by halves."""
+    picture = torch.sin(torch.arange(3 * 64 * 64) * 0.01).reshape(1, 3, 64, 64)
+    with torch.inference_mode():
+        logits = network.classify(picture)[0, :4]
+    torch.testing.assert_close(logits, torch.tensor([-0.97916, 4.80234, 1.11049, -5.39997]), rtol=1e-3, atol=1e-3)
+
+
 def test_slices_are_spread_over_the_ladder() -> None:
     assert choose_levels(list(range(40, 0, -3)), 4) == [40, 28, 13, 1]
     assert choose_levels([9, 6, 3], 10) == [9, 6, 3]
