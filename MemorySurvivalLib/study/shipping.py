@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ from MemorySurvivalLib.study.configuration import Embedding, Question, StudyConf
 from MemorySurvivalLib.study.embed_cohorts import part_folder
 from MemorySurvivalLib.study.shipping_card import CardFacts, write_shipped_card
 from MemorySurvivalLib.study.shipping_heads import REGION, ShippedHead, choose_settings, fit_shipped, head_recipes
+from MemorySurvivalLib.training.backbone_card import describe_training, read_learned_from
+from MemorySurvivalLib.training.demonstration import say_population
 from MemorySurvivalLib.training.demonstration_heads import HeadRecipe, scale_display
 
 if TYPE_CHECKING:
@@ -38,13 +41,13 @@ def ship_study(
     progress: ProgressCallback = ignore_progress,
     *,
     scenario: str = SCENARIO,
-    backbone_said: str = "",
+    backbone_training: Mapping[str, bytes] | None = None,
 ) -> Manifest:
     """Tune and fit both heads on all embedded development patients of `scenario` and write the bundle to `out`.
 
-    Reference risks and c come from the embedded test patients, whom nothing else looks at. `backbone` went through
-    `as_float16` and has the hash that the study names. `backbone_said` is a paragraph for the card on how it was
-    trained. Raises InputError for another backbone, and where too few patients are embedded.
+    Reference risks and c come from the embedded test patients, whom nothing else looks at. `backbone`, float16, and the
+    members that say how it was trained are what `training.demonstration.load_compact` gives; the study has to be of its
+    hash. Raises InputError for another backbone, and where too few patients are embedded.
     """
     sha256 = weights_sha256(backbone)
     embedding = configuration.embedding
@@ -62,18 +65,20 @@ def ship_study(
         fit_shipped(recipe.name, choice, folds, development, tests, configuration.fitting)
         for recipe, choice in zip(recipes, choices, strict=True)
     )
-    manifest = _make_manifest(configuration, sha256, readout, heads, development)
-    facts = CardFacts(
-        manifest,
-        heads,
-        development,
-        tests,
-        configuration,
-        coarser=count_coarser(configuration, question.development, parts),
-        backbone_said=backbone_said,
+    training = backbone_training or {}
+    entry = BackboneEntry(
+        COMPACT.architecture,
+        embedding.image_size,
+        "bundled",
+        sha256,
+        "compact SAM 2.1, not MedSAM2",
+        read_learned_from(training),
     )
+    manifest = _make_manifest(configuration, entry, readout, heads, development)
+    coarser = tuple(count_coarser(configuration, name, parts) for name in (question.development, tests[0].name))
+    facts = CardFacts(manifest, heads, development, tests, configuration, coarser, describe_training(training))
     tensors = {one.entry.name: one.head for one in heads}
-    return save_bundle(out, manifest, tensors, write_shipped_card(facts), backbone).manifest
+    return save_bundle(out, manifest, tensors, write_shipped_card(facts), backbone, training).manifest
 
 
 def shipped_propagation(embedding: Embedding, readout: ReadoutName) -> PropagationConfig:
@@ -121,24 +126,23 @@ def _read_tests(configuration: StudyConfiguration, question: Question, parts: Pa
 
 def _make_manifest(
     configuration: StudyConfiguration,
-    sha256: str,
+    backbone: BackboneEntry,
     readout: ReadoutName,
-    heads: tuple[ShippedHead, ...],
+    heads: Sequence[ShippedHead],
     development: StudyCohort,
 ) -> Manifest:
     embedding, data = configuration.embedding, development.data
     entries = tuple(one.entry for one in heads)
+    what = "" if backbone.simulated_only else "its heads "
     return Manifest(
         format=FORMAT,
         format_version=FORMAT_VERSION,
         name="demonstration",
-        title="Demonstration model, trained on simulated patients only",
+        title=f"Demonstration model, {what}trained on simulated patients only",
         version=VERSION,
         status="demonstration",
         licence="Apache-2.0",
-        backbone=BackboneEntry(
-            COMPACT.architecture, embedding.image_size, "bundled", sha256, "compact SAM 2.1, not MedSAM2"
-        ),
+        backbone=backbone,
         windows=embedding.windows,
         roi=REGION,
         propagation=shipped_propagation(embedding, readout),
@@ -146,7 +150,7 @@ def _make_manifest(
         explain=scale_display(HeadRecipe().explain, entries[0]),
         provenance=Provenance(
             created=datetime.now(UTC).date().isoformat(),
-            population="simulated whole-body PET/CT phantoms; the heads learned from no patient's data",
+            population=say_population(backbone),
             simulated=True,
             cases=len(data),
             events=int(data.events.sum()),

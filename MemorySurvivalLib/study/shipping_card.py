@@ -16,40 +16,47 @@ from MemorySurvivalLib.training.demonstration_heads import ordinal
 
 @dataclass(frozen=True, eq=False)
 class CardFacts:
-    """What the card says. `coarser`: development patients of whom fewer slices were read than scoring reads."""
+    """What the card says.
+
+    `coarser`: how many development and how many reference patients were read on fewer slices than scoring reads.
+    `training`: the section on the backbone's training, empty where that is not known.
+    """
 
     manifest: Manifest
     heads: tuple[ShippedHead, ...]
     development: StudyCohort
     tests: tuple[StudyCohort, ...]
     configuration: StudyConfiguration
-    coarser: int
-    backbone_said: str
+    coarser: tuple[int, ...]
+    training: str
 
 
 def write_shipped_card(facts: CardFacts) -> str:
     """The card as Markdown."""
     manifest, configuration = facts.manifest, facts.configuration
-    propagation, provenance = manifest.propagation, manifest.provenance
+    propagation, provenance, fitting = manifest.propagation, manifest.provenance, configuration.fitting
     development = configuration.cohort(facts.development.name)
     scenario = load_scenario(facts.development.scenario)
-    said = f"{facts.backbone_said.strip()}\n\n" if facts.backbone_said.strip() else ""
+    learned = "This model learned from simulated patients only."
+    if not manifest.backbone.simulated_only:
+        learned = "Its heads learned from simulated patients only, its backbone also from other images (named below)."
     return f"""# Demonstration model (SIMULATED)
 
-{RESEARCH_USE}. This model learned from simulated patients only. It shows what the software does; it says nothing about
-any person. Simulation tests the software and the method, not myeloma.
+{RESEARCH_USE}. {learned} It shows what the software does; it says nothing about any person. Simulation tests the
+software and the method, not myeloma.
 
-{said}- Backbone: {manifest.backbone.release}, float16 weights with sha256 {manifest.backbone.sha256}; a small network
-  of SAM 2.1's classes.
-- Heads: Cox's model with a ridge penalty on one vector of PET and CT each; not the paper's downsampler and fusion.
-  They learned from {provenance.cases} simulated patients with {provenance.events} events (cohort {development.name},
-  seed {development.seed}, scenario {scenario.name}, sha256 {scenario.sha256}).
-- Vector: the memory's channels, averaged on each slice over the cells that the region covers; `{propagation.readout}`
-  over every {ordinal(propagation.slice_step)} ROI slice; ROI: {manifest.roi}, the phantoms' masks with each
-  simulated hospital's error.
-- Chosen in {configuration.fitting.inner_folds} folds of these patients among {configuration.fitting.trials} settings a
-  readout, by the sum of both heads' c: the readout, and for each head the penalties ({_penalties(facts.heads)}). The
-  test patients decided nothing.
+- Backbone: {manifest.backbone.release}, float16 weights with sha256 {manifest.backbone.sha256}; a small network of SAM
+  2.1's classes.
+- Heads: Cox's model with a ridge penalty on one vector a patient, from PET and CT; not the paper's downsampler and
+  fusion.
+- Learned from {provenance.cases} simulated patients with {provenance.events} events (cohort {development.name}, seed
+  {development.seed}, scenario {scenario.name} with sha256 {scenario.sha256}).
+- Vector: the memory's channels, averaged on each slice over the cells that the region covers; readout
+  `{propagation.readout}` over every {ordinal(propagation.slice_step)} ROI slice; ROI: {manifest.roi}, the phantoms'
+  masks with each simulated hospital's error.
+- Chosen in {fitting.inner_folds} folds of these patients among {fitting.trials} settings a readout and head: the
+  readout by the sum of both heads' c, the penalties by each head's own ({_penalties(facts.heads)}). The test patients
+  decided nothing.
 - Statistics of the region: {_statistics(facts.heads[0].entry)}.
 - Clinical values of the head with them: {_covariates(facts.heads[1].entry)}.
 - Outcome: simulated progression-free survival. Groups and baseline hazard: risks of the same patients by models of
@@ -58,14 +65,14 @@ any person. Simulation tests the software and the method, not myeloma.
 {_table(facts)}
 
 c on its own patients is optimistic. Intervals are 95 % percentiles over resampled test patients. The oracle knows the
-simulated log hazard, without what nobody can know; `recovered` is (c - .5) / (c of the oracle - .5).
+simulated log hazard, without what nobody can know; recovered is (c - .5) / (c of the oracle - .5).
 
 The study's best models also read the skeleton and its statistics, which one bundle cannot; these heads are theirs on
-the spine alone. {_coarser(facts)} Nothing here is calibrated or validated, or compared with any clinical score.
+the spine alone. {_coarser(facts)}Nothing here is calibrated or validated, or compared with any clinical score.
 
 Study: configuration sha256 {configuration.sha256}, embedding sha256 {configuration.embedding.sha256}, seed
-{configuration.fitting.seed}.
-"""
+{fitting.seed}.
+{f"{chr(10)}{facts.training}" if facts.training else ""}"""
 
 
 def _table(facts: CardFacts) -> str:
@@ -95,10 +102,12 @@ def _covariates(entry: HeadEntry) -> str:
 
 
 def _coarser(facts: CardFacts) -> str:
-    if not facts.coarser:
+    if not any(facts.coarser):
         return ""
-    step = facts.manifest.propagation.slice_step
+    step = ordinal(facts.manifest.propagation.slice_step)
+    learned, reference = facts.coarser
     return (
-        f"{facts.coarser} of the {len(facts.development.data)} patients to learn from (long scans, thin slices) were "
-        f"read on fewer slices than every {ordinal(step)}; scoring always reads every {ordinal(step)}."
+        f"{learned} of the {len(facts.development.data)} patients to learn from and {reference} of the "
+        f"{len(facts.tests[0].data)} of the reference have so many slices that the study did not read every {step}; "
+        f"scoring does, and what it gives such patients differs a little from what the study would give them. "
     )

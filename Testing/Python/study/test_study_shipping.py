@@ -11,9 +11,11 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from backbone_cards import make_card
 from made_up import SMALL, make_patient
 from study_makers import make_configuration
 
+from MemorySurvivalLib.bundle.backbone_training import TRAINING_CARD
 from MemorySurvivalLib.bundle.bundle import ModelBundle, as_float16, load_bundle
 from MemorySurvivalLib.bundle.manifest import Manifest
 from MemorySurvivalLib.errors import InputError
@@ -119,9 +121,10 @@ def shipped(
     configuration: StudyConfiguration, backbone: SAM2Base, parts: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Shipped:
     path = tmp_path_factory.mktemp("bundle") / "shipped.msbundle"
+    training = {TRAINING_CARD: make_card(weights_sha256(backbone))}
     with pytest.MonkeyPatch.context() as patch:
         heads = keep_heads(patch)
-        return Shipped(path, ship_study(configuration, parts, backbone, path), heads)
+        return Shipped(path, ship_study(configuration, parts, backbone, path, backbone_training=training), heads)
 
 
 def keep_heads(patch: pytest.MonkeyPatch) -> dict[str, ShippedHead]:
@@ -143,7 +146,7 @@ def ship_unwritten(
     made: list[ModelBundle] = []
 
     def keep(
-        _path: Path, manifest: Manifest, heads: Mapping[str, RiskHead], _card: str, _backbone: SAM2Base
+        _path: Path, manifest: Manifest, heads: Mapping[str, RiskHead], _card: str, *_backbone: object
     ) -> ModelBundle:
         made.append(ModelBundle(replace(load_bundle(like).archive, manifest=manifest), heads))
         return made[0]
@@ -246,9 +249,13 @@ def test_the_manifest_and_the_card_say_what_was_done(
         metrics = head.metrics
         for name in ("held_out_c_index", "second_test_c_index"):
             assert metrics[f"{name}_low"] <= metrics[name] <= metrics[f"{name}_high"]
-    card = load_bundle(shipped.path).card
+    bundle = load_bundle(shipped.path)
+    assert set(bundle.backbone_training) == {TRAINING_CARD} and not manifest.backbone.simulated_only
+    assert "the backbone learned from" in manifest.provenance.population and "its heads" in manifest.title
+    card = bundle.card
+    assert "How the backbone was trained" in card
     assert "SIMULATED" in card and "Research use only, not a medical device" in card
-    assert f"{PATIENTS // 2} of the {PATIENTS} patients to learn from" in card
+    assert f"{PATIENTS // 2} of the {PATIENTS} patients to learn from and {PATIENTS // 2} of the {PATIENTS} of" in card
     assert configuration.sha256 in card and "second-test" in card
 
 
