@@ -57,7 +57,7 @@ class LearnedFrom(_Part, frozen=True):
             count = len(self.real_cases)
             series = "1 real image series of a patient" if count == 1 else f"{count} real image series of patients"
             images += f" and {series} ({self.licences or 'licence not stated'})"
-        return images if self.begun_clean else f"{images}; it began with weights that learned from other images"
+        return images if self.begun_clean else f"{images}; it began with weights whose images are not named here"
 
 
 class BackboneEntry(_Part, frozen=True, omit_defaults=True):

@@ -171,7 +171,7 @@ def _backbone_trained_on(record: CaseRecord) -> tuple[Row, ...]:
         words = tr("real image series of patients, without outcomes: {names} ({licences})")
         said.append(words.format(names=", ".join(learned.real_cases), licences=learned.licences))
     if not learned.begun_clean:
-        said.append(tr("it began with weights that learned from other images"))
+        said.append(tr("it began with weights whose images are not named here"))
     return ((tr("Backbone trained on"), tuple(Cell(text) for text in said)),)
 
 

@@ -133,6 +133,8 @@ def describe_training(training: Mapping[str, bytes]) -> str:
     if TRAINING_CARD not in training:
         return ""
     said = backbone_card_section(json.loads(training[TRAINING_CARD]))
+    if not parse_training_card(training[TRAINING_CARD]).learned_from.begun_clean:
+        said += " What the weights that it began with had learned from is not named here."
     rest = f"Recipe and windows are in this bundle's {TRAINING_CARD}"
     rest += f", the course of the training in {TRAINING_LOG}." if TRAINING_LOG in training else "."
     return f"## How the backbone was trained\n\n{said} {rest} No outcome of any patient was part of it.\n"

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
-from backbone_cards import make_card
+from backbone_cards import LOG, carry_training, make_card
 from made_up import SMALL
 
 from MemorySurvivalLib.bundle.archive import read_archive, write_archive
@@ -20,11 +21,10 @@ from MemorySurvivalLib.bundle.backbone_training import (
 )
 from MemorySurvivalLib.bundle.bundle import ModelBundle, load_bundle, save_bundle
 from MemorySurvivalLib.bundle.manifest import LearnedFrom, Manifest
+from MemorySurvivalLib.bundle.recalibrate import SitePatients, recalibrate_bundle
 from MemorySurvivalLib.bundle.registry import find_bundle
 from MemorySurvivalLib.errors import BundleError
 from MemorySurvivalLib.memory.backbone import build_backbone, weights_sha256
-
-LOG = b'{"step": 10}\n'
 
 
 def carrying(bundle: ModelBundle, card: bytes, learned_from: LearnedFrom | None) -> tuple[Manifest, dict[str, bytes]]:
@@ -42,9 +42,7 @@ def bundle(small_bundle: Path) -> ModelBundle:
 def test_a_bundle_carries_the_training_and_says_which_images(bundle: ModelBundle, tmp_path: Path) -> None:
     card = make_card(bundle.manifest.backbone.sha256)
     learned = parse_training_card(card).learned_from
-    manifest, members = carrying(bundle, card, learned)
-    write_archive(tmp_path / "a.msbundle", manifest, members)
-    loaded = load_bundle(tmp_path / "a.msbundle")
+    loaded = carry_training(bundle, tmp_path / "a.msbundle")
     assert loaded.backbone_training == {TRAINING_CARD: card, TRAINING_LOG: LOG}
     assert loaded.manifest.members[TRAINING_LOG].bytes == len(LOG)
     assert loaded.manifest.backbone.learned_from == learned == LearnedFrom(2, ("real-STS_002-PET",), "CC BY 3.0", True)
@@ -60,6 +58,16 @@ def test_a_bundle_carries_the_training_and_says_which_images(bundle: ModelBundle
         loaded.backbone_training,
     )
     assert again.backbone_training == loaded.backbone_training
+
+
+def test_a_recalibrated_bundle_still_carries_it(bundle: ModelBundle, tmp_path: Path) -> None:
+    base = carry_training(bundle, tmp_path / "a.msbundle")
+    rng = np.random.default_rng(0)
+    risks = {entry.name: rng.normal(size=60) for entry in base.manifest.heads}
+    patients = SitePatients("B", rng.exponential(30, 60) + 1, rng.random(60) < 0.7, risks, simulated=True)
+    after = recalibrate_bundle(base, patients, tmp_path / "b.msbundle")
+    assert after.backbone_training == base.backbone_training
+    assert after.manifest.backbone == base.manifest.backbone
 
 
 def test_bundles_without_one_are_as_they_were(bundle: ModelBundle, tmp_path: Path) -> None:
@@ -111,7 +119,7 @@ def test_statement_card_and_weights_come_together(bundle: ModelBundle, tmp_path:
 def test_what_weights_began_with_is_not_passed_over(begun_with: str, clean: bool) -> None:
     learned = parse_training_card(make_card("0" * 64, real_cases=[], begun_with=begun_with)).learned_from
     assert learned.begun_clean is clean
-    assert ("began with weights that learned from other images" in learned.sentence) is not clean
+    assert ("began with weights whose images are not named here" in learned.sentence) is not clean
 
 
 def test_the_weights_known_to_be_of_phantoms_are_those_that_ship() -> None:

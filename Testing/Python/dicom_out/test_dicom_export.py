@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import highdicom as hd
+import msgspec
 import numpy as np
 import pydicom
 import pytest
@@ -16,8 +17,9 @@ from made_up import ROOT
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from MemorySurvivalLib import RESEARCH_USE
+from MemorySurvivalLib.bundle.manifest import LearnedFrom
 from MemorySurvivalLib.bundle.rights import SIMULATED_MODEL
-from MemorySurvivalLib.dicom_out.codes import PRIVATE
+from MemorySurvivalLib.dicom_out.codes import HEADS_SIMULATED, PRIVATE
 from MemorySurvivalLib.dicom_out.export import export_dicom
 from MemorySurvivalLib.dicom_out.manifest import ExportedObjects, read_manifest
 from MemorySurvivalLib.dicom_out.sources import SourcePaths, refuse_unreferable
@@ -303,6 +305,18 @@ def test_what_the_model_read_of_the_region_is_a_group_of_its_own(finished, tmp_p
     assert "MTV: volume of the region's voxels with SUVbw 4 or more." in said
     assert "SUV median: not measurable, so the training cohort's average was taken." in said
     assert b"MODEL_INPUT" in (tmp_path / "out" / "sr-risk.dcm").read_bytes()
+
+
+def test_the_status_says_heads_where_the_backbone_saw_patients(finished, tmp_path: Path) -> None:
+    other = finished.copied(tmp_path)
+    record = read_record(other.result / "result.json")
+    learned = LearnedFrom(40, ("real-A-PET",), "CC BY 3.0", True)
+    backbone = msgspec.structs.replace(record.bundle.backbone, learned_from=learned)
+    replace(record, bundle=replace(record.bundle, backbone=backbone)).write(other.result / "result.json")
+    export_dicom(other.result, tmp_path / "out", IDENTIFIED, ("sr",))
+    said = (tmp_path / "out" / "sr-risk.dcm").read_bytes()
+    assert b"STATUS_DEMO" in said and HEADS_SIMULATED.encode() in said
+    assert PRIVATE["STATUS_DEMO"].encode() not in said and len(HEADS_SIMULATED) <= 64
 
 
 def test_other_images_are_refused(finished, tmp_path: Path) -> None:

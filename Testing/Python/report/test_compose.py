@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from MemorySurvivalLib import RESEARCH_USE
+from MemorySurvivalLib.bundle.manifest import LearnedFrom
 from MemorySurvivalLib.clinical.record import ClinicalFindings, ClinicalScore, ReadingItem, VisualReading
 from MemorySurvivalLib.privacy.clean import clean_record
 from MemorySurvivalLib.privacy.identifiers import Identifier
@@ -57,11 +59,56 @@ def test_values_that_the_model_read_of_the_region_stand_among_what_went_in(
     assert "also read" not in words_of(compose_document(report_of(example.record)).pages)
 
 
+@pytest.mark.parametrize(
+    ("learned", "told"),
+    [
+        (LearnedFrom(40, ("real-A-PET", "real-A-CT"), "CC BY 3.0", True), "real-A-PET, real-A-CT (CC BY 3.0)"),
+        (LearnedFrom(40, (), "", False), "it began with weights whose images are not named here"),
+    ],
+)
+def test_a_backbone_that_saw_patients_is_never_called_simulated(
+    learned: LearnedFrom, told: str, example: Any, report_of: Any, words_of: Any
+) -> None:
+    bundle = example.record.bundle
+    backbone = msgspec.structs.replace(bundle.backbone, learned_from=learned)
+    population = f"phantoms for the heads; the backbone learned from {learned.sentence}"
+    made = msgspec.structs.replace(bundle.provenance, population=population)
+    report = report_of(example.with_record(bundle=replace(bundle, backbone=backbone, provenance=made)).record)
+    text = words_of(compose_document(report).pages)
+    for words in (
+        "Backbone trained on simulated patients: 40",
+        told,
+        population,
+        "407 cases, 291 events for the heads",
+    ):
+        assert words in text
+    assert f"{population} (simulated)" not in text, "of the backbone's images that would be wrong"
+    for said in ("Its heads learned from simulated patients only", "its heads learned from simulated images"):
+        assert said in text
+    for denied in ("It learned from simulated", "it learned from simulated", "model learned from simulated"):
+        assert denied not in text
+    assert [flag.sentence for flag in report.flags if flag.key == "simulated-model"] == [
+        "The model's heads learned from simulated patients only."
+    ]
+    plain = words_of(compose_document(report_of(example.record)).pages)
+    assert "It learned from simulated patients only" in plain and "Backbone trained on" not in plain
+
+
 def test_a_patient_called_max_does_not_take_the_name_of_a_value(example: Any) -> None:
     read = (StatisticUsed("suv_max_g_ml", 12.345, "g/mL"),)
     record = example.with_risk(statistics=read).with_record(notes=("Max was here.",)).record
     cleaned = clean_record(record, Subject(), (Identifier("name", "Peak^Max"),))
     assert cleaned.risk.statistics == read and "Max" not in cleaned.notes[0]
+
+
+def test_the_names_of_public_series_are_no_patients_name(example: Any) -> None:
+    bundle = example.record.bundle
+    backbone = msgspec.structs.replace(
+        bundle.backbone, learned_from=LearnedFrom(1, ("real-STS_002-PET",), "CC BY", True)
+    )
+    record = example.with_record(bundle=replace(bundle, backbone=backbone)).record
+    cleaned = clean_record(record, Subject(), (Identifier("ID", "STS_002"),))
+    assert cleaned.bundle.backbone == backbone
 
 
 def test_page_one_answers_in_the_order_of_the_questions(example: Any, report_of: Any, words_of: Any) -> None:

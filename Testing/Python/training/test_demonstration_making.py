@@ -146,7 +146,7 @@ def test_weights_without_their_own_card_are_refused(folder: Path, tmp_path: Path
     ("changes", "said"),
     [
         ({"real_cases": [], "begun_with": RANDOM}, "simulated whole-body PET/CT phantoms; no patient's data was used"),
-        ({"real_cases": [], "begun_with": "f" * 64}, "began with weights that learned from other images"),
+        ({"real_cases": [], "begun_with": "f" * 64}, "began with weights whose images are not named here"),
         ({"real_cases": ["a", "b"]}, "2 real image series of patients (CC BY 3.0)"),
         ({"licences": None}, "(licence not stated)"),
     ],

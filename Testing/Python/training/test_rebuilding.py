@@ -139,6 +139,10 @@ def test_stopped_goes_on_and_gives_a_bundle_that_names_the_weights(
     bundle = load_bundle(find_bundle("demonstration-seeded-40"))
     assert (manifest.status, manifest.backbone.weights, manifest.provenance.cases) == ("demonstration", "external", 20)
     assert manifest.backbone.sha256 == plan.record.sha256
+    assert manifest.backbone.learned_from is None and bundle.backbone_training == {}, "the weights are another's"
+    assert not manifest.backbone.simulated_only
+    assert manifest.provenance.population.endswith("no patient's data was used for the heads")
+    assert "Its heads learned from simulated patients only" in bundle.card and "its heads trained on" in manifest.title
     assert bundle.archive.path.stat().st_size < 1e6, "the weights are not in it"
     assert f"sha256 {plan.record.sha256}" in bundle.card and "SIMULATED MODEL" in bundle.card
     assert "not in this bundle" in bundle.card and "Embedded on: cpu." in bundle.card

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from backbone_cards import carry_training
 
 from MemorySurvivalLib.bundle.bundle import load_bundle
 from MemorySurvivalLib.bundle.card import find_open_fields
@@ -145,15 +146,21 @@ def test_statistics_that_no_bundle_takes_are_refused_first(tmp_path: Path, light
             train_bundle(make_cohort(), load_bundle(light_base), config, Stated(), tmp_path / "a.msbundle", tmp_path)
 
 
-def test_another_readout_than_the_base(tmp_path: Path, light_base: Path) -> None:
+def test_another_readout_than_the_base_on_a_backbone_whose_training_is_known(
+    tmp_path: Path, small_bundle: Path
+) -> None:
+    base = carry_training(load_bundle(small_bundle), tmp_path / "base.msbundle")
     cohort = make_cohort()
     inside = cohort.data.states["PET/mean"].float().mean(dim=(2, 3), keepdim=True).half()
     cohort = replace(cohort, data=replace(cohort.data, states={"PET/max": inside}, covariates=()))
     cohort = replace(cohort, intake=replace(cohort.intake, covariates=()))
     config = msgspec.structs.replace(QUICK, model="ridge", readout="max", inside=True)
     out = tmp_path / "own.msbundle"
-    train_bundle(cohort, load_bundle(light_base), config, Stated(), out, tmp_path / "work")
-    manifest = load_bundle(out).manifest
+    train_bundle(cohort, base, config, Stated(), out, tmp_path / "work")
+    made = load_bundle(out)
+    manifest = made.manifest
+    assert made.backbone_training == base.backbone_training and manifest.backbone == base.manifest.backbone
+    assert "## How the backbone was trained" in made.card and "real-STS_002-PET" in made.card
     assert (manifest.propagation.readout, manifest.propagation.inside) == ("max", True)
     assert [head.spec.memory_shape for head in manifest.heads] == [(64, 1, 1)]
-    assert load_bundle(light_base).manifest.propagation.readout == "mean"
+    assert base.manifest.propagation.readout == "mean"
