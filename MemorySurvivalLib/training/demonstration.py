@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from MemorySurvivalLib import RESEARCH_USE
+from MemorySurvivalLib.bundle.backbone_training import PHANTOMS_ONLY
 from MemorySurvivalLib.bundle.bundle import as_float16, load_bundle, save_bundle
 from MemorySurvivalLib.bundle.manifest import FORMAT, FORMAT_VERSION, BackboneEntry, Manifest, Provenance
 from MemorySurvivalLib.bundle.registry import find_bundle
 from MemorySurvivalLib.commands.terminal import ProgressBars
+from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.memory.backbone import COMPACT, build_backbone, load_weights, weights_sha256
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.weights_checkpoint import load_state_dict
@@ -82,19 +84,12 @@ def make_demonstration(
 ) -> Manifest:
     """All steps; returns the manifest of the bundle written to `out`.
 
-    `backbone_training` are the members that say how the backbone was trained, as `load_compact` gives them; None only
-    for weights that are known to have learned from phantoms alone.
+    `backbone_training` are the members that say how the backbone was trained, as `load_compact` gives them. Raises
+    InputError without them, but for the weights that are known to have learned from phantoms alone: nobody could say
+    whose images went in.
     """
     work.mkdir(parents=True, exist_ok=True)
-    recipe, sha256 = config.recipe, weights_sha256(backbone)
-    engine = MemoryEngine(backbone, torch.device("cpu"))
-    # Cases of another phantom or backbone must not be resumed from.
-    folder = work / f"cohort-phantom-{PHANTOM_VERSION}-{sha256[:12]}"
-    seeds = [*config.training_seeds, *config.reference_seeds]
-    embed_cohort(engine, seeds, recipe.window_map(), recipe.propagation, folder, progress)
-    training, reference = (read_cohort(folder, part) for part in (config.training_seeds, config.reference_seeds))
-    heads, entries = fit_heads(recipe.fit, training, reference, progress)
-    course = backbone_training or {}
+    recipe, sha256, course = config.recipe, weights_sha256(backbone), backbone_training or {}
     entry = BackboneEntry(
         COMPACT.architecture,
         COMPACT.image_size,
@@ -103,6 +98,18 @@ def make_demonstration(
         "compact SAM 2.1, not MedSAM2",
         read_learned_from(course),
     )
+    if entry.learned_from is None and sha256 not in PHANTOMS_ONLY:
+        raise InputError(
+            f"What the weights {sha256[:12]} learned from is not known, and the bundle has to say it; give the folder "
+            "of their training."
+        )
+    engine = MemoryEngine(backbone, torch.device("cpu"))
+    # Cases of another phantom or backbone must not be resumed from.
+    folder = work / f"cohort-phantom-{PHANTOM_VERSION}-{sha256[:12]}"
+    seeds = [*config.training_seeds, *config.reference_seeds]
+    embed_cohort(engine, seeds, recipe.window_map(), recipe.propagation, folder, progress)
+    training, reference = (read_cohort(folder, part) for part in (config.training_seeds, config.reference_seeds))
+    heads, entries = fit_heads(recipe.fit, training, reference, progress)
     manifest = Manifest(
         format=FORMAT,
         format_version=FORMAT_VERSION,
@@ -150,7 +157,9 @@ def model_card(
     section = describe_training(backbone_training or {})
     learned = "This model learned from simulated patients only."
     if not manifest.backbone.simulated_only:
-        learned = "Its heads learned from simulated patients only, its backbone also from other images (named below)."
+        known = manifest.backbone.learned_from
+        whose = "patients' images, named below" if known and known.real_cases else "images that are not all named"
+        learned = f"Its heads learned from simulated patients only, its backbone also from {whose}."
     return f"""# Demonstration model (SIMULATED)
 
 {RESEARCH_USE}. {learned} It shows what the software does; it says nothing about any person.

@@ -305,6 +305,9 @@ def test_what_the_model_read_of_the_region_is_a_group_of_its_own(finished, tmp_p
     assert "MTV: volume of the region's voxels with SUVbw 4 or more." in said
     assert "SUV median: not measurable, so the training cohort's average was taken." in said
     assert b"MODEL_INPUT" in (tmp_path / "out" / "sr-risk.dcm").read_bytes()
+    if VALIDATOR is not None:
+        done = subprocess.run([VALIDATOR, str(tmp_path / "out" / "sr-risk.dcm")], capture_output=True, text=True)
+        assert done.returncode == 0 and "Error" not in done.stdout + done.stderr
 
 
 def test_the_status_says_heads_where_the_backbone_saw_patients(finished, tmp_path: Path) -> None:

@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import msgspec
 import pytest
 import safetensors.torch
-import torch
 from backbone_cards import make_card
+from made_up import make_head
 
 from MemorySurvivalLib.bundle.backbone_training import RANDOM, TRAINING_CARD, TRAINING_LOG, parse_training_card
 from MemorySurvivalLib.bundle.bundle import as_float16, load_bundle
-from MemorySurvivalLib.bundle.manifest import BackboneEntry
+from MemorySurvivalLib.bundle.manifest import BackboneEntry, HeadEntry
 from MemorySurvivalLib.cli import main
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.memory.backbone import COMPACT, build_backbone, weights_sha256
 from MemorySurvivalLib.progress import ignore_progress
+from MemorySurvivalLib.risk.head import RiskHead
 from MemorySurvivalLib.training import demonstration
-from MemorySurvivalLib.training.backbone_card import MOST_LOG_BYTES, thin_log
+from MemorySurvivalLib.training.backbone_card import MOST_LOG_BYTES, pack_training, thin_log
 from MemorySurvivalLib.training.demonstration import (
     DemonstrationConfig,
     load_compact,
     make_demonstration,
     say_population,
 )
-from MemorySurvivalLib.training.demonstration_heads import HeadRecipe
 from MemorySurvivalLib.training.embedded_cohort import CaseOutcome, EmbeddedCohort
-from MemorySurvivalLib.training.fit import FitConfig
+from Testing.Benchmarks import backbone_dice as figure
 
 
 @pytest.fixture(scope="module")
@@ -47,50 +46,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-TYPICAL = {
-    "age_years": 60.0,
-    "creatinine_mg_dl": 1.0,
-    "haemoglobin_g_dl": 12.0,
-    "platelets_10e9_l": 200.0,
-    "light_chain_ratio": 9.0,
-    "calcium_mg_dl": 9.5,
-}
-LEVELS = (
-    {"sex": "male", "isotype": "IgG", "r_iss": "I"},
-    {"sex": "female", "isotype": "IgA", "r_iss": "II"},
-)
+def no_cohort(_folder: Path, seeds: range) -> EmbeddedCohort:
+    return EmbeddedCohort({}, tuple(CaseOutcome(seed, 12.0, seed % 2 == 0, {}) for seed in seeds))
 
 
-def random_cohort(_folder: Path, seeds: range) -> EmbeddedCohort:
-    rng = np.random.default_rng(seeds.start)
-    maps = {m: torch.from_numpy(rng.normal(size=(len(seeds), 1, 64, 64)).astype(np.float32)) for m in ("PET", "CT")}
-    outcomes = tuple(
-        CaseOutcome(
-            seed,
-            float(rng.exponential(30)) + 1,
-            bool(rng.random() < 0.7),
-            {name: f"{value * rng.uniform(0.9, 1.1):.2f}" for name, value in TYPICAL.items()} | LEVELS[seed % 2],
-        )
-        for seed in seeds
-    )
-    return EmbeddedCohort(maps, outcomes)  # type: ignore[arg-type]
+def random_heads(*_arguments: Any) -> tuple[dict[str, RiskHead], tuple[HeadEntry, ...]]:
+    head, entry = make_head("image", None, 1)
+    metrics = {"training_c_index": 0.6, "held_out_c_index": 0.5}
+    return {"image": head}, (msgspec.structs.replace(entry, metrics=metrics),)
 
 
 @pytest.fixture(scope="module")
 def made(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundle of that backbone; its cohorts are random numbers."""
+    """The bundle of that backbone; its heads are random, so that no cohort is embedded."""
     out = tmp_path_factory.mktemp("out") / "demonstration.msbundle"
-    config = replace(
-        DemonstrationConfig(),
-        training_seeds=range(24),
-        reference_seeds=range(50, 72),
-        recipe=HeadRecipe(fit=FitConfig(epochs=1)),
-    )
     backbone, training = load_compact(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demonstration, "embed_cohort", lambda *_: None)
-        patch.setattr(demonstration, "read_cohort", random_cohort)
-        make_demonstration(config, backbone, out.parent / "work", out, ignore_progress, training)
+        patch.setattr(demonstration, "read_cohort", no_cohort)
+        patch.setattr(demonstration, "fit_heads", random_heads)
+        make_demonstration(DemonstrationConfig(), backbone, out.parent / "work", out, ignore_progress, training)
     return out
 
 
@@ -118,10 +93,19 @@ def test_nothing_says_that_no_patient_was_used(made: Path) -> None:
 def test_bundle_show_prints_how_the_backbone_was_trained(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bundle", "show", str(made)]) == 0
     said = capsys.readouterr().out
-    assert "Its heads learned from simulated patients only, its backbone also from other images" in said
+    assert (
+        "Its heads learned from simulated patients only, its backbone also from patients' images, named below." in said
+    )
     section = said[said.index("## How the backbone was trained") :]
     assert "2 simulated patients and on 1 real image series of patients (real-STS_002-PET; CC BY 3.0)" in section
     assert f"in {TRAINING_LOG}" in " ".join(section.split())
+
+
+def test_the_figure_says_how_the_weights_that_ship_were_trained(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MEMORYSURVIVAL_BACKBONE", raising=False)
+    monkeypatch.setattr(figure, "find_bundle", lambda _name: made)
+    _place, said = figure._weights()
+    assert said == "the demonstration bundle's, a training after 4 of 4 steps, 60 minutes"
 
 
 def test_the_weights_file_in_the_folder_is_the_same(folder: Path) -> None:
@@ -134,12 +118,33 @@ def test_weights_without_their_own_card_are_refused(folder: Path, tmp_path: Path
     alone.write_bytes((folder / "backbone.safetensors").read_bytes())
     with pytest.raises(InputError, match="holds no training"):
         load_compact(alone)
+    log = tmp_path / "log.jsonl"
     (tmp_path / "backbone.json").write_bytes(make_card("0" * 64))
     with pytest.raises(InputError, match=r"is of other weights \(000000000000\) than those given"):
-        load_compact(tmp_path)
+        pack_training(tmp_path, log, "1" * 64)
+    assert pack_training(tmp_path, log, "0" * 64).keys() == {TRAINING_CARD}, "a training without a log"
     (tmp_path / "backbone.json").write_text("{}", encoding="utf-8")
     with pytest.raises(InputError, match="cannot travel in a bundle"):
-        load_compact(tmp_path)
+        pack_training(tmp_path, log, "0" * 64)
+
+
+def test_without_any_card_nothing_is_begun(folder: Path, tmp_path: Path) -> None:
+    backbone, _training = load_compact(folder)
+    with pytest.raises(InputError, match="learned from is not known"):
+        make_demonstration(DemonstrationConfig(), backbone, tmp_path / "w", tmp_path / "a.msbundle", ignore_progress)
+
+
+def test_the_weights_that_ship_are_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    backbone, training = load_compact(None)
+
+    def reached(*_arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demonstration, "embed_cohort", reached)
+    with pytest.raises(KeyboardInterrupt):
+        make_demonstration(
+            DemonstrationConfig(), backbone, tmp_path / "w", tmp_path / "a.msbundle", ignore_progress, training
+        )
 
 
 @pytest.mark.parametrize(
