@@ -85,24 +85,11 @@ def make_demonstration(
     """All steps; returns the manifest of the bundle written to `out`.
 
     `backbone_training` are the members that say how the backbone was trained, as `load_compact` gives them. Raises
-    InputError without them, but for the weights that are known to have learned from phantoms alone: nobody could say
-    whose images went in.
+    InputError as `name_compact` does, before anything is made.
     """
     work.mkdir(parents=True, exist_ok=True)
     recipe, sha256, course = config.recipe, weights_sha256(backbone), backbone_training or {}
-    entry = BackboneEntry(
-        COMPACT.architecture,
-        COMPACT.image_size,
-        "bundled",
-        sha256,
-        "compact SAM 2.1, not MedSAM2",
-        read_learned_from(course),
-    )
-    if entry.learned_from is None and sha256 not in PHANTOMS_ONLY:
-        raise InputError(
-            f"What the weights {sha256[:12]} learned from is not known, and the bundle has to say it; give the folder "
-            "of their training."
-        )
+    entry = name_compact(sha256, course)
     engine = MemoryEngine(backbone, torch.device("cpu"))
     # Cases of another phantom or backbone must not be resumed from.
     folder = work / f"cohort-phantom-{PHANTOM_VERSION}-{sha256[:12]}"
@@ -138,6 +125,24 @@ def make_demonstration(
     )
     card = model_card(manifest, config, course)
     return save_bundle(out, manifest, heads, card, backbone, course).manifest
+
+
+def name_compact(
+    sha256: str, backbone_training: Mapping[str, bytes], image_size: int = COMPACT.image_size
+) -> BackboneEntry:
+    """The manifest's entry of compact weights inside a bundle, with what their card says that they learned from.
+
+    Raises InputError without a card, but for the weights that are known to have learned from phantoms alone: nobody
+    could say whose images went in.
+    """
+    learned = read_learned_from(backbone_training)
+    if learned is None and sha256 not in PHANTOMS_ONLY:
+        raise InputError(
+            f"What the weights {sha256[:12]} learned from is not known, and the bundle has to say it; give the folder "
+            "of their training."
+        )
+    what = "compact SAM 2.1, not MedSAM2"
+    return BackboneEntry(COMPACT.architecture, image_size, "bundled", sha256, what, learned)
 
 
 def say_population(backbone: BackboneEntry) -> str:
