@@ -120,6 +120,19 @@ def let_score_without_accepting(python: Any, widget: Any) -> None:
     widget._parameters.score_without_accepting = True
 
 
+def close_replaced_workers(python: Any) -> None:
+    """A test that gives the panel another worker ends the one before: a process that is forgotten goes on, ends while
+    another test runs, and tells a panel that is gone."""
+
+    def replace(logic: Any, worker: Any) -> None:
+        before = vars(logic).get("worker in use")
+        if before is not None and before is not worker:
+            before.close()
+        vars(logic)["worker in use"] = worker
+
+    python.MemorySurvivalLogic.worker = property(lambda logic: vars(logic)["worker in use"], replace)
+
+
 @pytest.fixture
 def panel(application: Any, slot_errors: list[BaseException]) -> Iterator[Panel]:
     """The module's panel over an empty scene; ended the way Slicer ends it."""
@@ -128,6 +141,9 @@ def panel(application: Any, slot_errors: list[BaseException]) -> Iterator[Panel]
     slicer.mrmlScene.Clear()
     slicer.dicomDatabase = importlib.import_module("slicer_host.dicom_database").DicomDatabase()
     python, widget, representation = loading.load_module(ROOT / "MemorySurvival" / "MemorySurvival.py")
+    # Its own worker has not been started yet: that takes until the module is entered.
+    vars(widget.logic)["worker in use"] = vars(widget.logic).pop("worker")
+    close_replaced_workers(python)
     let_score_without_accepting(python, widget)
     # Laid out and drawn like any window, but never mapped: the offscreen platform has no window manager.
     representation.setAttribute(sys.modules["qt"].Qt.WA_DontShowOnScreen)
