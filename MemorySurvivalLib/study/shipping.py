@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from MemorySurvivalLib.bundle.bundle import save_bundle
 from MemorySurvivalLib.bundle.manifest import FORMAT, FORMAT_VERSION, BackboneEntry, Manifest, Provenance
 from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.memory.backbone import COMPACT, weights_sha256
+from MemorySurvivalLib.memory.backbone import weights_sha256
 from MemorySurvivalLib.memory.propagation import PropagationConfig
 from MemorySurvivalLib.memory.readout import ReadoutName
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
@@ -21,8 +21,8 @@ from MemorySurvivalLib.study.configuration import Embedding, Question, StudyConf
 from MemorySurvivalLib.study.embed_cohorts import part_folder
 from MemorySurvivalLib.study.shipping_card import CardFacts, write_shipped_card
 from MemorySurvivalLib.study.shipping_heads import REGION, ShippedHead, choose_settings, fit_shipped, head_recipes
-from MemorySurvivalLib.training.backbone_card import describe_training, read_learned_from
-from MemorySurvivalLib.training.demonstration import say_population
+from MemorySurvivalLib.training.backbone_card import describe_training
+from MemorySurvivalLib.training.demonstration import name_compact, say_population
 from MemorySurvivalLib.training.demonstration_heads import HeadRecipe, scale_display
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def ship_study(
 
     Reference risks and c come from the embedded test patients, whom nothing else looks at. `backbone`, float16, and the
     members that say how it was trained are what `training.demonstration.load_compact` gives; the study has to be of its
-    hash. Raises InputError for another backbone, and where too few patients are embedded.
+    hash. Raises InputError for another backbone, for one of which nobody knows what it learned from, and where too few
+    patients are embedded.
     """
     sha256 = weights_sha256(backbone)
     embedding = configuration.embedding
@@ -56,6 +57,8 @@ def ship_study(
             f"This backbone is {sha256[:12]}, but the study embedded its patients with "
             f"{embedding.backbone_sha256[:12]}; give the one that the study was run with."
         )
+    training = backbone_training or {}
+    entry = name_compact(sha256, training, embedding.image_size)
     question = _find_question(configuration, scenario)
     development = read_cohort(configuration, question.development, scenario, parts)
     tests = _read_tests(configuration, question, parts)
@@ -64,15 +67,6 @@ def ship_study(
     heads = tuple(
         fit_shipped(recipe.name, choice, folds, development, tests, configuration.fitting)
         for recipe, choice in zip(recipes, choices, strict=True)
-    )
-    training = backbone_training or {}
-    entry = BackboneEntry(
-        COMPACT.architecture,
-        embedding.image_size,
-        "bundled",
-        sha256,
-        "compact SAM 2.1, not MedSAM2",
-        read_learned_from(training),
     )
     manifest = _make_manifest(configuration, entry, readout, heads, development)
     coarser = tuple(count_coarser(configuration, name, parts) for name in (question.development, tests[0].name))
@@ -84,7 +78,9 @@ def ship_study(
 def shipped_propagation(embedding: Embedding, readout: ReadoutName) -> PropagationConfig:
     """The pass over the body that gives what the study embedded of the spine under `readout`.
 
-    A bundle has one step; where the study raised it to stay below `most_slices`, scoring reads more slices.
+    A bundle has one step; where the study raised it to stay below `most_slices`, scoring reads more slices. Where a
+    region has slices without a pixel in between, the study counts them and scoring passes over them, so that below the
+    gap other slices are read.
     """
     return PropagationConfig(
         readout=readout,

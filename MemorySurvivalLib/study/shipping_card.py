@@ -58,7 +58,7 @@ software and the method, not myeloma.
   readout by the sum of both heads' c, the penalties by each head's own ({_penalties(facts.heads)}). The test patients
   decided nothing.
 - Statistics of the region: {_statistics(facts.heads[0].entry)}.
-- Clinical values of the head with them: {_covariates(facts.heads[1].entry)}.
+- Clinical values of the head with them: {_covariates(facts.heads[1].entry)}.{_notes(facts.heads)}
 - Outcome: simulated progression-free survival. Groups and baseline hazard: risks of the same patients by models of
   other folds. Reference risks: {len(facts.tests[0].data)} patients of {facts.tests[0].name}, whom no head saw.
 
@@ -82,7 +82,8 @@ def _table(facts: CardFacts) -> str:
         lines.append(f"| {head.entry.name} | {len(facts.development.data)}, its own | {own:.3f} | | |")
         for test in head.tested:
             where = f"{test.c.n} of {test.cohort} (scenario {test.scenario}), {test.c.events} events"
-            lines.append(f"| {head.entry.name} | {where} | {test.c} | {test.oracle:.3f} | {test.recovered:.0%} |")
+            share = "" if test.recovered is None else f"{test.recovered:.0%}"
+            lines.append(f"| {head.entry.name} | {where} | {test.c} | {test.oracle:.3f} | {share} |")
     return "\n".join(lines)
 
 
@@ -99,6 +100,10 @@ def _statistics(entry: HeadEntry) -> str:
 
 def _covariates(entry: HeadEntry) -> str:
     return ", ".join(entry.covariates.names) if entry.covariates else "none"
+
+
+def _notes(heads: tuple[ShippedHead, ...]) -> str:
+    return "".join(f" {note}" for note in dict.fromkeys(note for head in heads for note in head.fitted.notes))
 
 
 def _coarser(facts: CardFacts) -> str:

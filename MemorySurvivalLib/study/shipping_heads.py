@@ -45,9 +45,9 @@ class Tested:
     oracle: float
 
     @property
-    def recovered(self) -> float:
-        """The share of the oracle's discrimination."""
-        return (self.c.value - 0.5) / (self.oracle - 0.5)
+    def recovered(self) -> float | None:
+        """The share of the oracle's discrimination; None where the oracle is at chance, as among a few patients."""
+        return (self.c.value - 0.5) / (self.oracle - 0.5) if self.oracle > 0.5 else None
 
 
 @dataclass(frozen=True, eq=False)

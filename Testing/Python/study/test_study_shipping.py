@@ -152,7 +152,8 @@ def ship_unwritten(
         return made[0]
 
     patch.setattr(shipping, "save_bundle", keep)
-    ship_study(configuration, parts, backbone, like.with_name("unwritten.msbundle"))
+    card = {TRAINING_CARD: make_card(weights_sha256(backbone))}
+    ship_study(configuration, parts, backbone, like.with_name("unwritten.msbundle"), backbone_training=card)
     return made[0]
 
 
@@ -302,16 +303,22 @@ def test_both_heads_share_the_readout_that_serves_both(configuration: StudyConfi
     assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(PATIENTS))
 
 
-def test_another_backbone_or_too_few_patients_are_refused(
+def test_another_or_an_unknown_backbone_and_too_few_patients_are_refused(
     configuration: StudyConfiguration, backbone: SAM2Base, parts: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "x.msbundle"
+    def ship(changed: StudyConfiguration, sha256: str = "", scenario: str = "main") -> None:
+        card = {TRAINING_CARD: make_card(sha256)} if sha256 else {}
+        ship_study(changed, parts, backbone, out, scenario=scenario, backbone_training=card)
+
+    out, known = tmp_path / "x.msbundle", weights_sha256(backbone)
     trained = msgspec.structs.replace(configuration.embedding, backbone_sha256="0" * 64)
     with pytest.raises(InputError, match="the study embedded its patients with"):
-        ship_study(msgspec.structs.replace(configuration, embedding=trained), parts, backbone, out)
+        ship(msgspec.structs.replace(configuration, embedding=trained), known)
+    with pytest.raises(InputError, match="learned from is not known"):
+        ship(configuration)
     fitting = msgspec.structs.replace(configuration.fitting, smallest_test=PATIENTS + 1)
     with pytest.raises(InputError, match="are needed for the reference"):
-        ship_study(msgspec.structs.replace(configuration, fitting=fitting), parts, backbone, out)
+        ship(msgspec.structs.replace(configuration, fitting=fitting), known)
     with pytest.raises(InputError, match="asks nothing of the scenario"):
-        ship_study(configuration, parts, backbone, out, scenario="second")
+        ship(configuration, known, "second")
     assert not out.exists()
