@@ -114,5 +114,5 @@ def _coarser(facts: CardFacts) -> str:
     return (
         f"{learned} of the {len(facts.development.data)} patients to learn from and {reference} of the "
         f"{len(facts.tests[0].data)} of the reference have so many slices that the study did not read every {step}; "
-        f"scoring does, and what it gives such patients differs a little from what the study would give them. "
+        f"scoring does, so it does not give such patients quite what stands here. "
     )
