@@ -1,4 +1,4 @@
-"""`python -m MemorySurvivalLib.study`: embed the study's cohorts, run it, write its tables. Simulated patients only."""
+"""`python -m MemorySurvivalLib.study`: embed, run and explain; write the tables and the bundle. Simulated patients."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from MemorySurvivalLib.study.hotspots import explain_cases
 from MemorySurvivalLib.study.models import Group
 from MemorySurvivalLib.study.parts import describe_folder, sort_json
 from MemorySurvivalLib.study.running import Plan, run_study
+from MemorySurvivalLib.study.shipping import ship_study
+from MemorySurvivalLib.training.demonstration import load_compact
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -48,6 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
     explain.add_argument("--out", type=Path, required=True, help="the folder of the results")
     explain.add_argument("--cases", type=int, help="so many cases (the configuration's number)")
     explain.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many minutes")
+    for one in (embed, explain):
+        one.add_argument("--backbone", type=Path, help="folder of its training (default: that of the study's bundle)")
+    bundle = steps.add_parser("bundle", help="fit the heads that ship and write the demonstration bundle")
+    bundle.add_argument("--parts", type=Path, required=True, help="the folder of the parts")
+    bundle.add_argument("--out", type=Path, required=True, help="the .msbundle file to write")
+    bundle.add_argument("--backbone", type=Path, help="folder of its training (default: the one that ships)")
     evidence = steps.add_parser("evidence", help="write the tables of saved results into a page")
     evidence.add_argument("--results", type=Path, required=True, help="the folder of the results")
     evidence.add_argument("--page", type=Path, required=True, help="the Markdown page that gets the section")
@@ -60,6 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
             _run(configuration, options)
         elif options.step == "explain":
             _explain(configuration, options)
+        elif options.step == "bundle":
+            _ship(configuration, options)
         elif options.step == "evidence":
             write_page(configuration, options.results, options.page)
         else:
@@ -85,6 +95,7 @@ def _embed(configuration: StudyConfiguration, options: argparse.Namespace) -> No
             minutes=options.minutes,
             processes=options.processes,
             device=options.device,
+            backbone=options.backbone,
             progress=bars,
         )
     for name, count in reached.items():
@@ -111,10 +122,24 @@ def _explain(configuration: StudyConfiguration, options: argparse.Namespace) -> 
     torch.set_num_threads(1)
     with ProgressBars() as bars:
         kept = explain_cases(
-            configuration, options.parts, options.out, cases=options.cases, minutes=options.minutes, progress=bars
+            configuration,
+            options.parts,
+            options.out,
+            cases=options.cases,
+            minutes=options.minutes,
+            backbone=options.backbone,
+            progress=bars,
         )
     rows = summarise(kept, configuration.explaining.tolerance_mm)
     sys.stdout.write(sort_json({"notice": kept.notice, "learned_from": kept.learned_from, "maps": rows}))
+
+
+def _ship(configuration: StudyConfiguration, options: argparse.Namespace) -> None:
+    torch.set_num_threads(1)
+    backbone, training = load_compact(options.backbone)
+    with ProgressBars() as bars:
+        ship_study(configuration, options.parts, backbone, options.out, bars, backbone_training=training)
+    sys.stdout.write(f"{options.out}\n")
 
 
 def _describe(configuration: StudyConfiguration, root: Path) -> dict[str, object]:

@@ -41,13 +41,13 @@ class ImagenetBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything that decides what is kept of a case; its hash names the folder of the parts.
 
-    `backbone_sha256` is the hash of the weights (memory.backbone.weights_sha256) in the bundle `bundle`. The dilated
-    spine is read on every `first_step`-th slice, the skeleton on every second of the same ladder; where a pass would
-    have more than `most_slices`, the step is raised. Readouts in `region_readouts` are kept as one vector of channels
-    that were averaged inside the ROI on each slice, those in `grid_readouts` averaged over the whole grid.
-    `average_maps` and `small_maps` name readouts by ROI: maps averaged over channels (all the average downsampler
-    sees), and maps with all channels on a grid of `small_side` cells, for the first cases of a cohort only.
-    Voxels of the ROI at `lesion_suv` or above make its MTV and TLG.
+    `backbone_sha256` is the hash of the weights (memory.backbone.weights_sha256) in the bundle `bundle`. The
+    first of `rois` is read on every `first_step`-th of its slices, and where these are more than `most_slices` with a
+    larger step; the others on every second slice of the same ladder, or fewer (embedding.choose_boxes). Readouts in
+    `region_readouts` are kept as one vector of channels that were averaged inside the ROI on each slice, those in
+    `grid_readouts` averaged over the whole grid. `average_maps` and `small_maps` name readouts by ROI: maps averaged
+    over channels (all the average downsampler sees), and maps with all channels on a grid of `small_side` cells, for
+    the first cases of a cohort only. Voxels of the ROI at `lesion_suv` or above make its MTV and TLG.
     """
 
     version: int

@@ -18,6 +18,7 @@ from MemorySurvivalLib.devices import DeviceName, choose_device
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.case import Case, make_case
 from MemorySurvivalLib.imaging.volume import Volume, resample_onto
+from MemorySurvivalLib.memory.backbone import weights_sha256
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.progress import Meter, ProgressCallback, ignore_progress
@@ -29,6 +30,7 @@ from MemorySurvivalLib.study.configuration import Cohort, Embedding, Extra, Stag
 from MemorySurvivalLib.study.embedding import EmbeddedCase, embed_case
 from MemorySurvivalLib.study.imagenet_network import ImagenetNetwork, load_network, locate_weights
 from MemorySurvivalLib.study.parts import CaseNote, PartFolder
+from MemorySurvivalLib.training.demonstration import load_compact
 
 Extras = frozenset[Extra]
 
@@ -63,23 +65,26 @@ def embed_cohorts(
     minutes: float = float("inf"),
     processes: int = 1,
     device: DeviceName = "cpu",
+    backbone: Path | None = None,
     embed_one: EmbedOne | None = None,
     progress: ProgressCallback = ignore_progress,
 ) -> dict[str, int]:
     """Embed the cohorts of `stages` in their order until all is there or the minutes are over; the n reached by cohort.
 
-    What is there is not made again. Cases begun are finished. With several processes each has one thread. `embed_one`
-    stands in for simulation and backbone in tests. Raises InputError where weights are absent or not the study's.
+    What is there is not made again. Cases begun are finished. With several processes each has one thread. `backbone` is
+    as `load_engine` takes it; `embed_one` stands in for simulation and backbone in tests. Raises InputError where
+    weights are absent or not the study's.
     """
     jobs = _jobs(configuration, stages, root)
     if embed_one is None and any("imagenet" in job.extras for job in jobs):
         locate_weights()  # before minutes are spent
     deadline = time.monotonic() + 60 * minutes
     meter = Meter("embed", len(jobs), progress)
+    settings = configuration.embedding
     done = (
-        _alone(configuration.embedding, jobs, embed_one or _embedder(configuration.embedding, device), deadline)
+        _alone(settings, jobs, embed_one or _embedder(settings, device, backbone), deadline)
         if embed_one is not None or processes == 1
-        else _together(configuration.embedding, jobs, device, processes, deadline)
+        else _together(settings, jobs, device, backbone, processes, deadline)
     )
     for job in done:
         job.folder.join(job.number // configuration.part_cases)
@@ -114,18 +119,29 @@ def take_in(ct: Volume, pet: Volume, masks: Mapping[RoiKind, Volume]) -> tuple[C
     return case, {kind: mask.with_voxels(mask.voxels > 0) for kind, mask in on_grid.items()}
 
 
-def load_engine(settings: Embedding, device: DeviceName = "cpu") -> MemoryEngine:
-    """The study's backbone. Raises InputError where the bundle holds other weights than the study names."""
+def load_engine(settings: Embedding, device: DeviceName = "cpu", backbone: Path | None = None) -> MemoryEngine:
+    """The study's backbone: that of its bundle, or the folder of a training (`training.demonstration.load_compact`).
+
+    Raises InputError where these are other weights than the study names.
+    """
+    if backbone is not None:
+        model, _training = load_compact(backbone)
+        _check_weights(settings, f"The training {backbone.name}", weights_sha256(model), model.image_size)
+        return MemoryEngine(model, choose_device(device))
     models = Models()
     bundle = models.bundle(settings.bundle)
     entry = bundle.manifest.backbone
-    if (entry.sha256, entry.image_size) != (settings.backbone_sha256, settings.image_size):
-        raise InputError(
-            f"The bundle {settings.bundle} holds the backbone {entry.sha256[:12]} at {entry.image_size} px, the study "
-            f"was configured for {settings.backbone_sha256[:12]} at {settings.image_size} px; install that bundle, or "
-            "change Resources/Study/study.json and embed anew."
-        )
+    _check_weights(settings, f"The bundle {settings.bundle}", entry.sha256, entry.image_size)
     return models.engine(bundle, choose_device(device))
+
+
+def _check_weights(settings: Embedding, where: str, sha256: str, image_size: int) -> None:
+    if (sha256, image_size) != (settings.backbone_sha256, settings.image_size):
+        raise InputError(
+            f"{where} holds the backbone {sha256[:12]} at {image_size} px, the study was configured for "
+            f"{settings.backbone_sha256[:12]} at {settings.image_size} px; give that backbone, or change "
+            "Resources/Study/study.json and embed anew."
+        )
 
 
 def _jobs(configuration: StudyConfiguration, stages: Sequence[Stage], root: Path) -> list[Job]:
@@ -147,7 +163,12 @@ def _alone(settings: Embedding, jobs: Sequence[Job], embed_one: EmbedOne, deadli
 
 
 def _together(
-    settings: Embedding, jobs: Sequence[Job], device: DeviceName, processes: int, deadline: float
+    settings: Embedding,
+    jobs: Sequence[Job],
+    device: DeviceName,
+    backbone: Path | None,
+    processes: int,
+    deadline: float,
 ) -> Iterator[Job]:
     waiting = iter(jobs)
     running: dict[Future[None], Job] = {}
@@ -157,7 +178,7 @@ def _together(
                 job = next(waiting, None)
                 if job is None:
                     break
-                running[pool.submit(_work, job, settings, device)] = job
+                running[pool.submit(_work, job, settings, device, backbone)] = job
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -165,17 +186,17 @@ def _together(
                 yield running.pop(future)
 
 
-def _work(job: Job, settings: Embedding, device: DeviceName) -> None:
+def _work(job: Job, settings: Embedding, device: DeviceName, backbone: Path | None) -> None:
     """One case in a process of its own."""
     torch.set_num_threads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    _make(job, settings, _embedder(settings, device))
+    _make(job, settings, _embedder(settings, device, backbone))
 
 
 @cache
-def _engine(settings: bytes, device: DeviceName) -> MemoryEngine:
+def _engine(settings: bytes, device: DeviceName, backbone: Path | None) -> MemoryEngine:
     """Loaded once a process; settings as JSON, because they hold dictionaries."""
-    return load_engine(msgspec.json.decode(settings, type=Embedding), device)
+    return load_engine(msgspec.json.decode(settings, type=Embedding), device, backbone)
 
 
 @cache
@@ -184,8 +205,8 @@ def _network(sha256: str, device: torch.device) -> ImagenetNetwork:
     return load_network(sha256).to(device)
 
 
-def _embedder(settings: Embedding, device: DeviceName) -> EmbedOne:
-    engine = _engine(msgspec.json.encode(settings), device)
+def _embedder(settings: Embedding, device: DeviceName, backbone: Path | None) -> EmbedOne:
+    engine = _engine(msgspec.json.encode(settings), device, backbone)
 
     def embed(patient: Patient, given: Embedding, extras: Extras) -> EmbeddedCase:
         return embed_patient(patient, given, extras, engine)

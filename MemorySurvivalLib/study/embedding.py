@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from MemorySurvivalLib.memory.inside import cover_cells
 from MemorySurvivalLib.memory.prompts import box_prompt
 from MemorySurvivalLib.memory.readout import ReadoutName, read_out
 from MemorySurvivalLib.memory.slices import SliceFrame
-from MemorySurvivalLib.roi.boxes import SliceBox, prompt_boxes
+from MemorySurvivalLib.roi.boxes import SliceBox, prompt_boxes, raise_step
 from MemorySurvivalLib.roi.roi import RoiKind
 from MemorySurvivalLib.study.configuration import Embedding
 from MemorySurvivalLib.study.imagenet import IMAGENET, embed_slices
@@ -31,11 +32,14 @@ from MemorySurvivalLib.study.imagenet_network import ImagenetNetwork
 ENCODER = "encoder"
 """Stands for a readout's name where the image encoder's coarsest features were averaged and no memory was made."""
 
+Levels = npt.NDArray[np.intp]
+"""Slices of a volume by their number, which grows towards the head."""
+
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedCase:
     """`vectors` (channels,) and `maps` (channels, h, w), float16, by "MODALITY/roi/readout/kind"; `statistics` by
-    "roi/name"; `slices` how many slices each ROI was read on, `step` every how many-th of the smallest ROI;
+    "roi/name"; `slices` how many slices each ROI was read on, `step` every how many-th of the first ROI;
     `seconds` of processor time."""
 
     vectors: Mapping[str, torch.Tensor]
@@ -60,24 +64,25 @@ class _Passes:
 def choose_boxes(
     masks: Mapping[RoiKind, Volume], first_step: int, most_slices: int
 ) -> tuple[dict[RoiKind, tuple[SliceBox, ...]], int]:
-    """Boxes of each ROI on a common ladder of slices, from head to feet, and the ladder's step.
+    """Boxes of each ROI, from head to feet, and the step of the first ROI.
 
-    The ladder begins at the topmost slice of the smallest ROI, which is read on every step: for a ROI without gaps,
-    `prompt_boxes(mask, step)`. Larger ROIs are read on every second slice of the ladder, so that most slices
-    serve both. The step is the smallest from `first_step` on with at most `most_slices` slices a pass.
+    The first ROI is read as scoring reads it, `prompt_boxes(mask, first_step, most_slices)`, whatever the others hold.
+    The others are read on every second of its slices, so that most slices serve both, and as sparsely where it has
+    none; on every third, and so on, where that would be more than `most_slices`.
     """
     present = {kind: np.flatnonzero(mask.voxels.any(axis=(1, 2))) for kind, mask in masks.items()}
     empty = [kind for kind, levels in present.items() if not len(levels)]
     if empty:
         raise InputError(f"The region {empty[0]} has no voxels, so there is nothing to read; give another mask.")
-    smallest = min(present, key=lambda kind: len(present[kind]))
-    top, step = int(present[smallest][-1]), first_step
-    while True:
-        chosen = {k: z[(top - z) % (step * (1 if k == smallest else 2)) == 0] for k, z in present.items()}
-        if max(map(len, chosen.values())) <= most_slices:
-            break
-        step += 1
-    return {kind: prompt_boxes(_only(masks[kind], levels), 1) for kind, levels in chosen.items()}, step
+    first, *others = present
+    step = raise_step(len(present[first]), first_step, most_slices)
+    boxes = {first: prompt_boxes(masks[first], step)}
+    ladder = np.array([box.z for box in boxes[first]])
+    for kind in others:
+        sparser = (_share(present[kind], ladder, step, multiple) for multiple in count(2))
+        levels = next(levels for levels in sparser if len(levels) <= most_slices)
+        boxes[kind] = prompt_boxes(_only(masks[kind], levels), 1)
+    return boxes, step
 
 
 def embed_case(
@@ -182,7 +187,19 @@ def _state(name: ReadoutName, memories: torch.Tensor) -> torch.Tensor:
     return read_out(name, memories).state()
 
 
-def _only(mask: Volume, levels: npt.NDArray[np.intp]) -> Volume:
+def _share(levels: Levels, ladder: Levels, step: int, multiple: int) -> Levels:
+    """Those of `levels` (rising) that are every `multiple`-th of `ladder` (falling), and beyond its ends and in its
+    gaps every `multiple * step`-th counted from it; never none."""
+    rungs, every = ladder[::multiple][::-1], multiple * step
+    position = np.searchsorted(rungs, levels)
+    above = rungs[np.minimum(position, len(rungs) - 1)]
+    below = np.concatenate(([levels[0] - every], rungs))[position]
+    kept = (levels == above) | ((above - levels) % every == 0) & (levels - below >= step)
+    kept[-1] |= not kept.any()
+    return levels[kept]
+
+
+def _only(mask: Volume, levels: Levels) -> Volume:
     kept = np.zeros_like(mask.voxels)
     kept[levels] = mask.voxels[levels]
     return mask.with_voxels(kept)

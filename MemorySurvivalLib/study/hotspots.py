@@ -104,12 +104,13 @@ def explain_cases(
     *,
     cases: int | None = None,
     minutes: float = float("inf"),
+    backbone: Path | None = None,
     progress: ProgressCallback = ignore_progress,
 ) -> HotspotResults:
     """Explain test cases of the configured scenario that have a planted lesion in the ROI, until there are enough.
 
     Models are fitted on the development patients that are embedded. Finished cases are kept in `hotspots.json` of the
-    results' folder. Raises InputError where too few patients are embedded.
+    results' folder. `backbone` is as `load_engine` takes it. Raises InputError where too few patients are embedded.
     """
     settings = configuration.explaining
     development = read_cohort(configuration, settings.development, settings.scenario, parts)
@@ -123,7 +124,7 @@ def explain_cases(
     for _ in track(range(max(wanted - len(kept.cases), 0)), "explain", max(wanted - len(kept.cases), 0), progress):
         while todo and time.monotonic() < deadline:
             if engine is None:
-                engine = load_engine(configuration.embedding)
+                engine = load_engine(configuration.embedding, backbone=backbone)
                 fitted = dict(_fit(configuration, development.data))
             number = todo.pop(0)
             explained = explain_number(configuration, number, engine, fitted)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from MemorySurvivalLib.imaging.volume import Affine, Volume
-from MemorySurvivalLib.roi.boxes import SliceBox, prompt_boxes
+from MemorySurvivalLib.roi.boxes import SliceBox, prompt_boxes, raise_step
 
 
 def mask_of(voxels: np.ndarray) -> Volume:
@@ -36,6 +36,22 @@ def test_every_stepth_roi_slice_from_the_head_down(step: int, slices: list[int])
     voxels = np.zeros((11, 4, 4), bool)
     voxels[[1, 2, 3, 7, 8, 9], 1, 1] = True
     assert [box.z for box in prompt_boxes(mask_of(voxels), step)] == slices
+
+
+@pytest.mark.parametrize(
+    ("most", "slices"), [(None, [9, 8, 7, 3, 2, 1]), (6, [9, 8, 7, 3, 2, 1]), (5, [9, 7, 2]), (2, [9, 3]), (1, [9])]
+)
+def test_the_step_is_raised_until_no_more_slices_are_left(most: int | None, slices: list[int]) -> None:
+    voxels = np.zeros((11, 4, 4), bool)
+    voxels[[1, 2, 3, 7, 8, 9], 1, 1] = True
+    assert [box.z for box in prompt_boxes(mask_of(voxels), 1, most)] == slices
+
+
+@given(st.integers(1, 400), st.integers(1, 6), st.integers(1, 60))
+def test_a_raised_step_is_the_smallest_that_will_do(slices: int, step: int, most: int) -> None:
+    raised = raise_step(slices, step, most)
+    assert raised >= step and len(range(0, slices, raised)) <= most
+    assert raised == step or len(range(0, slices, raised - 1)) > most
 
 
 @given(arrays(bool, (6, 5, 7), elements=st.booleans()), st.integers(1, 4))

@@ -76,10 +76,38 @@ def test_the_ladder_of_the_spine_is_that_of_a_bundle() -> None:
     assert levels["skeleton"][0] > 52, "the head is not left out"
 
 
-def test_the_step_grows_until_the_slices_fit() -> None:
-    boxes, step = choose_boxes({"spine_dilated": block(20, 50), "skeleton": block(0, 60)}, 3, 7)
+@pytest.mark.parametrize("gaps", [(31,), (30, 31, 32), (24, 40, 41), tuple(range(25, 45))])
+def test_slices_without_the_spine_do_not_count(gaps: tuple[int, ...]) -> None:
+    whole, bones = block(20, 50), block(2, 58)
+    voxels = whole.voxels.copy()
+    voxels[list(gaps)] = False
+    spine = whole.with_voxels(voxels)
+    boxes, step = choose_boxes({"spine_dilated": spine, "skeleton": bones}, 3, 48)
+    assert (step, boxes["spine_dilated"]) == (3, prompt_boxes(spine, 3))
+    ladder, shared = ([box.z for box in boxes[kind]] for kind in ("spine_dilated", "skeleton"))
+    assert set(ladder[::2]) <= set(shared), "most slices serve both"
+    between = -np.diff(shared)
+    assert between.min() >= 3 and between.max() <= 8, (
+        "the skeleton is read in the spine's gaps, neither twice nor never"
+    )
+
+
+def test_the_spine_alone_raises_its_step() -> None:
+    """As scoring, which does not know of the skeleton."""
+    masks: dict[RoiKind, Volume] = {"spine_dilated": block(20, 50), "skeleton": block(0, 60)}
+    boxes, step = choose_boxes(masks, 3, 7)
     assert step == 5
-    assert max(map(len, boxes.values())) <= 7
+    assert boxes["spine_dilated"] == prompt_boxes(masks["spine_dilated"], 3, 7) and len(boxes["spine_dilated"]) == 6
+    assert len(boxes["skeleton"]) == 6
+    boxes, step = choose_boxes({"spine_dilated": block(20, 35), "skeleton": block(0, 60)}, 3, 6)
+    assert (step, len(boxes["spine_dilated"])) == (3, 5)
+    assert {-between for between in np.diff([box.z for box in boxes["skeleton"]])} == {9}
+
+
+def test_a_region_beside_the_ladder_is_read_once() -> None:
+    bones = block(20, 50)
+    boxes, _ = choose_boxes({"spine_dilated": bones, "skeleton": block(44, 46)}, 3, 48)
+    assert [box.z for box in boxes["skeleton"]] == [45]
 
 
 def test_an_empty_region_is_named() -> None:

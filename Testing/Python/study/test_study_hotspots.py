@@ -138,7 +138,7 @@ def test_explaining_goes_on_and_passes_over_cases_without_disease(
         return None if number == 0 else ExplainedCase(number, 1, 0.01, 0.05, 9, 9, 1.0, found)
 
     monkeypatch.setattr(hotspots, "explain_number", explain)
-    monkeypatch.setattr(hotspots, "load_engine", lambda _: None)
+    monkeypatch.setattr(hotspots, "load_engine", lambda _, backbone: None)
     monkeypatch.setattr(hotspots, "_fit", lambda *_: ((name, None) for name in (EMBEDDING, EMBEDDING_STATISTICS, LAST)))
     first = explain_cases(configuration, tmp_path, tmp_path, cases=1)
     assert (asked, list(first.cases), first.passed_over) == ([0, 1], ["1"], [0])

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+import safetensors.torch
+from backbone_cards import make_card
 from study_makers import embed_made_up, make_configuration
 
+from MemorySurvivalLib.bundle.backbone_training import TRAINING_CARD
 from MemorySurvivalLib.bundle.registry import find_bundle
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.simulation.patient import Patient
+from MemorySurvivalLib.study import embed_cohorts as embed_module
 from MemorySurvivalLib.study.cohorts import count_embedded, read_cohort
 from MemorySurvivalLib.study.configuration import (
     Embedding,
@@ -24,8 +29,10 @@ from MemorySurvivalLib.study.configuration import (
 from MemorySurvivalLib.study.embed_cohorts import embed_cohorts, load_engine, part_folder
 from MemorySurvivalLib.study.embedding import EmbeddedCase
 from MemorySurvivalLib.study.parts import describe_folder
+from MemorySurvivalLib.training.backbone import WEIGHTS
+from MemorySurvivalLib.training.demonstration import load_compact
 
-COMMITTED = "c8d0cf625fac"
+COMMITTED = "07a4cd3b9647"
 
 
 @pytest.fixture
@@ -43,6 +50,27 @@ def test_the_committed_backbone_is_the_bundles() -> None:
     assert find_bundle(settings.bundle).is_file()
     with pytest.raises(InputError, match="was configured for 000000000000"):
         load_engine(msgspec.structs.replace(settings, backbone_sha256="0" * 64))
+
+
+def test_a_backbone_that_does_not_ship_yet_is_known_by_its_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a training wrote is read in the worker processes too, and never another than the configured one."""
+    shipped, _members = load_compact(None)
+    (tmp_path / WEIGHTS).write_bytes(safetensors.torch.save(shipped.state_dict()))
+    settings = load_configuration().embedding
+    with pytest.raises(InputError, match="holds no training of a backbone"):
+        load_engine(settings, backbone=tmp_path)
+    (tmp_path / TRAINING_CARD).write_bytes(make_card(settings.backbone_sha256))
+    assert load_engine(settings, backbone=tmp_path).model.image_size == settings.image_size
+    other = msgspec.structs.replace(settings, backbone_sha256="0" * 64)
+    configuration = msgspec.structs.replace(make_configuration(1), embedding=other)
+    with pytest.raises(InputError, match=f"The training {tmp_path.name} holds .* was configured for 000000000000"):
+        load_engine(other, backbone=tmp_path)
+    monkeypatch.setattr(embed_module, "ProcessPoolExecutor", lambda n, **_: ThreadPoolExecutor(n))
+    for processes in (1, 2):
+        with pytest.raises(InputError, match="was configured for 000000000000"):
+            embed_cohorts(configuration, configuration.order[:1], tmp_path, backbone=tmp_path, processes=processes)
 
 
 def test_a_stopped_run_goes_on_and_joins_parts(configuration: StudyConfiguration, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from MemorySurvivalLib.risk.head import RiskHead
 from MemorySurvivalLib.roi.roi import Roi
 from MemorySurvivalLib.scoring import needed_statistics, score_states
 from MemorySurvivalLib.simulation.patient import Patient
+from MemorySurvivalLib.study import __main__ as command
 from MemorySurvivalLib.study import embedding, models, shipping
 from MemorySurvivalLib.study.cohorts import StudyCohort, read_cohort
 from MemorySurvivalLib.study.configuration import Embedding, StudyConfiguration
@@ -258,6 +259,29 @@ def test_the_manifest_and_the_card_say_what_was_done(
     assert "SIMULATED" in card and "Research use only, not a medical device" in card
     assert f"{PATIENTS // 2} of the {PATIENTS} patients to learn from and {PATIENTS // 2} of the {PATIENTS} of" in card
     assert configuration.sha256 in card and "second-test" in card
+
+
+def test_the_command_hands_the_trainings_weights_on(
+    configuration: StudyConfiguration, backbone: SAM2Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, object] = {}
+
+    def ship(*positional: object, **named: object) -> None:
+        given.update(zip(("configuration", "parts", "backbone", "out", "progress"), positional, strict=True), **named)
+
+    monkeypatch.setattr(command, "load_configuration", lambda: configuration)
+    monkeypatch.setattr(command, "load_compact", lambda place: (backbone, {TRAINING_CARD: str(place).encode()}))
+    monkeypatch.setattr(command, "ship_study", ship)
+    out = str(tmp_path / "x.msbundle")
+    assert command.main(["bundle", "--parts", str(tmp_path), "--out", out, "--backbone", "trained"]) == 0
+    del given["progress"]
+    assert given == {
+        "configuration": configuration,
+        "parts": tmp_path,
+        "backbone": backbone,
+        "out": Path(out),
+        "backbone_training": {TRAINING_CARD: b"trained"},
+    }
 
 
 def test_test_patients_decide_nothing(
