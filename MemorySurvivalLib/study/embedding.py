@@ -194,9 +194,10 @@ def _share(levels: Levels, ladder: Levels, step: int, multiple: int) -> Levels:
     position = np.searchsorted(rungs, levels)
     above = rungs[np.minimum(position, len(rungs) - 1)]
     below = np.concatenate(([levels[0] - every], rungs))[position]
-    kept = (levels == above) | ((above - levels) % every == 0) & (levels - below >= step)
+    kept: npt.NDArray[np.bool_] = (levels == above) | ((above - levels) % every == 0) & (levels - below >= step)
     kept[-1] |= not kept.any()
-    return levels[kept]
+    chosen: Levels = levels[kept]
+    return chosen
 
 
 def _only(mask: Volume, levels: Levels) -> Volume:
