@@ -106,17 +106,17 @@ def check_mask(request: CheckMaskRequest) -> MaskCheck:
     ct = request.grid.volume() if request.grid is not None else read_volume(_given(request.ct), "CT")
     mask = read_volume(request.mask, "mask")
     generated = None if request.generated is None else read_volume(request.generated, "generated mask")
-    review = review_mask(mask, ct, config.slice_step, generated)
+    review = review_mask(mask, ct, config.slice_step, generated, config.most_slices)
     grid = ct.reoriented()
-    boxes = find_boxes(mask, grid, config.slice_step)
+    boxes = find_boxes(mask, grid, config.slice_step, config.most_slices)
     return MaskCheck(review, boxes, place_boxes(boxes, grid, config.prompt), _compare(request, review, boxes, config))
 
 
-def find_boxes(mask: Volume, grid: Volume, slice_step: int) -> tuple[SliceBox, ...]:
+def find_boxes(mask: Volume, grid: Volume, slice_step: int, most_slices: int | None = None) -> tuple[SliceBox, ...]:
     """The boxes that scoring makes of a mask (any grid; not zero is inside) on a CT's grid (axes towards LPS)."""
     binary = mask.with_voxels((mask.voxels > 0).astype(np.uint8)).reoriented()
     there = resample_onto(binary, grid, linear=False)
-    return prompt_boxes(there.with_voxels(there.voxels != 0), slice_step)
+    return prompt_boxes(there.with_voxels(there.voxels != 0), slice_step, most_slices)
 
 
 def place_boxes(boxes: tuple[SliceBox, ...], grid: Volume, config: PromptConfig) -> tuple[PlacedBox, ...]:

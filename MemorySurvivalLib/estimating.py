@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from MemorySurvivalLib.bundle.manifest import Manifest
 from MemorySurvivalLib.devices import DeviceName
 from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.roi.boxes import raise_step
 from MemorySurvivalLib.roi.roi import RoiKind
 
 TYPICAL_HEIGHT_MM: Mapping[RoiKind, float] = {"spine_dilated": 650.0, "skeleton": 1000.0}
@@ -68,7 +69,9 @@ def estimate(request: EstimateRequest, manifest: Manifest, slice_s: float) -> Es
     height_mm = min(request.mask_mm or TYPICAL_HEIGHT_MM.get(kind, request.ct_mm), request.ct_mm)
     volume_ml = request.mask_ml or TYPICAL_AREA_CM2.get(kind, 50.0) * height_mm / 10
     images = len({modality for head in manifest.heads for modality in head.spec.modalities})
-    between_mm = request.spacing_mm * manifest.propagation.slice_step
+    propagation = manifest.propagation
+    there = math.ceil(height_mm / request.spacing_mm)
+    between_mm = request.spacing_mm * raise_step(there, propagation.slice_step, propagation.most_slices)
     slices = max(math.ceil(height_mm / between_mm), 1) * images
     explained = 0
     if request.explain:

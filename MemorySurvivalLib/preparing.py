@@ -30,7 +30,6 @@ from MemorySurvivalLib.recent import RecentCase, fingerprint
 from MemorySurvivalLib.risk.covariate_fields import is_missing, plain_name
 from MemorySurvivalLib.risk.covariate_sources import GivenCovariate, gather_covariates
 from MemorySurvivalLib.risk.covariates import PATIENT_ID_COLUMNS, Covariates, find_patient_id
-from MemorySurvivalLib.roi.boxes import prompt_boxes
 from MemorySurvivalLib.roi.region import BUILT_IN, Region, RegionRequest, prepare_region
 from MemorySurvivalLib.roi.roi import Roi, RoiKind
 from MemorySurvivalLib.roi.segments import Segmentation
@@ -197,6 +196,7 @@ class Run:
                 manifest.roi,
                 manifest.propagation.slice_step,
                 self.progress,
+                most_slices=manifest.propagation.most_slices,
                 config=manifest.roi_config,
                 identity=intake.identity,
                 confirmed=request.confirm_identity,
@@ -276,13 +276,14 @@ class Run:
     def _key(self, values: Covariates | None) -> str:
         """The fingerprint of everything that the prepared case depends on."""
         request, manifest = self.request, self.bundle.manifest
+        steps = (manifest.propagation.slice_step, manifest.propagation.most_slices)
         plain = {
             "series": [request.ct_series, request.pet_series, request.confirm_identity, request.alignment],
             "supplied": request.supplied,
             "region": [request.roi_kind, request.roi_segment, request.roi_labels, request.segmenter],
             "other": request.allow_other_roi,
             "patient": find_patient_id(values) if values else None,
-            "bundle": [manifest.roi, manifest.roi_config, manifest.pet_limits, manifest.propagation.slice_step],
+            "bundle": [manifest.roi, manifest.roi_config, manifest.pet_limits, *steps],
         }
         labels = Path(request.roi_labels) if request.roi_labels and Path(request.roi_labels).is_file() else None
         paths = (request.ct, request.pet, request.study, request.roi, request.roi_generated, labels)
@@ -319,7 +320,7 @@ def embed_case(
 ) -> dict[Modality, Pass]:
     """Prompt every used slice of each modality the bundle needs and keep the memories; `cache` spares what it knows."""
     manifest = bundle.manifest
-    boxes = prompt_boxes(roi.mask, manifest.propagation.slice_step)
+    boxes = manifest.propagation.boxes(roi.mask)
     windows: dict[Modality, Window] = {"PET": manifest.windows.PET, "CT": manifest.windows.CT}
     return {
         modality: propagate(

@@ -227,6 +227,8 @@ def check_manifest(manifest: Manifest) -> str | None:
         return f"it learned from simulated cases, so its status cannot be {manifest.status!r}"
     if manifest.propagation.slice_step < 1 or manifest.propagation.batch_size < 1:
         return "its slice step and batch size must be at least 1"
+    if manifest.propagation.most_slices is not None and manifest.propagation.most_slices < 1:
+        return "the most slices that it reads must be at least 1"
     explain = manifest.explain
     if not 0 < explain.stride_mm <= explain.patch_mm or not explain.display_limit > 0:
         return "its occlusion patches need 0 < stride <= size and a colour limit above 0"

@@ -103,6 +103,7 @@ class BundleSummary:
     sha256: str
     roi: RoiKind
     slice_step: int
+    most_slices: int | None
     heads: tuple[HeadSummary, ...]
     weights: WeightsNeed
     provenance: Provenance
@@ -155,6 +156,7 @@ def summarize_bundle(archive: Archive, store: WeightsStore, *, shipped: bool = F
         sha256=archive.sha256,
         roi=manifest.roi,
         slice_step=manifest.propagation.slice_step,
+        most_slices=manifest.propagation.most_slices,
         heads=tuple(_summarize_head(manifest, head) for head in manifest.heads),
         weights=find_need(manifest.backbone, store),
         provenance=manifest.provenance,

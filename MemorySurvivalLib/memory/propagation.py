@@ -26,7 +26,7 @@ from MemorySurvivalLib.memory.prompts import Prompt, PromptBox, PromptConfig, Pr
 from MemorySurvivalLib.memory.readout import Readout, ReadoutName
 from MemorySurvivalLib.memory.slices import SliceFrame
 from MemorySurvivalLib.progress import Meter, ProgressCallback, ProgressEvent, ignore_progress, track
-from MemorySurvivalLib.roi.boxes import SliceBox
+from MemorySurvivalLib.roi.boxes import SliceBox, prompt_boxes
 
 Mode = Literal["boxed", "streamed", "tracked"]
 Direction = Literal["head_to_feet", "feet_to_head", "both"]
@@ -35,12 +35,13 @@ Direction = Literal["head_to_feet", "feet_to_head", "both"]
 class PropagationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How slices are prompted and read: part of a model bundle.
 
-    `slice_step` 2 uses every second ROI slice (paper section 2.3.1). `mode`: `boxed` prompts every used slice and
-    looks at each alone; `streamed` prompts every used slice, and each attends to the memory of those before it;
-    `tracked` prompts the first one only. `direction` `both` runs head to feet and feet to head and takes each slice's
-    mean memory, in the order from head to feet. `batch_size` slices go through the image encoder together; 1 keeps
-    the numbers bit-identical to the official predictor. With `inside` each slice's memory is averaged over the cells
-    that the region covers before it is read out (memory/inside.py), which gives states of one value a channel.
+    `slice_step` 2 uses every second ROI slice (paper section 2.3.1); where that would be more than `most_slices`, the
+    step is raised until it is not (None: never). `mode`: `boxed` prompts every used slice and looks at each alone;
+    `streamed` prompts every used slice, and each attends to the memory of those before it; `tracked` prompts the first
+    one only. `direction` `both` runs head to feet and feet to head and takes each slice's mean memory, in the order
+    from head to feet. `batch_size` slices go through the image encoder together; 1 keeps the numbers bit-identical to
+    the official predictor. With `inside` each slice's memory is averaged over the cells that the region covers before
+    it is read out (memory/inside.py), which gives states of one value a channel.
     """
 
     readout: ReadoutName
@@ -50,6 +51,19 @@ class PropagationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     direction: Direction = "head_to_feet"
     prompt: PromptConfig = PromptConfig()
     inside: bool = False
+    most_slices: int | None = None
+
+    def boxes(self, mask: Volume) -> tuple[SliceBox, ...]:
+        """The boxes of the slices that are read of a mask (bool, axes running to LPS), from head to feet."""
+        return prompt_boxes(mask, self.slice_step, self.most_slices)
+
+    def key(self) -> msgspec.Raw:
+        """What a fingerprint is made of: the fields as JSON, without a `most_slices` of None, as they were before there
+        was such a field, so that what was kept then is found."""
+        fields = msgspec.to_builtins(self)
+        if self.most_slices is None:
+            del fields["most_slices"]
+        return msgspec.Raw(msgspec.json.encode(fields))
 
 
 @dataclass(frozen=True, eq=False)

@@ -106,6 +106,8 @@ def _model(record: CaseRecord) -> tuple[Row, ...]:
     bundle = record.bundle
     made = bundle.provenance
     windows = bundle.windows
+    most = bundle.propagation.most_slices
+    limit = "" if most is None else f"raised above {most} slices, "
     metrics = ", ".join(f"{name.replace('_', ' ')} {say_plain(value, 3)}" for name, value in bundle.metrics.items())
     rows: list[Row] = [
         (tr("Bundle"), (Cell(f"{bundle.title} ({bundle.name} {bundle.version}), {bundle.status}"),)),
@@ -142,7 +144,7 @@ def _model(record: CaseRecord) -> tuple[Row, ...]:
             tr("Propagation"),
             (
                 Cell(
-                    f"readout {bundle.propagation.readout}, slice step {bundle.propagation.slice_step}, "
+                    f"readout {bundle.propagation.readout}, slice step {bundle.propagation.slice_step}, {limit}"
                     f"{bundle.propagation.mode}, batch {bundle.propagation.batch_size}"
                 ),
             ),

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.volume import Volume, resample_onto
-from MemorySurvivalLib.roi.boxes import SliceBox, prompt_boxes
+from MemorySurvivalLib.roi.boxes import SliceBox, prompt_boxes, raise_step
 from MemorySurvivalLib.roi.fingerprint import crop_to_content
 
 ALIGNED_VOXELS = 0.01
@@ -108,15 +108,16 @@ def describe_edit(generated: Volume, edited: Volume) -> EditSummary:
     return EditSummary(count_added, count_removed, count_added * voxel_ml, count_removed * voxel_ml, touched, resampled)
 
 
-def boxes_changed(old_mask: Volume, new_mask: Volume, slice_step: int) -> BoxesChanged:
+def boxes_changed(old_mask: Volume, new_mask: Volume, slice_step: int, most_slices: int | None = None) -> BoxesChanged:
     """Compare the prompt boxes of two masks (bool, LPS) on the CT's grid, one of every `slice_step` ROI slices.
 
-    Raises InputError where the masks lie on different grids.
+    Where `most_slices` raises the step, the one kept is that of the new mask. Raises InputError where the masks lie on
+    different grids.
     """
     if not old_mask.same_grid(new_mask):
         raise InputError("The prompts of two masks can only be compared on one grid; bring both onto the CT's.")
-    old = {box.z: box for box in prompt_boxes(old_mask, slice_step)}
-    new = {box.z: box for box in prompt_boxes(new_mask, slice_step)}
+    old = {box.z: box for box in prompt_boxes(old_mask, slice_step, most_slices)}
+    new = {box.z: box for box in prompt_boxes(new_mask, slice_step, most_slices)}
     moved = tuple(z for z in new if z in old and new[z] != old[z])
     x_mm, y_mm, _ = new_mask.spacing_mm
     return BoxesChanged(
@@ -126,7 +127,7 @@ def boxes_changed(old_mask: Volume, new_mask: Volume, slice_step: int) -> BoxesC
         slices_added=tuple(z for z in new if z not in old),
         slices_removed=tuple(z for z in old if z not in new),
         largest_move_mm=max((move_mm(old[z], new[z], x_mm, y_mm) for z in moved), default=0.0),
-        slice_step=slice_step,
+        slice_step=raise_step(int(new_mask.voxels.any(axis=(1, 2)).sum()), slice_step, most_slices),
     )
 
 

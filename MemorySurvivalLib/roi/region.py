@@ -71,15 +71,17 @@ def prepare_region(
     slice_step: int,
     progress: ProgressCallback = ignore_progress,
     *,
+    most_slices: int | None = None,
     config: RoiConfig = DEFAULT_ROI,
     identity: Identity | None = None,
     confirmed: bool = False,
 ) -> Region:
     """The region `required` by a bundle, derived by its `config`, on the grid of `ct` (HU, axes running to LPS).
 
-    A file is never altered and never re-derived: the mask that a person drew is the mask that is used. Raises
-    InputError with one sentence for a mask that is missing, empty, of another kind or elsewhere, and when no region is
-    found, IdentityMismatch for a DICOM mask of another patient than the CT's (`identity`) unless `confirmed`.
+    `slice_step` and `most_slices` tell which prompts an edit changed (`prompt_boxes`). A file is never altered and
+    never re-derived: the mask that a person drew is the mask that is used. Raises InputError with one sentence for a
+    mask that is missing, empty, of another kind or elsewhere, and when no region is found, IdentityMismatch for a DICOM
+    mask of another patient than the CT's (`identity`) unless `confirmed`.
     """
     if request.mask is None:
         return _make(request.segmenter, ct, required, slice_step, progress, config)
@@ -87,7 +89,7 @@ def prepare_region(
     segmentation, mask, origin = _read(request.mask, request, ct, required, config)
     whose = check_mask_identity(identity, origin, confirmed=confirmed)
     roi = accept_roi(mask, ct, required, request.kind, str(request.mask), allow_other=request.allow_other)
-    review = review_mask(mask, ct, slice_step, generated)
+    review = review_mask(mask, ct, slice_step, generated, most_slices)
     notes = segmentation.notes if segmentation else ()
     stamp = {key: text for key, text in mask.attributes.items() if key == ROI_ATTRIBUTE}
     return Region(replace(roi, notes=(*whose, *notes, *roi.notes)), review, segmentation, stamp)

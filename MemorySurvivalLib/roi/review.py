@@ -39,11 +39,14 @@ class MaskReview:
         return tuple(said)
 
 
-def review_mask(mask: Volume, ct: Volume, slice_step: int, generated: Volume | None = None) -> MaskReview:
+def review_mask(
+    mask: Volume, ct: Volume, slice_step: int, generated: Volume | None = None, most_slices: int | None = None
+) -> MaskReview:
     """Review a mask (any grid, with the attributes of its file) for use on a CT's grid; nothing is changed.
 
-    `generated` is the mask as its maker handed it over; one that does not match the stamp of `mask` is left out,
-    because it belongs to another mask. Raises InputError for a mask that is empty on the CT.
+    `slice_step` and `most_slices` are those of `prompt_boxes`. `generated` is the mask as its maker handed it over; one
+    that does not match the stamp of `mask` is left out, because it belongs to another mask. Raises InputError for a
+    mask that is empty on the CT.
     """
     provenance = read_roi_provenance(mask)
     grid = ct.reoriented()
@@ -54,7 +57,7 @@ def review_mask(mask: Volume, ct: Volume, slice_step: int, generated: Volume | N
     if provenance.edited and generated is not None and _belongs(generated, mask):
         edit = describe_edit(generated, mask)
         provenance = provenance.with_voxels_changed(edit.voxels_changed)
-        boxes = boxes_changed(_on_grid(generated, grid), used, slice_step)
+        boxes = boxes_changed(_on_grid(generated, grid), used, slice_step, most_slices)
     return MaskReview(provenance, edit, boxes, find_stray(used))
 
 

@@ -12,7 +12,7 @@ from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.case import Case
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.memory.propagation import PropagationConfig
-from MemorySurvivalLib.roi.boxes import SliceBox, prompt_boxes
+from MemorySurvivalLib.roi.boxes import SliceBox, prompt_boxes, raise_step
 from MemorySurvivalLib.roi.dilation import ROUNDING_MM, dilate_mm, measure_distance_mm
 from MemorySurvivalLib.stability.changes import Change, grow, shift_pet
 from MemorySurvivalLib.stability.odd_boxes import place_boxes
@@ -62,16 +62,17 @@ def arrange(change: Change, case: Case, mask: Volume, config: PropagationConfig)
         moved_mm = np.asarray(steps) * case.ct.spacing_mm
         if np.abs(moved_mm - change.pet_shift_mm).max() > ROUNDING_MM:
             done = shift_pet(*moved_mm.tolist()).family
-    step = change.slice_step or config.slice_step
+    every = prompt_boxes(mask, 1)
+    step = change.slice_step or raise_step(len(every), config.slice_step, config.most_slices)
     if change.first_slice and step == 1:
         raise NotApplicable("The model reads every slice, so there are no slices between those used.")
-    boxes = prompt_boxes(mask, 1)[change.first_slice :: step]
+    boxes = every[change.first_slice :: step]
     if not boxes:
         raise NotApplicable("The region lies in one slice, so there are no slices between those used.")
     prompt = msgspec.structs.replace(config.prompt, **change.prompt)
     changed = msgspec.structs.replace(
         config,
-        slice_step=step,
+        slice_step=change.slice_step or config.slice_step,
         direction=change.direction or config.direction,
         mode=change.mode or config.mode,
         prompt=prompt,

@@ -18,7 +18,6 @@ from MemorySurvivalLib.report.record import software_versions
 from MemorySurvivalLib.simulation.anatomy import PHANTOM_VERSION
 from MemorySurvivalLib.study.cohorts import StudyCohort, count_embedded, read_cohort
 from MemorySurvivalLib.study.configuration import Embedding, Question, StudyConfiguration
-from MemorySurvivalLib.study.embed_cohorts import part_folder
 from MemorySurvivalLib.study.shipping_card import CardFacts, write_shipped_card
 from MemorySurvivalLib.study.shipping_heads import REGION, ShippedHead, choose_settings, fit_shipped, head_recipes
 from MemorySurvivalLib.training.backbone_card import describe_training
@@ -69,33 +68,21 @@ def ship_study(
         for recipe, choice in zip(recipes, choices, strict=True)
     )
     manifest = _make_manifest(configuration, entry, readout, heads, development)
-    coarser = tuple(count_coarser(configuration, name, parts) for name in (question.development, tests[0].name))
-    facts = CardFacts(manifest, heads, development, tests, configuration, coarser, describe_training(training))
+    facts = CardFacts(manifest, heads, development, tests, configuration, describe_training(training))
     tensors = {one.entry.name: one.head for one in heads}
     return save_bundle(out, manifest, tensors, write_shipped_card(facts), backbone, training).manifest
 
 
 def shipped_propagation(embedding: Embedding, readout: ReadoutName) -> PropagationConfig:
-    """The pass over the body that gives what the study embedded of the spine under `readout`.
-
-    A bundle has one step; where the study raised it to stay below `most_slices`, scoring reads more slices. Where a
-    region has slices without a pixel in between, the study counts them and scoring passes over them, so that below the
-    gap other slices are read.
-    """
+    """The pass over the body that gives what the study embedded of the spine under `readout`, on the same slices."""
     return PropagationConfig(
         readout=readout,
         slice_step=embedding.first_step,
         mode="boxed",
         batch_size=embedding.batch_size,
         inside=True,
+        most_slices=embedding.most_slices,
     )
-
-
-def count_coarser(configuration: StudyConfiguration, cohort: str, parts: Path) -> int:
-    """How many embedded cases of a cohort were read with a larger step than the bundle has."""
-    found = configuration.cohort(cohort)
-    notes = part_folder(configuration, found, parts).read(found.patients)[1]
-    return sum(note.step > configuration.embedding.first_step for note in notes)
 
 
 def _find_question(configuration: StudyConfiguration, scenario: str) -> Question:

@@ -16,18 +16,13 @@ from MemorySurvivalLib.training.demonstration_heads import ordinal
 
 @dataclass(frozen=True, eq=False)
 class CardFacts:
-    """What the card says.
-
-    `coarser`: how many development and how many reference patients were read on fewer slices than scoring reads.
-    `training`: the section on the backbone's training, empty where that is not known.
-    """
+    """What the card says; `training`: the section on the backbone's training, empty where that is not known."""
 
     manifest: Manifest
     heads: tuple[ShippedHead, ...]
     development: StudyCohort
     tests: tuple[StudyCohort, ...]
     configuration: StudyConfiguration
-    coarser: tuple[int, ...]
     training: str
 
 
@@ -52,8 +47,8 @@ software and the method, not myeloma.
 - Learned from {provenance.cases} simulated patients with {provenance.events} events (cohort {development.name}, seed
   {development.seed}, scenario {scenario.name} with sha256 {scenario.sha256}).
 - Vector: the memory's channels, averaged on each slice over the cells that the region covers; readout
-  `{propagation.readout}` over every {ordinal(propagation.slice_step)} ROI slice; ROI: {manifest.roi}, the phantoms'
-  masks with each simulated hospital's error.
+  `{propagation.readout}` over every {ordinal(propagation.slice_step)} ROI slice, or as few as give at most
+  {propagation.most_slices} slices; ROI: {manifest.roi}, the phantoms' masks with each simulated hospital's error.
 - Chosen in {fitting.inner_folds} folds of these patients among {fitting.trials} settings a readout and head: the
   readout by the sum of both heads' c, the penalties by each head's own ({_penalties(facts.heads)}). The test patients
   decided nothing.
@@ -68,7 +63,7 @@ c on its own patients is optimistic. Intervals are 95 % percentiles over resampl
 simulated log hazard, without what nobody can know; recovered is (c - .5) / (c of the oracle - .5).
 
 The study's best models also read the skeleton and its statistics, which one bundle cannot; these heads are theirs on
-the spine alone. {_coarser(facts)}Nothing here is calibrated or validated, or compared with any clinical score.
+the spine alone. Nothing here is calibrated or validated, or compared with any clinical score.
 
 Study: configuration sha256 {configuration.sha256}, embedding sha256 {configuration.embedding.sha256}, seed
 {fitting.seed}.
@@ -104,15 +99,3 @@ def _covariates(entry: HeadEntry) -> str:
 
 def _notes(heads: tuple[ShippedHead, ...]) -> str:
     return "".join(f" {note}" for note in dict.fromkeys(note for head in heads for note in head.fitted.notes))
-
-
-def _coarser(facts: CardFacts) -> str:
-    if not any(facts.coarser):
-        return ""
-    step = ordinal(facts.manifest.propagation.slice_step)
-    learned, reference = facts.coarser
-    return (
-        f"{learned} of the {len(facts.development.data)} patients to learn from and {reference} of the "
-        f"{len(facts.tests[0].data)} of the reference have so many slices that the study did not read every {step}; "
-        f"scoring does, so it does not give such patients quite what stands here. "
-    )

@@ -24,7 +24,7 @@ from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.propagation import PropagationConfig, propagate
 from MemorySurvivalLib.progress import ProgressCallback, ProgressEvent, ignore_progress
 from MemorySurvivalLib.risk.downsamplers import AverageDownsampler
-from MemorySurvivalLib.roi.boxes import SliceBox, prompt_boxes
+from MemorySurvivalLib.roi.boxes import SliceBox
 from MemorySurvivalLib.simulation.case import STUDY_SPACING_MM, simulate_case
 
 STAGE = "simulated patients"
@@ -48,9 +48,9 @@ class CohortCase:
     event: bool
     covariates: dict[str, str]
 
-    def boxes(self, slice_step: int) -> tuple[SliceBox, ...]:
+    def boxes(self, config: PropagationConfig) -> tuple[SliceBox, ...]:
         """The prompt boxes of the slices that are read."""
-        return prompt_boxes(self.region.with_voxels(self.region.voxels > 0), slice_step)
+        return config.boxes(self.region.with_voxels(self.region.voxels > 0))
 
 
 Simulate = Callable[[int], CohortCase]
@@ -201,7 +201,7 @@ def _embed(
     meter: _CaseMeter,
 ) -> dict[Modality, torch.Tensor]:
     case = make_case(simulated.ct, simulated.pet)
-    boxes = simulated.boxes(config.slice_step)
+    boxes = simulated.boxes(config)
     return {
         modality: propagate(
             engine, case.image(modality), modality, windows[modality], boxes, config, meter.heard

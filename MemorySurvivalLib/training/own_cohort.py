@@ -183,7 +183,7 @@ def _key(patient: OwnPatient, bundle: ModelBundle, options: EmbedOptions) -> str
         "format": _FORMAT,
         "backbone": manifest.backbone,
         "windows": manifest.windows,
-        "propagation": manifest.propagation,
+        "propagation": manifest.propagation.key(),
         "region": [manifest.roi, manifest.roi_config, manifest.pet_limits],
         "options": [options.segmenter, options.lesions],
         "statistics": STATISTICS_VERSION,

@@ -85,7 +85,7 @@ def estimate_rebuild(
     begun = time.monotonic()
     for case in make_ahead(missing[:1], plan.simulate, tell):
         phantom_s = time.monotonic() - begun
-        slices = len(MODALITIES) * len(case.boxes(plan.recipe.propagation.slice_step)) * len(missing)
+        slices = len(MODALITIES) * len(case.boxes(plan.recipe.propagation)) * len(missing)
         reached = 1
         slice_s = _measure_slice(plan, engine, case, tell)
     reached = 2
@@ -120,7 +120,7 @@ def _measure_slice(plan: RebuildPlan, engine: MemoryEngine, case: CohortCase, te
     """Seconds a slice of the CT, encoded as the cohort will be, after as many to warm up."""
     recipe = plan.recipe
     image = make_case(case.ct, case.pet).image("CT")
-    boxes = case.boxes(recipe.propagation.slice_step)[: max(_SLICES, engine.batch_size(recipe.propagation.batch_size))]
+    boxes = case.boxes(recipe.propagation)[: max(_SLICES, engine.batch_size(recipe.propagation.batch_size))]
 
     def listen(event: ProgressEvent) -> None:
         tell()

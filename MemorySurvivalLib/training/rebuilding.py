@@ -93,7 +93,7 @@ class RebuildPlan:
     @property
     def folder(self) -> Path:
         """Where the embedded cases are; those of other weights, settings or phantoms are never resumed from."""
-        words = msgspec.json.encode((self.backbone.image_size, self.recipe.windows, self.recipe.propagation))
+        words = msgspec.json.encode((self.backbone.image_size, self.recipe.windows, self.recipe.propagation.key()))
         settings = hashlib.sha256(words).hexdigest()[:8]
         return self.work / f"cohort-phantom-{PHANTOM_VERSION}-{self.record.sha256[:12]}-{settings}"
 

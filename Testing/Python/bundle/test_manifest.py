@@ -96,6 +96,7 @@ def test_a_field_that_cannot_be(tmp_path: Path, members: Members, change: Any, c
         ),
         (set_in("propagation", "slice_step", value=0), "its slice step and batch size must be at least 1"),
         (set_in("propagation", "batch_size", value=0), "its slice step and batch size must be at least 1"),
+        (set_in("propagation", "most_slices", value=0), "the most slices that it reads must be at least 1"),
         (
             set_in("explain", "stride_mm", value=41),
             "its occlusion patches need 0 < stride <= size and a colour limit above 0",

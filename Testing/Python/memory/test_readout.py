@@ -131,6 +131,16 @@ def test_a_configuration_from_before_there_were_modes_still_loads() -> None:
         0,
         0,
     )
+    assert config.most_slices is None
+
+
+def test_what_was_kept_before_there_was_a_limit_of_slices_is_found() -> None:
+    """Cohorts that took hours lie under this."""
+    before = b'{"readout":"mean","slice_step":2,"mode":"boxed","batch_size":1,"direction":"head_to_feet","prompt":'
+    before += b'{"kind":"box","padding_mm":0.0,"jitter":0.0,"points":1,"seed":0},"inside":false}'
+    assert msgspec.json.encode(PropagationConfig("mean").key()) == before
+    limited = msgspec.json.encode(PropagationConfig("mean", most_slices=48).key())
+    assert limited == before[:-1] + b',"most_slices":48}'
 
 
 def test_the_papers_size() -> None:

@@ -129,6 +129,12 @@ def test_one_slice_more_at_the_top_uses_the_other_slices(mask: Volume) -> None:
     assert found.sentence.endswith("with one of every 2 slices used, others are used than before.")
 
 
+def test_an_edit_beyond_the_most_slices_raises_the_step(mask: Volume) -> None:
+    found = boxes_changed(mask, changed(mask, on=np.s_[35, 25:40, 20:35]), 2, 15)
+    assert (found.slices_before, found.slices_after, found.slice_step) == (15, 11, 3)
+    assert found.sentence.endswith("with one of every 3 slices used, others are used than before.")
+
+
 def test_slices_gone_and_new(mask: Volume) -> None:
     found = boxes_changed(mask, changed(mask, off=np.s_[5], on=np.s_[36:38, 30, 30]), 1)
     assert found.slices_removed == (5,)

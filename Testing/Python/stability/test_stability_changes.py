@@ -42,6 +42,15 @@ def test_unchanged_is_what_the_bundle_reads(case: Case, mask: Volume) -> None:
     assert plain.pet_steps == (0, 0, 0)
 
 
+def test_a_raised_step_is_that_of_scoring(case: Case, mask: Volume) -> None:
+    limited = PropagationConfig("mean", most_slices=4)
+    plain = arrange(UNCHANGED, case, mask, limited)
+    assert plain.boxes == limited.boxes(mask) and 1 < len(plain.boxes) <= 4
+    used, others = ([box.z for box in arrange(one, case, mask, limited).boxes] for one in (UNCHANGED, OTHER_SLICES))
+    assert not set(used) & set(others)
+    assert len(arrange(Change("every slice", slice_step=1), case, mask, limited).boxes) > 4
+
+
 def test_the_other_slices_are_those_between(case: Case, mask: Volume) -> None:
     used = [box.z for box in prompt_boxes(mask, 2)]
     others = [box.z for box in arrange(OTHER_SLICES, case, mask, CONFIG).boxes]

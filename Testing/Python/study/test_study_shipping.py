@@ -234,6 +234,34 @@ def test_so_does_every_readout_that_may_be_chosen(
     assert difference_in_sds(risk.log_risk, heads[risk.head], as_cohort(embedded[1], values), development) < 1e-3
 
 
+@pytest.mark.parametrize(("most_slices", "step"), [(48, 3), (4, 4), (2, 7)])
+def test_a_long_scan_with_a_gap_is_read_on_the_studys_slices(
+    configuration: StudyConfiguration, backbone: SAM2Base, shipped: Shipped, most_slices: int, step: int
+) -> None:
+    """Also where the study raises its step, whatever the skeleton needs."""
+    settings = msgspec.structs.replace(configuration.embedding, most_slices=most_slices, rois=(REGION, "skeleton"))
+    patient = make_patient(Path(), seed=1)
+    spine, bones = patient.spine.voxels > 0, patient.spine.voxels > 0
+    spine[14] = False
+    bones[:, 10:36, 12:36] = True
+    case, masks = make_case(patient.ct, patient.pet), {REGION: spine, "skeleton": bones}
+    engine = MemoryEngine(backbone, torch.device("cpu"))
+    given = {kind: patient.spine.with_voxels(voxels) for kind, voxels in masks.items()}
+    studied = embedding.embed_case(engine, case, given, settings, small_maps=False)
+    bundle = load_bundle(shipped.path)
+    manifest = msgspec.structs.replace(
+        bundle.manifest, propagation=shipping.shipped_propagation(settings, "stations:4")
+    )
+    bundle = replace(bundle, archive=replace(bundle.archive, manifest=manifest))
+    passes = embed_case(engine, bundle, case, Roi(given[REGION], REGION, "test"))
+    used = np.flatnonzero(spine.any(axis=(1, 2)))[::-1][::step]
+    assert (studied.step, studied.slices[REGION]) == (step, len(used))
+    for modality, one in passes.items():
+        assert [box.z for box in one.boxes] == list(used)
+        expected = studied.vectors[f"{modality}/{REGION}/stations:4/region"].float()
+        torch.testing.assert_close(one.readout.state().flatten(), expected, rtol=2e-3, atol=2e-3)
+
+
 def test_the_manifest_and_the_card_say_what_was_done(
     configuration: StudyConfiguration, parts: Path, shipped: Shipped
 ) -> None:
@@ -257,7 +285,8 @@ def test_the_manifest_and_the_card_say_what_was_done(
     card = bundle.card
     assert "How the backbone was trained" in card
     assert "SIMULATED" in card and "Research use only, not a medical device" in card
-    assert f"{PATIENTS // 2} of the {PATIENTS} patients to learn from and {PATIENTS // 2} of the {PATIENTS} of" in card
+    assert manifest.propagation.most_slices == configuration.embedding.most_slices == 48
+    assert "or as few as give at most\n  48 slices" in card
     assert configuration.sha256 in card and "second-test" in card
 
 
