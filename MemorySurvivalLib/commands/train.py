@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     models = Models()
     work = work_folder(options)
     lesions = not options.no_lesions
-    embed = EmbedOptions(options.base, options.segmenter, options.device, lesions, config.readout, config.inside)
+    embed = EmbedOptions(options.base, options.segmenter, options.device, lesions, config.readout, config.reads_inside)
     with ProgressBars() as bars:
         cohort = embed_patients(intake, embed, work / "patients", models, bars)
         trained = train_bundle(cohort, models.bundle(options.base), config, stated, options.out, work, bars)

@@ -66,8 +66,9 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `evaluation` and `validation` are fixed before results are seen. `head_budget`: Sobol trials and inner folds.
     `model` "network" trains downsamplers, fusion and DeepSurv on memory states; "ridge" (Cox) and "mlp" take one vector
     a patient: states pooled over the grid by `pooling`, statistics, covariates. `statistics` are numbers measured in
-    the region, by the names of measure/statistics.py; with "network" they enter as one more token. `readout` and
-    `inside` (memories averaged inside the region) None are those of the base bundle.
+    the region, by the names of measure/statistics.py; with "network" they enter as one more token. `readout` None is
+    that of the base bundle, and so is `inside` (memories averaged inside the region) but with "network", which reads
+    whole maps whatever the base does.
     """
 
     title: str = "Own cohort"
@@ -89,6 +90,11 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pooling: PoolingName = "mean"
     readout: ReadoutName | None = None
     inside: bool | None = None
+
+    @property
+    def reads_inside(self) -> bool | None:
+        """Whether memories are averaged inside the region before the head reads them; None is as in the base bundle."""
+        return False if self.model == "network" else self.inside
 
 
 FittedHead = FittedImageModel | FittedVector
@@ -122,7 +128,7 @@ def read_config(path: Path | None) -> TrainConfig:
         config = msgspec.json.decode(path.read_bytes(), type=TrainConfig)
     except (OSError, msgspec.MsgspecError) as error:
         raise InputError(f"The settings {path} cannot be used ({str(error).rstrip('.')}); correct them.") from error
-    _check_statistics(config)
+    _check_config(config)
     return config
 
 
@@ -143,8 +149,8 @@ def train_bundle(
     """
     if out.exists():
         raise OutputError(f"{out} is there already; bundles are never replaced, so choose another name.")
-    _check_statistics(config)
-    base = read_otherwise(base, config.readout, config.inside)
+    _check_config(config)
+    base = read_otherwise(base, config.readout, config.reads_inside)
     data = cohort.data
     groups = group_patients(data, cohort.image_hashes, config.same_patient)
     models = _models(config, cohort, base.manifest.propagation.readout)
@@ -165,8 +171,13 @@ def train_bundle(
     return TrainedBundle(saved.manifest, card, tuple(heads))
 
 
-def _check_statistics(config: TrainConfig) -> None:
+def _check_config(config: TrainConfig) -> None:
     """Before hours of work: whether a bundle's head can take what is asked for."""
+    if config.model == "network" and config.inside:
+        raise InputError(
+            'The model "network" reads maps, and "inside" leaves one number a channel; take the model "ridge" or '
+            '"mlp", or leave "inside" out.'
+        )
     check_names(config.statistics)
     for name in config.statistics:
         modality = STATISTICS[name].modality

@@ -19,7 +19,7 @@ from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.training import external, own_cohort
 from MemorySurvivalLib.training.external import validate_bundle
 from MemorySurvivalLib.training.model_card import QUESTIONS
-from MemorySurvivalLib.training.own_cohort import OwnCohort
+from MemorySurvivalLib.training.own_cohort import EmbedOptions, OwnCohort
 
 
 def call(*arguments: str) -> int:
@@ -32,13 +32,19 @@ def call(*arguments: str) -> int:
 
 
 @pytest.fixture
-def embedded(monkeypatch: pytest.MonkeyPatch) -> OwnCohort:
+def asked() -> list[EmbedOptions]:
+    """How the cohort was to be embedded."""
+    return []
+
+
+@pytest.fixture
+def embedded(monkeypatch: pytest.MonkeyPatch, asked: list[EmbedOptions]) -> OwnCohort:
     """A cohort that is embedded already, with both modalities."""
     cohort = make_cohort(simulated=True)
     cohort = replace(cohort, intake=replace(cohort.intake, covariates=()))  # one head, to be quick
     states = dict.fromkeys(("PET/mean", "CT/mean"), cohort.data.states["PET/mean"])
     cohort = replace(cohort, data=replace(cohort.data, states=states))
-    monkeypatch.setattr(own_cohort, "embed_patients", lambda *arguments, **more: cohort)
+    monkeypatch.setattr(own_cohort, "embed_patients", lambda *arguments, **more: asked.append(arguments[1]) or cohort)
     return cohort
 
 
@@ -62,13 +68,20 @@ def test_questions_and_what_is_left_out(capsys: pytest.CaptureFixture[str], tmp_
         call("train", str(write_table(tmp_path, {})))
 
 
-def test_training(tmp_path: Path, light_base: Path, embedded: OwnCohort, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training(
+    tmp_path: Path,
+    light_base: Path,
+    embedded: OwnCohort,
+    asked: list[EmbedOptions],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     out, config, page = tmp_path / "own.msbundle", tmp_path / "config.json", tmp_path / "page.html"
     config.write_bytes(msgspec.json.encode(QUICK))
     files = [str(write_table(tmp_path, {})), "--out", str(out), "--config", str(config), "--page", str(page)]
     assert call("train", *files, "--base", str(light_base)) == 0
     assert f"status demonstration; {len(QUESTIONS)} fields of its card are open" in capsys.readouterr().out
     assert load_bundle(out).manifest.title == "Quick"
+    assert [one.inside for one in asked] == [False], "a network's maps, whatever the base reads"
     text = page.read_text()
     assert "SIMULATED PATIENTS" in text and "Head image, cross-validated" in text and "mean over folds" in text
 

@@ -23,7 +23,7 @@ from MemorySurvivalLib.training.intake import Intake, OwnPatient
 from MemorySurvivalLib.training.model_card import QUESTIONS, Stated
 from MemorySurvivalLib.training.models.fitting import TrainingConfig
 from MemorySurvivalLib.training.nested import Validation
-from MemorySurvivalLib.training.own_cohort import OwnCohort, bundle_log_risks
+from MemorySurvivalLib.training.own_cohort import OwnCohort, bundle_log_risks, read_otherwise
 from MemorySurvivalLib.training.packing import TrainConfig, read_config, train_bundle
 from MemorySurvivalLib.training.tuning import Budget
 from MemorySurvivalLib.worklist.items import CaseFiles
@@ -144,6 +144,30 @@ def test_statistics_that_no_bundle_takes_are_refused_first(tmp_path: Path, light
         config = msgspec.structs.replace(QUICK, statistics=names)
         with pytest.raises(InputError, match=said):
             train_bundle(make_cohort(), load_bundle(light_base), config, Stated(), tmp_path / "a.msbundle", tmp_path)
+
+
+@pytest.mark.parametrize("downsampler", ["average", "attention"])
+def test_a_network_reads_maps_also_on_a_base_that_reads_inside(
+    tmp_path: Path, light_base: Path, downsampler: str
+) -> None:
+    """One number a channel would be blown up to a map for the one, and be too small for the other."""
+    base = read_otherwise(load_bundle(light_base), None, inside=True)
+    assert base.manifest.propagation.inside
+    out = tmp_path / "own.msbundle"
+    config = msgspec.structs.replace(QUICK, downsampler=downsampler)
+    assert (config.reads_inside, msgspec.structs.replace(config, model="ridge").reads_inside) == (False, None)
+    cohort = make_cohort()
+    cohort = replace(cohort, intake=replace(cohort.intake, covariates=()))
+    train_bundle(cohort, base, config, Stated(), out, tmp_path / "work")
+    manifest = load_bundle(out).manifest
+    assert not manifest.propagation.inside
+    assert [head.spec.memory_shape for head in manifest.heads] == [(64, 4, 4)]
+    asked = msgspec.structs.replace(config, inside=True)
+    (tmp_path / "train.json").write_bytes(msgspec.json.encode(asked))
+    with pytest.raises(InputError, match='take the model "ridge" or "mlp"'):
+        read_config(tmp_path / "train.json")
+    with pytest.raises(InputError, match='leave "inside" out'):
+        train_bundle(cohort, base, asked, Stated(), tmp_path / "b.msbundle", tmp_path / "work")
 
 
 def test_another_readout_than_the_base_on_a_backbone_whose_training_is_known(
