@@ -21,6 +21,7 @@ from MemorySurvivalLib.report.wording import (
     say_covariate,
     say_edited,
     say_measured,
+    say_metrics,
     say_percent,
     say_plain,
     say_statistic,
@@ -57,20 +58,30 @@ def compose_method(report: Report) -> Page:
 
 
 def _method(record: CaseRecord) -> tuple[Paragraph, ...]:
-    scoring = tr(
-        "The PET was brought onto the CT's grid. On {used} of {all} axial slices with the region, a box around the "
-        "region prompted a frozen SAM 2.1 network, from head to feet. What the network kept of the slices ({readout}) "
-        "was reduced to one vector per modality and turned into a log-risk by a survival network (DeepSurv)."
-    ).format(
-        used=record.roi.slices_used,
-        all=record.roi.slices_with_roi,
-        readout=tr(READOUT_WORDS[check_readout(record.bundle.propagation.readout)[0]]),
+    parts = [
+        tr(
+            "The PET was brought onto the CT's grid. On {used} of {all} axial slices with the region, a box around the "
+            "region prompted a frozen SAM 2.1 network, from head to feet."
+        ).format(used=record.roi.slices_used, all=record.roi.slices_with_roi)
+    ]
+    if record.bundle.propagation.inside:
+        parts.append(tr("What the network kept of each slice was averaged inside the region."))
+    words = (
+        tr(
+            "What the network kept of the slices ({readout}) was reduced to one vector per modality and turned into a "
+            "log-risk by a linear Cox model."
+        )
+        if record.bundle.head_spec.is_linear
+        else tr(
+            "What the network kept of the slices ({readout}) was reduced to one vector per modality and turned into a "
+            "log-risk by a survival network (DeepSurv)."
+        )
     )
+    parts.append(words.format(readout=tr(READOUT_WORDS[check_readout(record.bundle.propagation.readout)[0]])))
     if record.risk.statistics:
-        scoring += " " + tr("Numbers measured in the region entered this network too; they stand under What went in.")
-    if record.heatmap is None:
-        return (Paragraph(scoring),)
-    return (Paragraph(scoring), Paragraph(_explain_heatmap(record.heatmap)))
+        parts.append(tr("Numbers measured in the region entered this model too; they stand under What went in."))
+    scoring = Paragraph(" ".join(parts))
+    return (scoring,) if record.heatmap is None else (scoring, Paragraph(_explain_heatmap(record.heatmap)))
 
 
 def _explain_heatmap(heatmap: HeatmapRecord) -> str:
@@ -108,11 +119,10 @@ def _model(record: CaseRecord) -> tuple[Row, ...]:
     windows = bundle.windows
     most = bundle.propagation.most_slices
     limit = "" if most is None else f"raised above {most} slices, "
-    metrics = ", ".join(f"{name.replace('_', ' ')} {say_plain(value, 3)}" for name, value in bundle.metrics.items())
     rows: list[Row] = [
         (tr("Bundle"), (Cell(f"{bundle.title} ({bundle.name} {bundle.version}), {bundle.status}"),)),
         (tr("Trained on"), _trained_on(record)),
-        (tr("Evidence"), (Cell(metrics or tr("none stated")),)),
+        (tr("Evidence"), (Cell(say_metrics(bundle.metrics) or tr("none stated")),)),
         (tr("How"), (Cell(f"{made.how}; {say_date(made.created)}; seed {made.seed}"),)),
         (tr("Licence"), (Cell(bundle.licence),)),
         (tr("Bundle SHA-256"), (Cell(bundle.sha256, code=True),)),

@@ -231,6 +231,17 @@ def say_measured(name: str, value: str) -> str:
     return f"{say_local(value)} {field_of(name).unit.replace('^9', '⁹')}".rstrip()
 
 
+def say_metrics(metrics: Mapping[str, float]) -> str:
+    """A head's metrics, each with its interval where "name_low" and "name_high" stand beside "name"."""
+    said = {name: f"{name.replace('_', ' ')} {say_plain(value, 3)}" for name, value in metrics.items()}
+    for name in metrics:
+        low, high = f"{name}_low", f"{name}_high"
+        if low in metrics and high in metrics:
+            said[name] += f" ({say_plain(metrics[low], 3)} {tr('to')} {say_plain(metrics[high], 3)})"
+            del said[low], said[high]
+    return ", ".join(said.values())
+
+
 def say_statistic(used: StatisticUsed) -> tuple[str, str, str]:
     """A number that the head read of the region: its title, its value with unit, its definition in English.
 

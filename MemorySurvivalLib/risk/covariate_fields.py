@@ -45,6 +45,7 @@ class CovariateField:
 
 _TITLES = {
     "r_iss": "R-ISS stage",
+    "r2_iss": "R2-ISS stage",
     "iss": "ISS stage",
     "light_chain_ratio": "Free light chain ratio",
     "beta2_microglobulin": "Beta-2 microglobulin",

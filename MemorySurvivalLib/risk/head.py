@@ -77,6 +77,11 @@ class HeadSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Whether bundles keep its tensors whole: what pooled states differ by is lost in float16."""
         return self.downsampler == "pooled"
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether the log-risk is a weighted sum of pooled values, as in Cox's model, and no network."""
+        return self.downsampler == "pooled" and not self.hidden
+
     def __post_init__(self) -> None:
         if not self.modalities or len(set(self.modalities)) != len(self.modalities):
             raise ValueError(f"a head needs one or both modalities once each, got {list(self.modalities)}")

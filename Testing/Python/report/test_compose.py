@@ -18,7 +18,7 @@ from MemorySurvivalLib.report.compose import compose_document
 from MemorySurvivalLib.report.document import Figure, Paragraph, Table, Ticks
 from MemorySurvivalLib.report.flags import find_flags
 from MemorySurvivalLib.report.subject import Subject
-from MemorySurvivalLib.report.wording import say_covariate, say_measured
+from MemorySurvivalLib.report.wording import say_covariate, say_measured, say_metrics
 from MemorySurvivalLib.scoring import StatisticUsed
 
 LONG = "Müller-Łukasiewicz-" * 3 + "Straßenöl"
@@ -54,9 +54,40 @@ def test_values_that_the_model_read_of_the_region_stand_among_what_went_in(
         "of a later version 3.0",
     ):
         assert words in told, told[:400]
-    assert "Numbers measured in the region entered this network too" in text
+    assert "Numbers measured in the region entered this model too" in text
     assert "measured in the region" not in words_of(compose_document(report_of(example.record)).pages)
     assert "also read" not in words_of(compose_document(report_of(example.record)).pages)
+
+
+def test_the_method_is_that_of_the_head_that_scored(example: Any, report_of: Any, words_of: Any) -> None:
+    """A linear model of pooled memories is called no network, and averaging inside the region is said."""
+    record, seen = example.record, StatisticUsed("tlg_g", 12.0, "g")
+    bundle = record.bundle
+    published = words_of(compose_document(report_of(record)).pages)
+    assert "by a survival network (DeepSurv)." in published
+    for absent in ("linear Cox model", "averaged inside the region", "raised above"):
+        assert absent not in published
+    spec = msgspec.structs.replace(bundle.head_spec, fusion="concatenation", downsampler="pooled", hidden=())
+    propagation = msgspec.structs.replace(bundle.propagation, inside=True, most_slices=48)
+    linear = replace(
+        record,
+        bundle=replace(bundle, head_spec=spec, propagation=propagation),
+        risk=replace(record.risk, statistics=(seen,)),
+    )
+    said = words_of(compose_document(report_of(linear)).pages)
+    assert "What the network kept of each slice was averaged inside the region." in said
+    assert "by a linear Cox model." in said and "DeepSurv" not in said
+    assert "entered this model too" in said and "this network" not in said
+    assert "slice step 2, raised above 48 slices, boxed" in said
+    deep = replace(linear.bundle, head_spec=msgspec.structs.replace(spec, hidden=(8,)))
+    assert "by a survival network" in words_of(compose_document(report_of(replace(linear, bundle=deep))).pages)
+
+
+def test_an_interval_stands_with_its_metric() -> None:
+    metrics = {"training_c_index": 0.75, "held_out_c_index": 0.7, "held_out_c_index_low": 0.65, "noise_low": 1.0}
+    metrics |= {"held_out_c_index_high": 0.7512}
+    assert say_metrics(metrics) == "training c index 0.75, held out c index 0.7 (0.65 to 0.751), noise low 1"
+    assert say_metrics({}) == ""
 
 
 @pytest.mark.parametrize(
@@ -272,6 +303,7 @@ def test_labels_research_use_and_subject_belong_to_the_document(example: Any, re
         ("platelets_10e9_l", "150.0", "Platelets 150.0 10⁹/L"),
         ("age_years", "63", "Age 63 years"),
         ("r_iss", "II", "R-ISS stage II"),
+        ("r2_iss", "III", "R2-ISS stage III"),
         ("sex", "female", "Sex female"),
     ],
 )
