@@ -19,12 +19,11 @@ from MemorySurvivalLib.explain.hotspots import Hotspot, find_hotspots
 from MemorySurvivalLib.explain.noise import find_noise_floor
 from MemorySurvivalLib.explain.occlusion import occluded_log_risks
 from MemorySurvivalLib.explain.plan import ExplainConfig, plan_patches
-from MemorySurvivalLib.explain.subject import Subject
 from MemorySurvivalLib.imaging.case import make_case
 from MemorySurvivalLib.models import Models
-from MemorySurvivalLib.preparing import embed_case
 from MemorySurvivalLib.roi.roi import Roi
 from MemorySurvivalLib.simulation.case import simulate_case
+from Testing.Benchmarks.subjects import embed_subject
 
 FIRST_SEED, PATIENTS, SPACING_MM = 3001, 20, (4.0, 4.0, 5.0)
 TOP = 5
@@ -61,7 +60,7 @@ def compare(seed: int, patch_mm: float | None, stride_mm: float | None) -> dict[
     models = Models()
     bundle = models.bundle("demonstration")
     engine = models.engine(bundle, torch.device("cpu"))
-    subject = Subject(engine, case, embed_case(engine, bundle, case, roi), bundle.heads["image"], ())
+    subject = embed_subject(engine, bundle, case, roi)
     defaults = bundle.manifest.explain
     config = ExplainConfig(patch_mm or defaults.patch_mm, stride_mm or defaults.stride_mm, defaults.fill)
     fills = make_fills(case, roi, config.fill, config.patch_mm)

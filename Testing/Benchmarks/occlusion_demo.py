@@ -24,11 +24,11 @@ from MemorySurvivalLib.explain.subject import Subject
 from MemorySurvivalLib.imaging.case import make_case
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.models import Models
-from MemorySurvivalLib.preparing import embed_case
 from MemorySurvivalLib.roi.automatic import segment_case
 from MemorySurvivalLib.roi.roi import Roi
 from MemorySurvivalLib.simulation.case import simulate_case
 from Testing.Benchmarks.drawings import draw_maps
+from Testing.Benchmarks.subjects import embed_subject
 
 SEED, SPACING_MM = 2, (2.5, 2.5, 2.5)
 FINE = ExplainConfig(20.0, 10.0)
@@ -49,7 +49,7 @@ def run(
     models = Models()
     bundle = models.bundle("demonstration")
     engine = models.engine(bundle, torch.device("cpu"))
-    subject = Subject(engine, case, embed_case(engine, bundle, case, roi), bundle.heads["image"], ())
+    subject = embed_subject(engine, bundle, case, roi)
     defaults = bundle.manifest.explain
     usual = ExplainConfig(defaults.patch_mm, defaults.stride_mm, defaults.fill)
     rows: list[dict[str, Any]] = []

@@ -132,6 +132,6 @@ def spine_ratio() -> float:
     mask = simulate_case(2, spacing_mm=(2.5, 2.5, 2.5)).spine_dilated.reoriented()
     roi = Roi(mask.with_voxels(mask.voxels > 0), "spine_dilated", "the phantom's truth")
     patches = plan_patches(roi, ExplainConfig(manifest.explain.patch_mm, manifest.explain.stride_mm))
-    boxes = prompt_boxes(roi.mask, manifest.propagation.slice_step)
+    boxes = manifest.propagation.boxes(roi.mask)
     distinct = {(box.z, patch.plane) for patch in patches for box in boxes if patch.touches(box.z)}
     return round(2 * len(boxes) * len(patches) / len(distinct), 1)

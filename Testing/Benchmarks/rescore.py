@@ -52,7 +52,7 @@ def run() -> dict[str, Any]:
         return embed_case(engine, bundle, case, Roi(mask, "spine_dilated", "the phantom's truth"), cache=cache)
 
     engine.memories(torch.zeros(1, 3, engine.image_size, engine.image_size), torch.zeros(1, 4))  # first calls are slow
-    edited = widened(mask, manifest.propagation.slice_step)
+    edited = widened(mask, manifest.propagation)
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         rows, passes = [], {}
@@ -122,9 +122,9 @@ def timed(
     }, passes
 
 
-def widened(mask: Volume, slice_step: int) -> Volume:
+def widened(mask: Volume, config: PropagationConfig) -> Volume:
     """The mask after a person moved the right edge of the ROI on three of the used slices."""
-    boxes = prompt_boxes(mask, slice_step)
+    boxes = config.boxes(mask)
     voxels = mask.voxels.copy()
     for box in boxes[len(boxes) // 3 : len(boxes) // 3 + EDITED]:
         voxels[box.z, box.y0, box.x1] = True

@@ -32,6 +32,7 @@ from MemorySurvivalLib.scoring import score_states
 from MemorySurvivalLib.stability.arrangement import grown
 from MemorySurvivalLib.stability.changes import grow, shift_pet
 from MemorySurvivalLib.stability.measuring import judge_readings, read_changes
+from Testing.Benchmarks.subjects import embed_subject
 
 NAMES = ("suv_max_g_ml", "tlg_g", "hu_mean")
 
@@ -39,21 +40,37 @@ NAMES = ("suv_max_g_ml", "tlg_g", "hu_mean")
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One image-only head on all channels and the statistics; it reads every fourth slice."""
+    return write_bundle(tmp_path_factory.mktemp("bundle") / "statistics.msbundle", NAMES)
+
+
+def write_bundle(path: Path, names: tuple[str, ...]) -> Path:
     backbone = as_float16(build_backbone(SMALL, seed=3))
     _, entry = make_head("image", None, 1)
-    spec = msgspec.structs.replace(entry.spec, downsampler="channels", memory_shape=(64, 4, 4), statistics=NAMES)
+    spec = msgspec.structs.replace(entry.spec, downsampler="channels", memory_shape=(64, 4, 4), statistics=names)
     torch.manual_seed(4)
     head = RiskHead(spec).eval()
-    head.statistics.sd.fill_(0.2)
-    entry = msgspec.structs.replace(entry, spec=spec, statistics=describe_statistics(NAMES))
+    if names:
+        head.statistics.sd.fill_(0.2)
+    entry = msgspec.structs.replace(entry, spec=spec, statistics=describe_statistics(names) if names else None)
     weights = BackboneEntry(SMALL.architecture, SMALL.image_size, "bundled", weights_sha256(backbone), "random")
     manifest = make_manifest((entry,), weights, explain=ExplainDefaults(80, 80, "roi_median", 0.2))
     propagation = msgspec.structs.replace(manifest.propagation, slice_step=4)
-    path = tmp_path_factory.mktemp("bundle") / "statistics.msbundle"
     save_bundle(
         path, msgspec.structs.replace(manifest, propagation=propagation), {"image": as_float16(head)}, "#", backbone
     )
     return path
+
+
+@pytest.mark.parametrize("names", [(), NAMES])
+def test_figures_on_maps_explain_heads_with_and_without(tmp_path: Path, names: tuple[str, ...]) -> None:
+    bundle = load_bundle(write_bundle(tmp_path / "a.msbundle", names))
+    patient = make_patient(tmp_path)
+    case, mask = make_case(patient.ct, patient.pet), patient.spine.with_voxels(patient.spine.voxels > 0)
+    engine = MemoryEngine(bundle.backbone(), torch.device("cpu"))
+    subject = embed_subject(engine, bundle, case, Roi(mask, "spine_dilated", "test"))
+    measured = tuple(measure_statistics(case, mask.voxels, names).values()) if names else None
+    expected = bundle.heads["image"].score(subject.baseline_states(), (), measured)
+    assert subject.baseline() == pytest.approx(expected.log_risk.item(), abs=1e-6)
 
 
 def test_scored_recorded_replayed_and_explained(tmp_path: Path, bundle: Path) -> None:
