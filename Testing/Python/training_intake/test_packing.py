@@ -154,9 +154,9 @@ def test_a_network_reads_maps_also_on_a_base_that_reads_inside(
     base = read_otherwise(load_bundle(light_base), None, inside=True)
     assert base.manifest.propagation.inside
     out = tmp_path / "own.msbundle"
-    config = msgspec.structs.replace(QUICK, downsampler=downsampler)
+    config = msgspec.structs.replace(QUICK, downsampler=downsampler, training=TrainingConfig(epochs=1, patience=1))
     assert (config.reads_inside, msgspec.structs.replace(config, model="ridge").reads_inside) == (False, None)
-    cohort = make_cohort()
+    cohort = make_cohort(80)
     cohort = replace(cohort, intake=replace(cohort.intake, covariates=()))
     train_bundle(cohort, base, config, Stated(), out, tmp_path / "work")
     manifest = load_bundle(out).manifest
