@@ -15,6 +15,7 @@ from study_makers import embed_made_up, make_configuration
 from MemorySurvivalLib.bundle.backbone_training import TRAINING_CARD
 from MemorySurvivalLib.bundle.registry import find_bundle
 from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.memory.backbone import weights_sha256
 from MemorySurvivalLib.simulation.patient import Patient
 from MemorySurvivalLib.study import embed_cohorts as embed_module
 from MemorySurvivalLib.study.cohorts import count_embedded, read_cohort
@@ -32,7 +33,8 @@ from MemorySurvivalLib.study.parts import describe_folder
 from MemorySurvivalLib.training.backbone import WEIGHTS
 from MemorySurvivalLib.training.demonstration import load_compact
 
-COMMITTED = "07a4cd3b9647"
+COMMITTED = "e6b3570837f3"
+BACKBONE = Path(__file__).resolve().parents[2] / "Study" / "backbone"
 
 
 @pytest.fixture
@@ -45,8 +47,9 @@ def test_the_committed_configuration_is_frozen() -> None:
     assert load_configuration().sha256[:12] == COMMITTED
 
 
-def test_the_committed_backbone_is_the_bundles() -> None:
+def test_the_committed_backbone_is_there() -> None:
     settings = load_configuration().embedding
+    assert load_engine(settings, backbone=BACKBONE).image_size == settings.image_size
     assert find_bundle(settings.bundle).is_file()
     with pytest.raises(InputError, match="was configured for 000000000000"):
         load_engine(msgspec.structs.replace(settings, backbone_sha256="0" * 64))
@@ -58,7 +61,7 @@ def test_a_backbone_that_does_not_ship_yet_is_known_by_its_hash(
     """What a training wrote is read in the worker processes too, and never another than the configured one."""
     shipped, _members = load_compact(None)
     (tmp_path / WEIGHTS).write_bytes(safetensors.torch.save(shipped.state_dict()))
-    settings = load_configuration().embedding
+    settings = msgspec.structs.replace(load_configuration().embedding, backbone_sha256=weights_sha256(shipped))
     with pytest.raises(InputError, match="holds no training of a backbone"):
         load_engine(settings, backbone=tmp_path)
     (tmp_path / TRAINING_CARD).write_bytes(make_card(settings.backbone_sha256))
