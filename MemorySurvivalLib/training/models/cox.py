@@ -64,10 +64,15 @@ def fit_cox(
         objective = value / n - weights @ coefficients**2 / 2
         for _ in range(HALVINGS):
             tried = coefficients + step
-            value, gradient, hessian = likelihood.at(tried)
-            if value / n - weights @ tried**2 / 2 >= objective - TOLERANCE:
+            # Too long a step leaves the last patients no relative risk at all: neither value nor curvature is a number.
+            with np.errstate(all="ignore"):
+                value, gradient, hessian = likelihood.at(tried)
+            finite = np.isfinite(value) and bool(np.isfinite(hessian).all())
+            if finite and value / n - weights @ tried**2 / 2 >= objective - TOLERANCE:
                 break
             step = step / 2
+        if not finite:
+            raise _no_maximum()
         coefficients = tried
         if np.abs(coefficients if back is None else back @ coefficients).max() > LARGEST_COEFFICIENT:
             raise _no_maximum()

@@ -150,3 +150,19 @@ def test_repeated_columns_need_a_penalty() -> None:
 def test_recipes_that_cannot_be_are_refused(make: object) -> None:
     with pytest.raises(ValueError, match=r"penalty|ties"):
         make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("penalty", [1e-3, 1e-2])
+def test_a_step_that_leaves_patients_no_risk_at_all_is_shortened(penalty: float) -> None:
+    """Values over many magnitudes make Newton's first step so long that relative risks vanish in the arithmetic."""
+    rng = np.random.default_rng(56)
+    x = rng.lognormal(0, 3, size=(60, 200))
+    times, events = rng.exponential(20, 60), rng.random(60) < 0.9
+    beta = fit_cox(x, times, events, penalty)
+    assert np.isfinite(beta).all() and np.abs(beta).max() > 0
+    order = np.argsort(times)
+    spread = x.std(axis=0, ddof=1)
+    z = ((x - x.mean(axis=0)) / spread)[order]
+    value, gradient, _hessian = PartialLikelihood(z, times[order], events[order], "efron").at(beta * spread)
+    assert np.isfinite(value)
+    assert np.abs(gradient / 60 - penalty * beta * spread).max() < 1e-4, "where the slope vanishes"
