@@ -156,7 +156,8 @@ def estimate_explanation(
     def measure(engine: MemoryEngine) -> Estimate:
         subject = make_subject(run, scored, engine, config)
         work = patches_to_do(subject, scored.prepared.region.roi, config, cache)
-        at_once = len(subject.modalities) if subject.mode == "boxed" else 1
+        # A coarse map looks at one slice of one image at a time, and where slices look back they take turns too.
+        at_once = len(subject.modalities) if subject.mode == "boxed" and not config.coarse else 1
         each_s = seconds_per_slice(engine, run.bundle.manifest.backbone.sha256, passes=at_once)
         how = f"{each_s:.2g} s a slice, measured on this device ({describe_device(run.device)})"
         return Estimate(work.patches, work.encodings, round(each_s * work.effort, 1), work.resumable, how)

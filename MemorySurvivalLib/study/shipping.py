@@ -21,7 +21,7 @@ from MemorySurvivalLib.study.configuration import Embedding, Question, StudyConf
 from MemorySurvivalLib.study.shipping_card import CardFacts, write_shipped_card
 from MemorySurvivalLib.study.shipping_heads import REGION, ShippedHead, choose_settings, fit_shipped, head_recipes
 from MemorySurvivalLib.training.backbone_card import describe_training
-from MemorySurvivalLib.training.demonstration import name_compact, say_population
+from MemorySurvivalLib.training.demonstration import name_compact, say_population, say_title
 from MemorySurvivalLib.training.demonstration_heads import HeadRecipe, scale_display
 
 if TYPE_CHECKING:
@@ -116,12 +116,11 @@ def _make_manifest(
 ) -> Manifest:
     embedding, data = configuration.embedding, development.data
     entries = tuple(one.entry for one in heads)
-    what = "" if backbone.simulated_only else "its heads "
     return Manifest(
         format=FORMAT,
         format_version=FORMAT_VERSION,
         name="demonstration",
-        title=f"Demonstration model, {what}trained on simulated patients only",
+        title=say_title(backbone),
         version=VERSION,
         status="demonstration",
         licence="Apache-2.0",

@@ -11,6 +11,7 @@ from MemorySurvivalLib.simulation.scenario import load_scenario
 from MemorySurvivalLib.study.cohorts import StudyCohort
 from MemorySurvivalLib.study.configuration import StudyConfiguration
 from MemorySurvivalLib.study.shipping_heads import ShippedHead
+from MemorySurvivalLib.training.demonstration import say_learned
 from MemorySurvivalLib.training.demonstration_heads import ordinal
 
 
@@ -32,13 +33,10 @@ def write_shipped_card(facts: CardFacts) -> str:
     propagation, provenance, fitting = manifest.propagation, manifest.provenance, configuration.fitting
     development = configuration.cohort(facts.development.name)
     scenario = load_scenario(facts.development.scenario)
-    learned = "This model learned from simulated patients only."
-    if not manifest.backbone.simulated_only:
-        learned = "Its heads learned from simulated patients only, its backbone also from other images (named below)."
     return f"""# Demonstration model (SIMULATED)
 
-{RESEARCH_USE}. {learned} It shows what the software does; it says nothing about any person. Simulation tests the
-software and the method, not myeloma.
+{RESEARCH_USE}. {say_learned(manifest.backbone)} It shows what the software does; it says nothing about any person.
+Simulation tests the software and the method, not myeloma.
 
 - Backbone: {manifest.backbone.release}, float16 weights with sha256 {manifest.backbone.sha256}; a small network of SAM
   2.1's classes.

@@ -101,7 +101,7 @@ def make_demonstration(
         format=FORMAT,
         format_version=FORMAT_VERSION,
         name="demonstration",
-        title=f"Demonstration model, {'' if entry.simulated_only else 'its heads '}trained on simulated patients only",
+        title=say_title(entry),
         version=config.version,
         status="demonstration",
         licence="Apache-2.0",
@@ -145,6 +145,11 @@ def name_compact(
     return BackboneEntry(COMPACT.architecture, image_size, "bundled", sha256, what, learned)
 
 
+def say_title(backbone: BackboneEntry) -> str:
+    """The title of a demonstration bundle: that of the heads where the backbone has seen more than phantoms."""
+    return f"Demonstration model, {'' if backbone.simulated_only else 'its heads '}trained on simulated patients only"
+
+
 def say_population(backbone: BackboneEntry) -> str:
     """Whom the heads learned from, always phantoms, and which images the backbone: patients' are never passed over."""
     learned = backbone.learned_from
@@ -154,20 +159,24 @@ def say_population(backbone: BackboneEntry) -> str:
     return f"simulated whole-body PET/CT phantoms for the heads; the backbone learned from {images}"
 
 
+def say_learned(backbone: BackboneEntry) -> str:
+    """The model card's sentence on what the heads and the backbone learned from; the card names the images below."""
+    if backbone.simulated_only:
+        return "This model learned from simulated patients only."
+    learned = backbone.learned_from
+    whose = "patients' images, named below" if learned and learned.real_cases else "images that are not all named"
+    return f"Its heads learned from simulated patients only, its backbone also from {whose}."
+
+
 def model_card(
     manifest: Manifest, config: DemonstrationConfig, backbone_training: Mapping[str, bytes] | None = None
 ) -> str:
     """The model card that travels inside the bundle."""
     step = manifest.propagation.slice_step
     section = describe_training(backbone_training or {})
-    learned = "This model learned from simulated patients only."
-    if not manifest.backbone.simulated_only:
-        known = manifest.backbone.learned_from
-        whose = "patients' images, named below" if known and known.real_cases else "images that are not all named"
-        learned = f"Its heads learned from simulated patients only, its backbone also from {whose}."
     return f"""# Demonstration model (SIMULATED)
 
-{RESEARCH_USE}. {learned} It shows what the software does; it says nothing about any person.
+{RESEARCH_USE}. {say_learned(manifest.backbone)} It shows what the software does; it says nothing about any person.
 
 - Backbone: {manifest.backbone.release}, float16 weights with sha256 {manifest.backbone.sha256}; a small network of SAM
   2.1's classes.

@@ -13,9 +13,9 @@ from MemorySurvivalLib.study.models import ALL, CLINICAL, EMBEDDING, STATISTICS
 RESULTS = Path(__file__).resolve().parents[1] / "Study" / "results"
 
 RERUN = (
-    "python -m MemorySurvivalLib.study embed --out PARTS; python -m MemorySurvivalLib.study run --parts PARTS "
-    "--out Testing/Study/results; python -m MemorySurvivalLib.study evidence --results Testing/Study/results "
-    "--page docs/evidence.md (docs/study.md)"
+    "in Testing/Study: python -m MemorySurvivalLib.study embed --cohort all --out parts --backbone backbone; "
+    "python -m MemorySurvivalLib.study run --parts parts --out results; python -m MemorySurvivalLib.study evidence "
+    "--results results --page ../../docs/evidence.md (docs/study.md)"
 )
 
 GOAL = (

@@ -125,6 +125,24 @@ def test_the_jobs_keep_their_contract(patient: Patient, small_bundle: Path, cach
     assert again["resumable"] == again["patches"], "nothing is left to do"
 
 
+@pytest.mark.parametrize(("coarse", "passes"), [(False, 2), (True, 1)])
+def test_the_estimate_times_slices_as_the_map_reads_them(
+    patient: Patient, small_bundle: Path, cached: None, monkeypatch: pytest.MonkeyPatch, coarse: bool, passes: int
+) -> None:
+    """A whole map reads PET and CT side by side, a coarse one looks at one slice of one image at a time."""
+    asked: list[int] = []
+
+    def measure(_engine: object, _sha256: str, *, passes: int) -> float:
+        asked.append(passes)
+        return 1.0
+
+    monkeypatch.setattr("MemorySurvivalLib.explaining.seconds_per_slice", measure)
+    parameters = job_parameters(patient, small_bundle, coarse=coarse)
+    parameters.pop("out")
+    find_job("explain_estimate")(parameters, JobContext(lambda _event: None, lambda _note: None, Warm()))
+    assert asked == [passes]
+
+
 @pytest.mark.parametrize(("only", "absent"), [("PET", "CT"), ("CT", "PET")])
 def test_one_modality(patient: Patient, small_bundle: Path, models: Models, only: Any, absent: str) -> None:
     output = explain(patient, small_bundle, models, ExplainChoice(modalities=(only,)))
