@@ -426,6 +426,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/study/measuring.py
   MemorySurvivalLib/study/models.py
   MemorySurvivalLib/study/parts.py
+  MemorySurvivalLib/study/probing.py
   MemorySurvivalLib/study/running.py
   MemorySurvivalLib/study/shipping.py
   MemorySurvivalLib/study/shipping_card.py

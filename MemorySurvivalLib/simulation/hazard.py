@@ -10,30 +10,38 @@ from MemorySurvivalLib.simulation.scenario import Hazard, Outcome
 _EULER = 0.5772156649
 
 
-def log_hazard(hazard: Hazard, person: Biology, site: str) -> float:
-    """Log hazard ratio of a patient against the average one; without the frailty that nobody can know."""
+IMAGE_TERMS = ("focal", "lytic", "infiltration", "extramedullary", "paramedullary", "burden")
+"""The terms of the log hazard that a perfect reading of the images would give."""
+
+
+def hazard_terms(hazard: Hazard, person: Biology, site: str) -> dict[str, float]:
+    """What each part of a patient's biology adds to the log hazard, by the name of its weight; 0 where it has none."""
     disease, genetics = person.disease, person.genetics
     count = float(disease.count("focal"))
     if hazard.focal_regions:
         count = sum(weight * person.focal_in(region) for region, weight in hazard.focal_regions.items())
     decades = (person.spec.age_years - 62.5) / 10
     infiltration = disease.marrow_infiltration
-    return float(
-        hazard.focal * (1 - np.exp(-count / hazard.focal_half))
-        + hazard.lytic * (1 - np.exp(-person.lytic / hazard.focal_half))
-        + hazard.infiltration * infiltration
-        + hazard.extramedullary * (1 - np.exp(-disease.count("extramedullary") / 1.2))
-        + hazard.paramedullary * (1 - np.exp(-disease.count("paramedullary") / 1.2))
-        + hazard.burden * np.log10(1 + person.tumour_ml)
-        + hazard.high_risk_fish * genetics.high_risk
-        + hazard.gain_1q * genetics.gain_1q
-        + hazard.genetics_x_infiltration * genetics.high_risk * infiltration
-        + hazard.host * person.host
-        + hazard.age * decades
-        + hazard.age_bend * decades**2
-        + hazard.site.get(site, 0.0)
-        - hazard.offset
-    )
+    return {
+        "focal": hazard.focal * (1 - np.exp(-count / hazard.focal_half)),
+        "lytic": hazard.lytic * (1 - np.exp(-person.lytic / hazard.focal_half)),
+        "infiltration": hazard.infiltration * infiltration,
+        "extramedullary": hazard.extramedullary * (1 - np.exp(-disease.count("extramedullary") / 1.2)),
+        "paramedullary": hazard.paramedullary * (1 - np.exp(-disease.count("paramedullary") / 1.2)),
+        "burden": hazard.burden * np.log10(1 + person.tumour_ml),
+        "high_risk_fish": hazard.high_risk_fish * genetics.high_risk,
+        "gain_1q": hazard.gain_1q * genetics.gain_1q,
+        "genetics_x_infiltration": hazard.genetics_x_infiltration * genetics.high_risk * infiltration,
+        "host": hazard.host * person.host,
+        "age": hazard.age * decades,
+        "age_bend": hazard.age_bend * decades**2,
+        "site": hazard.site.get(site, 0.0),
+    }
+
+
+def log_hazard(hazard: Hazard, person: Biology, site: str) -> float:
+    """Log hazard ratio of a patient against the average one; without the frailty that nobody can know."""
+    return float(sum(hazard_terms(hazard, person, site).values()) - hazard.offset)
 
 
 def draw_frailty(outcome: Outcome, rng: np.random.Generator) -> float:

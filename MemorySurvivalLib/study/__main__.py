@@ -1,4 +1,4 @@
-"""`python -m MemorySurvivalLib.study`: embed, run and explain; write the tables and the bundle. Simulated patients."""
+"""`python -m MemorySurvivalLib.study`: embed, run, probe, explain; write tables and bundle. Simulated patients."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from MemorySurvivalLib.study.hotspot_summary import summarise
 from MemorySurvivalLib.study.hotspots import explain_cases
 from MemorySurvivalLib.study.models import Group
 from MemorySurvivalLib.study.parts import describe_folder, sort_json
+from MemorySurvivalLib.study.probing import probe_vectors
 from MemorySurvivalLib.study.running import Plan, run_study
 from MemorySurvivalLib.study.shipping import ship_study
 from MemorySurvivalLib.training.demonstration import load_compact
@@ -45,6 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--size", action="append", default=[], type=int, help="only this size of the development cohort")
     run.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many minutes")
     run.add_argument("--no-nested", action="store_true", help="leave the nested cross-validation out")
+    probe = steps.add_parser("probe", help="ask the embedded vectors for the planted truth")
+    probe.add_argument("--parts", type=Path, required=True, help="the folder of the parts")
+    probe.add_argument("--out", type=Path, required=True, help="the folder of the results")
     explain = steps.add_parser("explain", help="explain test cases and compare the maps with the planted lesions")
     explain.add_argument("--parts", type=Path, required=True, help="the folder of the parts")
     explain.add_argument("--out", type=Path, required=True, help="the folder of the results")
@@ -66,6 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
             _embed(configuration, options)
         if options.step == "run":
             _run(configuration, options)
+        elif options.step == "probe":
+            _probe(configuration, options)
         elif options.step == "explain":
             _explain(configuration, options)
         elif options.step == "bundle":
@@ -114,6 +120,13 @@ def _run(configuration: StudyConfiguration, options: argparse.Namespace) -> None
     torch.set_num_threads(1)
     with ProgressBars() as bars:
         written = run_study(configuration, options.parts, options.out, plan, bars)
+    for path in written:
+        sys.stdout.write(f"{path}\n")
+
+
+def _probe(configuration: StudyConfiguration, options: argparse.Namespace) -> None:
+    with ProgressBars() as bars:
+        written = probe_vectors(configuration, options.parts, options.out, bars)
     for path in written:
         sys.stdout.write(f"{path}\n")
 

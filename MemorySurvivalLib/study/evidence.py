@@ -9,6 +9,7 @@ import numpy as np
 
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.files import atomic_file
+from MemorySurvivalLib.simulation.hazard import IMAGE_TERMS
 from MemorySurvivalLib.study.configuration import StudyConfiguration
 from MemorySurvivalLib.study.embedding import ENCODER
 from MemorySurvivalLib.study.hotspot_summary import summarise
@@ -25,6 +26,7 @@ from MemorySurvivalLib.study.models import (
     embedding_name,
     study_models,
 )
+from MemorySurvivalLib.study.probing import ALL_TERMS, SCENARIOS, ProbeResults, probe_path, read_probes
 from MemorySurvivalLib.study.running import ModelResult, ScenarioResults, read_results
 
 BEGIN = "<!-- the study: written by `python -m MemorySurvivalLib.study evidence`, do not edit by hand -->"
@@ -52,6 +54,10 @@ def write_page(configuration: StudyConfiguration, results: Path, page: Path) -> 
     explained = read_hotspots(hotspot_path(configuration, results))
     if explained is not None and explained.cases:
         parts.append(describe_hotspots(configuration, explained))
+    for scenario in SCENARIOS:
+        probed = read_probes(probe_path(configuration, results, scenario))
+        if probed is not None:
+            parts.append(describe_probes(probed))
     section = "\n".join([BEGIN, "", *parts, END, ""])
     text = page.read_text(encoding="utf-8") if page.exists() else ""
     before, mark, rest = text.partition(BEGIN)
@@ -100,6 +106,23 @@ def describe_hotspots(configuration: StudyConfiguration, explained: HotspotResul
     return "\n".join(said) + "\n"
 
 
+def describe_probes(probed: ProbeResults) -> str:
+    """What vectors know of the truth, beside how much each truth weighs."""
+    terms = [term for term in (*IMAGE_TERMS, ALL_TERMS) if term in probed.sd]
+    rows: list[Row] = [("SD in the log hazard", "", *(f"{probed.sd[term]:.2f}" for term in terms))]
+    rows += [(one.vector, one.columns, *(f"{one.explained[term]:.2f}" for term in terms)) for one in probed.probes]
+    said = [
+        f"### What the vectors know of the truth, {probed.scenario} (simulated)",
+        "",
+        f"Asked of the planted truth itself, which no model above ever sees: ridge regression on {probed.patients}",
+        "development patients, share of each term's variance explained out of fold (0: nothing). Vectors are PET and",
+        "CT side by side, averaged inside the ROI. It tells what is there to be found, not what outcomes teach.",
+        "",
+        *_table(("vector", "columns", *terms), rows),
+    ]
+    return "\n".join(said) + "\n"
+
+
 def goals_table(goals: Sequence[Goal]) -> list[str]:
     """Which goals were met, and by how much."""
     words = {True: "met", False: "missed", None: "not fitted yet"}
@@ -136,7 +159,7 @@ def _scenario(configuration: StudyConfiguration, found: ScenarioResults, test: s
     )
     models = [
         model
-        for model in study_models(configuration.embedding, ("baselines", "fused", "published"))
+        for model in study_models(configuration.embedding, ("baselines", "fused", "deep", "published"))
         if judge.has(model.name)
     ]
     rows = [
@@ -215,7 +238,7 @@ def _imagenet(configuration: StudyConfiguration, results: Sequence[ScenarioResul
 
 def _growth(configuration: StudyConfiguration, results: Sequence[ScenarioResults]) -> list[str]:
     """c by size of the development cohort, for the models that the goals speak of."""
-    names = [model.name for model in study_models(configuration.embedding, ("baselines", "fused"))]
+    names = [model.name for model in study_models(configuration.embedding, ("baselines", "fused", "deep"))]
     rows: list[Row] = []
     for scenario in largest(results):
         sizes = [found for found in results if found.scenario == scenario]

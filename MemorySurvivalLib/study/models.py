@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,7 +22,7 @@ from MemorySurvivalLib.training.stacked_mlp import StackedMlp
 from MemorySurvivalLib.training.survival_model import SurvivalModel
 from MemorySurvivalLib.training.tuning import Alternative, FloatRange, Recipe
 
-Group = Literal["baselines", "embeddings", "fused", "imagenet", "published", "small maps"]
+Group = Literal["baselines", "embeddings", "fused", "deep", "imagenet", "published", "small maps"]
 
 PAPER_COVARIATES = (
     "age_years",
@@ -44,6 +45,9 @@ EMBEDDING_CLINICAL = "embedding + clinical"
 ALL = "embedding + statistics + clinical"
 IMAGENET_CNN = "ImageNet CNN (EfficientNet-Lite0): PET+CT"
 IMAGENET_STATISTICS = f"{IMAGENET_CNN} + statistics"
+DEEP = "DeepSurv, gated"
+DEEP_STATISTICS = f"{DEEP} + statistics"
+DEEP_ALL = f"{DEEP} + statistics + clinical"
 PUBLISHED = "published: PET+CT, dilated spine, last, average, gated"
 """Names that the goals speak of."""
 
@@ -100,6 +104,7 @@ def study_models(embedding: Embedding, groups: tuple[Group, ...]) -> tuple[Study
         "baselines": _baselines,
         "embeddings": _embeddings,
         "fused": _fused,
+        "deep": _deep,
         "imagenet": _imagenet,
         "published": _published,
         "small maps": _small_maps,
@@ -150,6 +155,30 @@ def hotspot_models(embedding: Embedding, roi: str) -> tuple[Recipe, ...]:
         Recipe(EMBEDDING_STATISTICS, alternatives(EMBEDDING_STATISTICS, statistics)),
         Recipe(LAST, (Alternative("ridge", last, (search,)),)),
     )
+
+
+def deep_recipe(
+    embedding: Embedding, name: str, roi: str, statistics: tuple[str, ...] = (), clinical: bool = False
+) -> Recipe:
+    """The paper's gate and DeepSurv on the whole-scan vectors of one ROI, each way to read them out an alternative.
+
+    The gate mixes PET and CT channel by channel; statistics and clinical values enter beside the mixture. A fit on
+    vectors takes a fraction of a second, so its settings are searched as those of ridge Cox are.
+    """
+    alternatives = []
+    for readout in WHOLE_SCAN:
+        if readout in embedding.region_readouts:
+            model = ImageModel(
+                name,
+                _keys("PET+CT", roi, readout, "region"),
+                "pooled",
+                "gated",
+                make_schema(COVARIATE_COLUMNS) if clinical else None,
+                statistics,
+                hidden=(32,),
+            )
+            alternatives.append(dataclasses.replace(searched(model).alternatives[0], name=readout))
+    return Recipe(name, tuple(alternatives))
 
 
 def embedding_name(modality: str, roi: str, readout: str, pooling: str) -> str:
@@ -232,6 +261,18 @@ def _fused(embedding: Embedding) -> list[StudyModel]:
             StudyModel(Recipe(name, alternatives), "fused", "PET+CT", "chosen", "chosen", "region", "concatenation")
         )
     return models
+
+
+def _deep(embedding: Embedding) -> list[StudyModel]:
+    """What a bundle ships: gate and DeepSurv on the first ROI's vectors, with its statistics and clinical values."""
+    roi = embedding.rois[0]
+    statistics = tuple(f"{roi}/{name}" for name in SPATIAL_STATISTICS)
+    recipes = (
+        deep_recipe(embedding, DEEP, roi),
+        deep_recipe(embedding, DEEP_STATISTICS, roi, statistics),
+        deep_recipe(embedding, DEEP_ALL, roi, statistics, clinical=True),
+    )
+    return [StudyModel(recipe, "deep", "PET+CT", roi, "chosen", "pooled", "gated") for recipe in recipes]
 
 
 def _imagenet(embedding: Embedding) -> list[StudyModel]:

@@ -83,7 +83,7 @@ class Plan:
     stops beginning new fits."""
 
     scenarios: tuple[str, ...] = ()
-    groups: tuple[Group, ...] = ("baselines", "embeddings", "fused", "imagenet")
+    groups: tuple[Group, ...] = ("baselines", "embeddings", "fused", "deep", "imagenet")
     sizes: tuple[int, ...] | None = None
     minutes: float = math.inf
     nested: bool = True

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ from MemorySurvivalLib.progress import ProgressCallback, ProgressEvent, ignore_p
 from MemorySurvivalLib.training.backbone_card import write_backbone_card
 from MemorySurvivalLib.training.backbone_checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from MemorySurvivalLib.training.backbone_data import TRAINING_COHORT, StoredCase, phantom_cases
-from MemorySurvivalLib.training.backbone_loss import Task, TissueHead, run_clips, tissue_head_for
+from MemorySurvivalLib.training.backbone_loss import Task, TrainingHeads, run_clips, training_heads_for
 from MemorySurvivalLib.training.backbone_real import learned_cases
 from MemorySurvivalLib.training.clips import ClipShape, draw_clip
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 WINDOWS: Mapping[Modality, Window] = {"CT": Window(-200, 1000), "PET": Window(0, 10)}
 """What the backbone sees of HU and SUVbw: those of the demonstration bundle."""
 
-VERSION = 1
+VERSION = 2
 """Counted up when the same recipe would draw or compute something else, so that no training goes on across it."""
 
 SAVE_EVERY_S = 180.0
@@ -51,7 +51,7 @@ LOG_EVERY = 10
 
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.safetensors", "backbone.safetensors", "log.jsonl"
 
-_HEAD = "tissue_head."
+_HEAD = "training_heads."
 _KINDS = ((True, True), (False, True), (False, False))
 
 
@@ -190,20 +190,20 @@ def train_backbone(
 
 
 class _Learner:
-    """Network, training-only head, optimiser and running mean of one stage."""
+    """Network, training-only heads, optimiser and running mean of one stage."""
 
     def __init__(self, training: BackboneTraining, stage: Stage, start: Checkpoint) -> None:
         self.training, self.stage = training, stage
         # No parameter depends on the size of the pictures, so the stages hand on all of them.
         self.model = build_backbone(BackboneSpec(COMPACT.architecture, stage.image_size), seed=training.seed)
-        self.head = tissue_head_for(self.model)
+        self.heads = training_heads_for(self.model)
         if start.weights:
             self._load(start.weights)
         self.model.requires_grad_(True)
         self.model.train()
         _drop_nothing(self.model)
         self.parameters = dict(self.model.named_parameters())
-        self.parameters |= {_HEAD + name: one for name, one in self.head.named_parameters()}
+        self.parameters |= {_HEAD + name: one for name, one in self.heads.named_parameters()}
         matrices = [one for one in self.parameters.values() if one.ndim > 1]
         others = [one for one in self.parameters.values() if one.ndim <= 1]
         self.optimiser = torch.optim.AdamW(
@@ -227,7 +227,7 @@ class _Learner:
             shape, count = ClipShape(stage.image_size, 1, stage.structures), stage.pictures
             task = Task("points") if rng.random() < 0.2 else Task("box", several=bool(rng.random() < 0.3))
         clips = [draw_clip(_draw_kind(cases, training.real_share, rng), WINDOWS, shape, rng) for _ in range(count)]
-        loss, logged = run_clips(self.model, self.head, clips, task, rng)
+        loss, logged = run_clips(self.model, self.heads, clips, task, rng)
         self.optimiser.zero_grad()
         torch.autograd.backward(loss)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
@@ -243,7 +243,7 @@ class _Learner:
 
     def checkpoint(self, steps: int, seconds: float, settings: str) -> Checkpoint:
         """All that another learner needs to go on."""
-        weights = {**self.model.state_dict(), **{_HEAD + k: one for k, one in self.head.state_dict().items()}}
+        weights = {**self.model.state_dict(), **{_HEAD + k: one for k, one in self.heads.state_dict().items()}}
         moments = {
             name: self.optimiser.state[one] for name, one in self.parameters.items() if one in self.optimiser.state
         }
@@ -258,7 +258,7 @@ class _Learner:
 
     def _load(self, weights: Mapping[str, torch.Tensor]) -> None:
         load_weights(self.model, {name: one for name, one in weights.items() if not name.startswith(_HEAD)})
-        self.head.load_state_dict({k.removeprefix(_HEAD): one for k, one in weights.items() if k.startswith(_HEAD)})
+        self.heads.load_state_dict({k.removeprefix(_HEAD): one for k, one in weights.items() if k.startswith(_HEAD)})
 
 
 def _drop_nothing(model: SAM2Base) -> None:
@@ -284,8 +284,8 @@ def _begin(training: BackboneTraining, settings: str, start: SAM2Base | None) ->
         model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.data += 3.0
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(training.seed)
-        head: TissueHead = tissue_head_for(model)
-    weights = {**model.state_dict(), **{_HEAD + name: one for name, one in head.state_dict().items()}}
+        heads: TrainingHeads = training_heads_for(model)
+    weights = {**model.state_dict(), **{_HEAD + name: one for name, one in heads.state_dict().items()}}
     return Checkpoint(weights, {}, {}, 0, 0.0, settings)
 
 
@@ -343,6 +343,10 @@ def main(arguments: list[str] | None = None) -> int:
         "--start", type=Path, help="begin with these weights (.safetensors, or a bundle); not needed to go on"
     )
     parser.add_argument("--steps", type=int, default=standard.steps, help=f"length of the recipe ({standard.steps})")
+    parser.add_argument(
+        "--side", type=int, choices=(128, 256), help="pictures of this side alone, for weights that were trained before"
+    )
+    parser.add_argument("--rate", type=float, default=standard.learning_rate, help="the highest learning rate (0.001)")
     parser.add_argument("--cases", type=int, default=standard.cases, help=f"phantoms to learn from ({standard.cases})")
     parser.add_argument("--threads", type=int, default=1, help="processor threads (1); another number rounds anew")
     options = parser.parse_args(arguments)
@@ -351,7 +355,10 @@ def main(arguments: list[str] | None = None) -> int:
     asked_to_stop: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: asked_to_stop.append(received))
-    training = BackboneTraining(steps=options.steps, cases=options.cases)
+    stages = standard.stages
+    if options.side is not None:
+        stages = tuple(replace(one, until=1.0) for one in stages if one.image_size == options.side)
+    training = BackboneTraining(steps=options.steps, stages=stages, learning_rate=options.rate, cases=options.cases)
     begun = time.monotonic()
     try:
         cases = phantom_cases(options.out / "cases", training.cohort_seed, training.cases)

@@ -12,7 +12,7 @@ import torch
 from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits, cross_entropy, interpolate, l1_loss
 
 from MemorySurvivalLib.memory.prompts import PointPrompt, box_prompt
-from MemorySurvivalLib.training.clips import CLASS_COUNT, Clip
+from MemorySurvivalLib.training.clips import CLASS_COUNT, LESION_CLASS, Clip
 
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
@@ -22,6 +22,10 @@ PromptName = Literal["box", "points", "mask"]
 FOCAL_POWER = 2.0
 FOCAL_WEIGHT = 2.0
 CLASSES_WEIGHT = 0.5
+MEMORY_WEIGHT = 5.0
+LESION_CHANNELS = 4
+RARE = 10.0
+"""A cell with a lesion counts so many times one without: a percent of the cells hold one."""
 SURROUNDINGS = 4.0
 """A pixel outside counts so many times less than one inside. That favours masks a little too large; with 2 a young
 network fell back towards empty masks (docs/backbone.md)."""
@@ -54,10 +58,25 @@ class TissueHead(torch.nn.Module):
         return total
 
 
-def tissue_head_for(model: SAM2Base) -> TissueHead:
-    """The head that fits the widths of the model's feature maps."""
+class TrainingHeads(torch.nn.Module):
+    """What is used in training only, then thrown away: `tissues` on the encoder's maps, `lesions` on the memories.
+
+    A memory made of a slice and a mask need not tell what the mask holds. One linear number a cell, which has to say
+    whether a lesion lies in it, makes it do so, and in such a way that a mean over cells counts them. It is made of the
+    first `LESION_CHANNELS` channels alone: few columns of an embedding can be weighed by few patients.
+    """
+
+    def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.tissues = TissueHead(channels)
+        self.lesions = torch.nn.Conv2d(LESION_CHANNELS, 1, 1)
+
+
+def training_heads_for(model: SAM2Base) -> TrainingHeads:
+    """The heads that fit the widths of the model's feature maps and memories."""
     decoder = model.sam_mask_decoder
-    return TissueHead((decoder.conv_s0.out_channels, decoder.conv_s1.out_channels, int(model.hidden_dim)))
+    widths = (decoder.conv_s0.out_channels, decoder.conv_s1.out_channels, int(model.hidden_dim))
+    return TrainingHeads(widths)
 
 
 @dataclass(frozen=True)
@@ -69,18 +88,20 @@ class Task:
 
 
 def run_clips(
-    model: SAM2Base, head: TissueHead, clips: list[Clip], task: Task, rng: np.random.Generator
+    model: SAM2Base, heads: TrainingHeads, clips: list[Clip], task: Task, rng: np.random.Generator
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """Loss of a batch of clips of one shape, and what to write in the log: its parts, and the Dice of the masks chosen
     on prompted slices and on tracked ones. Slices after the first are tracked through memory, without a prompt."""
     count, frames, structures = len(clips), clips[0].pictures.shape[0], clips[0].masks.shape[1]
     encoded = model.forward_image(torch.cat([clip.pictures for clip in clips]))
     maps, positions = encoded["backbone_fpn"], encoded["vision_pos_enc"]
-    parts = {"classes": _class_loss(head(maps), torch.cat([clip.classes for clip in clips]))}
+    parts = {"classes": _class_loss(heads.tissues(maps), torch.cat([clip.classes for clip in clips]))}
+    lesions = torch.cat([clip.lesion_cells for clip in clips])
     masks = torch.stack([clip.masks for clip in clips]).transpose(0, 1).flatten(1, 2)[:, :, None]
     boxes = torch.cat([clip.boxes for clip in clips])
     history: dict[str, dict[int, Any]] = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
     losses: list[dict[str, torch.Tensor]] = []
+    found: list[torch.Tensor] = []
     dices: list[float] = []
     for t in range(frames):
         rows = torch.arange(t, count * frames, frames).repeat_interleave(structures)
@@ -99,18 +120,21 @@ def run_clips(
         if given is None:
             losses.append(_frame_loss(many, ious, presence, masks[t]))
             dices.append(_mean_dice(chosen.detach(), masks[t]))
+        memory, memory_places = model._encode_new_memory(features, sizes, chosen, presence, points is not None)
+        found.append(_lesion_loss(heads.lesions(memory[:, :LESION_CHANNELS])[:, 0], lesions[rows]))
         if frames > 1:
-            memory, memory_places = model._encode_new_memory(features, sizes, chosen, presence, points is not None)
             output.update(maskmem_features=memory, maskmem_pos_enc=memory_places, obj_ptr=pointer)
             history["cond_frame_outputs" if t == 0 else "non_cond_frame_outputs"][t] = output
     for name in losses[0]:
         parts[name] = torch.stack([one[name] for one in losses]).mean()
+    parts["lesions"] = torch.stack(found).mean()
     loss = (
         FOCAL_WEIGHT * parts["focal"]
         + parts["dice"]
         + parts["iou"]
         + parts["presence"]
         + CLASSES_WEIGHT * parts["classes"]
+        + MEMORY_WEIGHT * parts["lesions"]
     )
     logged = {name: part.detach().item() for name, part in parts.items()}
     logged["loss"] = loss.detach().item()
@@ -193,7 +217,16 @@ def _frame_loss(
 def _class_loss(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
     if not (classes >= 0).any():
         return logits.sum() * 0
-    return cross_entropy(logits, classes, ignore_index=-1)
+    weights = torch.ones(CLASS_COUNT)
+    weights[LESION_CLASS] = RARE
+    return cross_entropy(logits, classes, weights, ignore_index=-1)
+
+
+def _lesion_loss(said: torch.Tensor, lesions: torch.Tensor) -> torch.Tensor:
+    """Squared error of numbers (n, h, w) against 1 where a cell holds a lesion and 0 where not; -1 is not known."""
+    known = (lesions >= 0).float()
+    weight = known * torch.where(lesions > 0, RARE, 1.0)
+    return ((said - lesions) ** 2 * weight).sum() / known.sum().clamp(min=1)
 
 
 def _mean_dice(logits: torch.Tensor, truth: torch.Tensor) -> float:

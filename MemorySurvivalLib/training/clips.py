@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate, pad
 
 from MemorySurvivalLib.imaging.volume import Affine, Volume
 from MemorySurvivalLib.imaging.window import Modality, Window
+from MemorySurvivalLib.memory.inside import CELL, cover_cells
 from MemorySurvivalLib.memory.slices import SliceFrame
 from MemorySurvivalLib.simulation.tissues import BONES, VERTEBRAE, Tissue
 from MemorySurvivalLib.training.backbone_data import SKELETON, SPINE_DILATED, StoredCase
@@ -27,6 +28,9 @@ BOX_JITTER = 0.05
 
 CLASS_STRIDE = 4
 """The map of tissue classes has one cell for so many picture pixels."""
+
+LESION_SHARE = 0.02
+"""A memory cell (CELL pixels a side) holds a lesion where that covers so much of it: 5 of 256 pixels."""
 
 _CLASSES: tuple[tuple[int, ...], ...] = (
     (Tissue.OUTSIDE,),
@@ -85,12 +89,14 @@ class Structure:
 @dataclass(frozen=True, eq=False)
 class Clip:
     """`pictures` (frames, 3, s, s); `masks` (frames, structures, s, s), 0 or 1; `boxes` (structures, 4) on the first
-    frame, x0, y0, x1, y1 in picture pixels, jittered; `classes` (frames, s/4, s/4), -1 where unknown."""
+    frame, x0, y0, x1, y1 in picture pixels, jittered; `classes` (frames, s/4, s/4), -1 where unknown; `lesion_cells`
+    (frames, s/16, s/16), 1 where a memory cell holds a lesion, -1 where unknown."""
 
     pictures: torch.Tensor
     masks: torch.Tensor
     boxes: torch.Tensor
     classes: torch.Tensor
+    lesion_cells: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -163,7 +169,8 @@ def _try_clip(
     masks = masks[:, chosen].flip(flips)
     boxes = torch.stack([_jitter(_tight_box(mask), shape.image_size, rng) for mask in masks[0]])
     classes = _classes(case, slices, rows, columns, frame).flip(flips)
-    return Clip(pictures.flip(flips), masks, boxes, classes)
+    lesion_cells = _lesion_cells(case, slices, rows, columns, frame).flip(flips)
+    return Clip(pictures.flip(flips), masks, boxes, classes, lesion_cells)
 
 
 def _draw_structure(kinds: Mapping[str, list[Structure]], rng: np.random.Generator) -> Structure:
@@ -236,6 +243,13 @@ def _classes(case: StoredCase, slices: list[int], rows: slice, columns: slice, f
     fitted = interpolate(torch.from_numpy(classes).float()[:, None], size, mode="nearest-exact")
     square = pad(fitted, _margins(frame), value=-1.0)
     return interpolate(square, (side, side), mode="nearest-exact")[:, 0].long()
+
+
+def _lesion_cells(case: StoredCase, slices: list[int], rows: slice, columns: slice, frame: SliceFrame) -> torch.Tensor:
+    side = frame.image_size // CELL
+    if not case.simulated:
+        return torch.full((len(slices), side, side), -1.0)
+    return (cover_cells(frame, case.lesions[slices, rows, columns] > 0)[:, 0] >= LESION_SHARE).float()
 
 
 def _margins(frame: SliceFrame) -> tuple[int, int, int, int]:

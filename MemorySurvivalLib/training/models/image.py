@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
+import msgspec
 import torch
 
 from MemorySurvivalLib.errors import InputError
@@ -229,8 +230,11 @@ class FittedImageModel:
         """A hash of all that was fitted."""
         return hash_fitted(self.clinical.schema if self.clinical else None, self.head.spec, self.head.state_dict())
 
-    def export_head(self) -> ExportedHead:
-        """The head for a bundle. Raises InputError where a bundle could not score with it."""
+    def export_head(self, region: str = "") -> ExportedHead:
+        """The head for a bundle. Raises InputError where a bundle could not score with it.
+
+        Where a cohort holds several regions, `region` is the bundle's: statistics named "region/tlg_g" become `tlg_g`.
+        """
         readouts = {key.partition("/")[2] for key in self.config.inputs}
         if len(readouts) != 1:
             raise InputError(
@@ -242,8 +246,12 @@ class FittedImageModel:
                 f"{self.config.name} pools inside the region, which scoring does not hand to a head; "
                 "fit it without region weights to export it."
             )
-        check_exported(self.config.name, self.head.spec)
-        return ExportedHead(self.head, readouts.pop(), self.clinical.schema if self.clinical else None)
+        names = tuple(one.removeprefix(f"{region}/") if region else one for one in self.head.spec.statistics)
+        spec = msgspec.structs.replace(self.head.spec, statistics=names)
+        check_exported(self.config.name, spec)
+        head = RiskHead(spec)
+        head.load_state_dict(self.head.state_dict())
+        return ExportedHead(head.eval(), readouts.pop(), self.clinical.schema if self.clinical else None)
 
 
 def _insist_on_images(present: Mapping[Modality, torch.Tensor], may_miss: bool) -> None:

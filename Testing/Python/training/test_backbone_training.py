@@ -14,12 +14,13 @@ import torch
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.memory.backbone import COMPACT, BackboneSpec, build_backbone, load_weights, weights_sha256
+from MemorySurvivalLib.memory.inside import CELL
 from MemorySurvivalLib.training.backbone import CHECKPOINT, LOG, WEIGHTS, WINDOWS, BackboneTraining, Stage
 from MemorySurvivalLib.training.backbone import train_backbone as train
 from MemorySurvivalLib.training.backbone_card import backbone_card_section, read_backbone_card
 from MemorySurvivalLib.training.backbone_data import SKELETON, SPINE_DILATED, StoredCase, read_case, write_case
-from MemorySurvivalLib.training.backbone_loss import Task, run_clips, tissue_head_for
-from MemorySurvivalLib.training.clips import ClipShape, Structure, draw_clip, structures_on
+from MemorySurvivalLib.training.backbone_loss import Task, run_clips, training_heads_for
+from MemorySurvivalLib.training.clips import CLASS_STRIDE, LESION_CLASS, ClipShape, Structure, draw_clip, structures_on
 
 TINY = BackboneTraining(
     steps=4, stages=(Stage(0.7, 64, 2, 2), Stage(1.0, 96, 2, 2)), clips_share=0.5, warm_up=0.2, cases=0
@@ -82,6 +83,20 @@ def test_pictures_masks_and_classes_stay_together(case: StoredCase, seed: int) -
         assert (np.abs(box.numpy() - extent) <= 0.26 * sides).all()
 
 
+def test_memory_cells_with_a_lesion_are_marked(case: StoredCase) -> None:
+    """As the map of tissue classes has it, which is finer but takes the nearest voxel; of real images nobody knows."""
+    shape = ClipShape(96, 3, 4)
+    clips = [draw_clip([case], WINDOWS, shape, np.random.default_rng(seed)) for seed in range(12)]
+    marked = torch.cat([clip.lesion_cells for clip in clips]) > 0
+    lesions = torch.cat([clip.classes for clip in clips]) == LESION_CLASS
+    held = torch.nn.functional.max_pool2d(lesions.float(), CELL // CLASS_STRIDE) > 0
+    assert marked.shape == (36, 6, 6)
+    assert (marked & held).sum() > 0.8 * max(marked.sum(), held.sum())
+    assert 20 < marked.sum() < 0.5 * marked.numel()
+    real = draw_clip([replace(case, simulated=False)], WINDOWS, shape, np.random.default_rng(0))
+    assert (real.lesion_cells == -1).all()
+
+
 def test_an_interrupted_training_goes_on_to_the_bit(case: StoredCase, tmp_path: Path) -> None:
     whole = train(TINY, [case], tmp_path / "whole")
     assert (whole.steps, whole.finished) == (4, True)
@@ -140,7 +155,7 @@ def test_the_loss_can_be_learned_away(case: StoredCase) -> None:
     """On one batch of clips, prompted and tracked masks come to fit: the gradient reaches what makes them."""
     model = build_backbone(BackboneSpec("sam2.1-compact", 64), seed=3)
     model.requires_grad_(True)
-    head = tissue_head_for(model)
+    head = training_heads_for(model)
     rng = np.random.default_rng(0)
     clips = [draw_clip([case], WINDOWS, ClipShape(64, 2, 2), rng) for _ in range(2)]
     optimiser = torch.optim.AdamW([*model.parameters(), *head.parameters()], lr=2e-3)
@@ -152,6 +167,7 @@ def test_the_loss_can_be_learned_away(case: StoredCase) -> None:
         optimiser.step()
         seen.append(logged)
     assert seen[-1]["classes"] < 0.7 * seen[0]["classes"]
+    assert seen[-1]["lesions"] < 0.7 * seen[0]["lesions"]
     assert seen[-1]["dice_prompted"] > seen[0]["dice_prompted"] + 0.2
     assert seen[-1]["dice_tracked"] > seen[0]["dice_tracked"] + 0.2
     memory = [p for name, p in model.named_parameters() if name.startswith(("memory_attention", "memory_encoder"))]
