@@ -13,6 +13,7 @@ from MemorySurvivalLib.study.configuration import StudyConfiguration
 from MemorySurvivalLib.study.shipping_heads import ShippedHead
 from MemorySurvivalLib.training.demonstration import say_learned
 from MemorySurvivalLib.training.demonstration_heads import ordinal
+from MemorySurvivalLib.training.models.cox import FittedCox
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,16 +41,15 @@ Simulation tests the software and the method, not myeloma.
 
 - Backbone: {manifest.backbone.release}, float16 weights with sha256 {manifest.backbone.sha256}; a small network of SAM
   2.1's classes.
-- Heads: Cox's model with a ridge penalty on one vector a patient, from PET and CT; not the paper's downsampler and
-  fusion.
+- Heads, on one vector a patient from PET and one from CT, not the paper's downsampler: {_kinds(facts.heads)}.
 - Learned from {provenance.cases} simulated patients with {provenance.events} events (cohort {development.name}, seed
   {development.seed}, scenario {scenario.name} with sha256 {scenario.sha256}).
 - Vector: the memory's channels, averaged on each slice over the cells that the region covers; readout
   `{propagation.readout}` over every {ordinal(propagation.slice_step)} ROI slice, or as few as give at most
   {propagation.most_slices} slices; ROI: {manifest.roi}, the phantoms' masks with each simulated hospital's error.
-- Chosen in {fitting.inner_folds} folds of these patients among {fitting.trials} settings a readout and head: the
-  readout by the sum of both heads' c, the penalties by each head's own ({_penalties(facts.heads)}). The test patients
-  decided nothing.
+- Chosen in {fitting.inner_folds} folds of these patients among {fitting.trials} settings a readout, head and kind
+  (ridge Cox; DeepSurv with the paper's gate): the readout by the sum of both heads' c, kind and settings by each
+  head's own ({_settings(facts.heads)}). The test patients decided nothing.
 - Statistics of the region: {_statistics(facts.heads[0].entry)}.
 - Clinical values of the head with them: {_covariates(facts.heads[1].entry)}.{_notes(facts.heads)}
 - Outcome: simulated progression-free survival. Groups and baseline hazard: risks of the same patients by models of
@@ -80,9 +80,21 @@ def _table(facts: CardFacts) -> str:
     return "\n".join(lines)
 
 
-def _penalties(heads: tuple[ShippedHead, ...]) -> str:
+def _settings(heads: tuple[ShippedHead, ...]) -> str:
     return "; ".join(
         f"{head.entry.name}: " + ", ".join(f"{name} {value:.3g}" for name, value in head.choice.values.items())
+        for head in heads
+    )
+
+
+def _kinds(heads: tuple[ShippedHead, ...]) -> str:
+    return "; ".join(
+        f"{head.entry.name} is "
+        + (
+            "Cox's model with a ridge penalty"
+            if isinstance(head.fitted, FittedCox)
+            else "DeepSurv with the paper's gate between them"
+        )
         for head in heads
     )
 

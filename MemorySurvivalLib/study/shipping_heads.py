@@ -1,4 +1,4 @@
-"""The two heads of the shipped bundle: ridge Cox on one readout of the spine, tuned as the study tunes its models."""
+"""The two heads of the shipped bundle: on one readout of the spine, of the kind that inner folds choose."""
 
 from __future__ import annotations
 
@@ -20,13 +20,21 @@ from MemorySurvivalLib.roi.roi import RoiKind
 from MemorySurvivalLib.simulation.patient import COVARIATE_COLUMNS
 from MemorySurvivalLib.study.cohorts import StudyCohort
 from MemorySurvivalLib.study.configuration import Embedding, Fitting
-from MemorySurvivalLib.study.models import ALL, EMBEDDING_STATISTICS, hotspot_models
+from MemorySurvivalLib.study.models import (
+    ALL,
+    DEEP,
+    EMBEDDING_STATISTICS,
+    SPATIAL_STATISTICS,
+    deep_recipe,
+    hotspot_models,
+)
 from MemorySurvivalLib.training.data import CohortData, Floats
 from MemorySurvivalLib.training.demonstration_heads import HEADS
 from MemorySurvivalLib.training.folds import Fold, FoldPlan, make_splits
 from MemorySurvivalLib.training.inner_score import concordance
 from MemorySurvivalLib.training.models.cox import FittedCox, RidgeCox
 from MemorySurvivalLib.training.models.exporting import export_vector
+from MemorySurvivalLib.training.models.image import FittedImageModel
 from MemorySurvivalLib.training.nested import derive_seed
 from MemorySurvivalLib.training.quantities import make_schema
 from MemorySurvivalLib.training.tuning import Alternative, Budget, Choice, Recipe, tune
@@ -56,19 +64,20 @@ class ShippedHead:
 
     entry: HeadEntry
     head: RiskHead
-    fitted: FittedCox
+    fitted: FittedCox | FittedImageModel
     choice: Choice
     tested: tuple[Tested, ...]
 
 
 def head_recipes(embedding: Embedding) -> tuple[Recipe, Recipe]:
-    """The searches of both heads, an alternative for each readout.
+    """The searches of both heads, two alternatives for each readout: ridge Cox, and DeepSurv with the paper's gate.
 
-    The image-only one is the very model that the study explains: embedding and statistics of the spine. The volume is
-    no input, as there: it does not change under a patch, so no map could show what it does. The other one adds every
-    clinical value.
+    The image-only head is one that the study judges too, on embedding and statistics of the spine. The volume is no
+    input: it does not change under a patch, so no map could show what it does. The other head adds every clinical
+    value.
     """
     found = next(one for one in hotspot_models(embedding, REGION) if one.name == EMBEDDING_STATISTICS)
+    statistics = tuple(f"{REGION}/{name}" for name in SPATIAL_STATISTICS)
     clinical = make_schema(COVARIATE_COLUMNS)
 
     def add(alternative: Alternative) -> Alternative:
@@ -77,7 +86,19 @@ def head_recipes(embedding: Embedding) -> tuple[Recipe, Recipe]:
         features = dataclasses.replace(base.features, clinical=clinical)
         return dataclasses.replace(alternative, base=dataclasses.replace(base, name=HEADS[1], features=features))
 
-    return Recipe(HEADS[0], found.alternatives), Recipe(HEADS[1], tuple(add(one) for one in found.alternatives))
+    def deep(name: str, *, clinical: bool) -> tuple[Alternative, ...]:
+        recipe = deep_recipe(embedding, name, REGION, statistics, clinical)
+        return tuple(dataclasses.replace(one, name=f"{one.name}, {DEEP}") for one in recipe.alternatives)
+
+    return (
+        Recipe(HEADS[0], (*found.alternatives, *deep(HEADS[0], clinical=False))),
+        Recipe(HEADS[1], (*map(add, found.alternatives), *deep(HEADS[1], clinical=True))),
+    )
+
+
+def readout_of(alternative: Alternative) -> ReadoutName:
+    """The readout that an alternative of `head_recipes` reads."""
+    return alternative.name.partition(",")[0]
 
 
 def choose_settings(
@@ -87,7 +108,7 @@ def choose_settings(
     scenario: str,
     progress: ProgressCallback = ignore_progress,
 ) -> tuple[ReadoutName, tuple[Choice, ...], tuple[Fold, ...]]:
-    """The readout that all heads share, each head's best penalties with it, and the folds that decided.
+    """The readout that all heads share, each head's kind and settings with it, and the folds that decided.
 
     A bundle has one pass over the body, so one readout: that with the highest sum of the heads' mean inner c. No head
     is second to the other: which one scores a patient depends on whether clinical values are known. The folds are those
@@ -99,9 +120,9 @@ def choose_settings(
     budget = Budget(fitting.trials, fitting.inner_folds, fitting.seed)
     best: tuple[ReadoutName, tuple[Choice, ...]] | None = None
     highest, reason = -np.inf, "the study keeps none of them"
-    for readout in (alternative.name for alternative in recipes[0].alternatives):
+    for readout in dict.fromkeys(map(readout_of, recipes[0].alternatives)):
         alone = [
-            Recipe(f"{recipe.name}, {readout}", tuple(a for a in recipe.alternatives if a.name == readout))
+            Recipe(f"{recipe.name}, {readout}", tuple(a for a in recipe.alternatives if readout_of(a) == readout))
             for recipe in recipes
         ]
         try:
@@ -128,11 +149,15 @@ def fit_shipped(
     """One head fitted on all development patients; the first of `tests` is its reference.
 
     Groups and baseline hazard come from the development patients' risks by models of the other folds: risks of patients
-    whom a ridge model learned from are spread too far. The test patients are asked last and decide nothing.
+    whom a model learned from are spread too far. The test patients are asked last and decide nothing.
     """
     data, seed = development.data, _seed(fitting, development.scenario)
     fitted = _fit(choice, data, seed)
-    exported = export_vector(name, fitted, (1, 1), REGION)
+    exported = (
+        fitted.export_head(REGION)
+        if isinstance(fitted, FittedImageModel)
+        else export_vector(name, fitted, (1, 1), REGION)
+    )
     out_of_fold = np.empty(len(data))
     for fold in folds:
         out_of_fold[fold.test] = _fit(choice, data.take(fold.train), seed).log_risk(data.take(fold.test))
@@ -163,9 +188,9 @@ def _seed(fitting: Fitting, scenario: str) -> int:
     return derive_seed(fitting.seed, ALL, scenario)
 
 
-def _fit(choice: Choice, data: CohortData, seed: int) -> FittedCox:
+def _fit(choice: Choice, data: CohortData, seed: int) -> FittedCox | FittedImageModel:
     fitted = choice.model.fit(data, seed)
-    assert isinstance(fitted, FittedCox)
+    assert isinstance(fitted, FittedCox | FittedImageModel)
     return fitted
 
 
