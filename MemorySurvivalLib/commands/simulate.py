@@ -10,8 +10,10 @@ from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.commands.terminal import ProgressBars
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.simulation.case import DEMO_SPACING_MM, simulate_case, write_case
-from MemorySurvivalLib.simulation.cohort import write_cohort
+from MemorySurvivalLib.simulation.cohort import write_case_folder, write_cohort
+from MemorySurvivalLib.simulation.patient import draw_patient
 from MemorySurvivalLib.simulation.scenario import SCENARIOS, load_scenario
+from MemorySurvivalLib.simulation.scenario_case import simulate_patient, with_ct_spacing
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -27,10 +29,15 @@ def register(subparsers: Subparsers) -> None:
     case.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     case.add_argument("--seed", type=int, default=2, metavar="N", help="which patient (default: %(default)s)")
     case.add_argument(
+        "--scenario",
+        choices=SCENARIOS,
+        help="a patient as a scenario's cohorts have them: scanner and mask of a hospital, all clinical values",
+    )
+    case.add_argument(
         "--spacing-mm",
         type=float,
         metavar="MM",
-        help="CT voxel size across; slices are 1.25 times as thick (default: 2 x 2 x 3 mm)",
+        help="CT voxel size across; slices are 1.25 times as thick (default: 2 x 2 x 3 mm; with --scenario the site's)",
     )
     case.add_argument("--overwrite", action="store_true", help="replace what the folder holds")
     case.set_defaults(run=run)
@@ -54,11 +61,14 @@ def run(args: argparse.Namespace) -> int:
     """Simulate, write, say what was written. Raises InputError and OutputError."""
     if args.seed < 0:
         raise InputError(f"The seed {args.seed} is negative; give a whole number of zero or more.")
-    spacing = DEMO_SPACING_MM
-    if args.spacing_mm is not None:
-        spacing = (args.spacing_mm, args.spacing_mm, 1.25 * args.spacing_mm)
-    case = simulate_case(args.seed, spacing_mm=spacing)
-    files = write_case(case, args.out, overwrite=args.overwrite)
+    spacing = None if args.spacing_mm is None else (args.spacing_mm, args.spacing_mm, 1.25 * args.spacing_mm)
+    if args.scenario is None:
+        case = simulate_case(args.seed, spacing_mm=spacing or DEMO_SPACING_MM)
+        files = write_case(case, args.out, overwrite=args.overwrite)
+    else:
+        patient = draw_patient(load_scenario(args.scenario), args.seed, 0)
+        shown = with_ct_spacing(patient, spacing) if spacing else patient
+        files = write_case_folder(simulate_patient(shown), args.out, overwrite=args.overwrite)
     print(f"A simulated patient (seed {args.seed}) is in {args.out}. {RESEARCH_USE}.")
     for file in files:
         print(f"  {file.name}")

@@ -71,15 +71,19 @@ def write_cohort(
     return note
 
 
-def write_case_folder(case: ScenarioCase, folder: Path) -> None:
-    """Write ct, pet, both regions, lesions and tissues as NRRD, covariates.csv, truth.json; whole or not at all."""
+def write_case_folder(case: ScenarioCase, folder: Path, *, overwrite: bool = False) -> tuple[Path, ...]:
+    """Write ct, pet, both regions, lesions and tissues as NRRD, covariates.csv, truth.json; whole or not at all.
+
+    Returns the files. Raises OutputError when the folder holds something already (without `overwrite`).
+    """
     volumes = {name: getattr(case, name) for name in (*IMAGES, "lesions")} | {"tissues": case.phantom.labels}
-    with atomic_folder(folder) as partial:
+    with atomic_folder(folder, overwrite=overwrite, ours="truth.json") as partial:
         for name, volume in volumes.items():
             write_volume(volume, partial / f"{name}.nrrd")
         _write_table([dict(case.patient.covariates)], partial / "covariates.csv")
         text = json.dumps(describe_case(case), indent=1) + "\n"
         (partial / "truth.json").write_text(text, encoding="utf-8")
+    return tuple(folder / name for name in (*(f"{name}.nrrd" for name in volumes), "covariates.csv", "truth.json"))
 
 
 def describe_case(case: ScenarioCase) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +81,13 @@ def simulate_patient(patient: Patient) -> ScenarioCase:
             phantom.foci,
         ),
     )
+
+
+def with_ct_spacing(patient: Patient, spacing_mm: tuple[float, float, float]) -> Patient:
+    """The same patient, shown on a CT of other voxels (x, y, z) than the site's. Texture, noise and the exact places of
+    lesions depend on the grid, all else is the same. Raises InputError for a spacing that cannot be simulated."""
+    shown = replace(patient.shown, spec=replace(patient.shown.spec, spacing_mm=spacing_mm))
+    return replace(patient, shown=shown, person=shown if patient.person is patient.shown else patient.person)
 
 
 def _skull_base_mm(phantom: Phantom) -> float:

@@ -162,10 +162,10 @@ def test_scenarios_with_the_same_images_share_their_name() -> None:
     assert len(set(names.values())) == 3
 
 
-def run_command(*arguments: str) -> int:
+def run_command(*arguments: str, kind: str = "cohort") -> int:
     parser = argparse.ArgumentParser()
     simulate.register(parser.add_subparsers())
-    args = parser.parse_args(["simulate", "cohort", *arguments])
+    args = parser.parse_args(["simulate", kind, *arguments])
     return int(args.run(args))
 
 
@@ -239,3 +239,31 @@ def test_impossible_numbers_are_refused(tmp_path: Path) -> None:
         run_command("--scenario", "main", "--n", "0", "--out", str(tmp_path / "x"))
     with pytest.raises(InputError, match=r"^The seed -1 is negative;"):
         run_command("--scenario", "main", "--seed=-1", "--out", str(tmp_path / "x"))
+
+
+def test_one_patient_of_a_scenario_is_written_with_all_values(
+    case: ScenarioCase, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first patient of the cohort of that seed, on a CT of the voxels asked for."""
+    asked: list[Patient] = []
+
+    def keep(patient: Patient) -> ScenarioCase:
+        asked.append(patient)
+        return simulate_patient(patient)
+
+    monkeypatch.setattr(simulate, "simulate_patient", keep)
+    out = tmp_path / "case"
+    line = ("--scenario", "main", "--seed", "5", "--spacing-mm", "8", "--out", str(out))
+    assert run_command(*line, kind="case") == 0
+    drawn = draw_patient(load_scenario("main"), 5, 0)
+    assert asked[0].shown.spec.spacing_mm == (8.0, 8.0, 10.0)
+    assert asked[0].shown.disease == drawn.shown.disease and asked[0].person is asked[0].shown
+    assert rows(out / "covariates.csv") == [dict(drawn.covariates)]
+    truth = json.loads((out / "truth.json").read_text(encoding="utf-8"))
+    assert (truth["log_hazard"], truth["images_of_another"]) == (round(drawn.log_hazard, 6), False)
+    assert read_volume(out / "ct.nrrd", "CT").spacing_mm == pytest.approx((8, 8, 10))
+    assert sorted(capsys.readouterr().out.split()[-8:]) == sorted(path.name for path in out.iterdir())
+    monkeypatch.setattr(simulate, "simulate_patient", lambda patient: replace(case, patient=patient))
+    with pytest.raises(OutputError, match="--overwrite"):
+        run_command(*line, kind="case")
+    assert run_command(*line, "--overwrite", kind="case") == 0
