@@ -133,7 +133,8 @@ def key_of(subject: Subject, occlusions: Sequence[Occlusion], fills: Fills) -> s
 
 def _name_readout(readout: Readout) -> str:
     if isinstance(readout, InsideReadout):  # which cells count follows from the mask
-        return f"inside {_name_readout(readout.within)} {_digest(readout.cells.numpy())}"
+        how = "peak inside" if readout.peak else "inside"
+        return f"{how} {_name_readout(readout.within)} {_digest(readout.cells.numpy())}"
     return type(readout).__name__
 
 

@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 from MemorySurvivalLib.explain.subject import Subject
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.imaging.window import Modality
-from MemorySurvivalLib.memory.inside import InsideReadout, average_inside
+from MemorySurvivalLib.memory.inside import InsideReadout
 from MemorySurvivalLib.memory.propagation import Pass
 from MemorySurvivalLib.memory.readout import (
     BankReadout,
@@ -88,7 +88,7 @@ def _average(downsampler: torch.nn.Module, gradient: torch.Tensor) -> torch.Tens
 def _state(readout: Readout, memories: torch.Tensor) -> torch.Tensor:
     """The readout of memories that a gradient can flow through; the values are those of `readout.state()`."""
     if isinstance(readout, InsideReadout):
-        return _state(readout.within, average_inside(memories, readout.cells))
+        return _state(readout.within, readout.pool(memories, readout.cells))
     if isinstance(readout, MeanReadout):
         return memories.mean(dim=0, keepdim=True)
     if isinstance(readout, MaxReadout):

@@ -19,7 +19,7 @@ from MemorySurvivalLib.memory.cache import MemoryCache
 from MemorySurvivalLib.memory.cache_keys import MemoryKeys
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.features import FeatureFile, Features
-from MemorySurvivalLib.memory.inside import make_readout
+from MemorySurvivalLib.memory.inside import Inside, make_readout
 from MemorySurvivalLib.memory.mapped import take_slices
 from MemorySurvivalLib.memory.prefetch import read_ahead
 from MemorySurvivalLib.memory.prompts import Prompt, PromptBox, PromptConfig, Prompter
@@ -41,7 +41,7 @@ class PropagationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     one only. `direction` `both` runs head to feet and feet to head and takes each slice's mean memory, in the order
     from head to feet. `batch_size` slices go through the image encoder together; 1 keeps the numbers bit-identical to
     the official predictor. With `inside` each slice's memory is averaged over the cells that the region covers before
-    it is read out (memory/inside.py), which gives states of one value a channel.
+    it is read out (memory/inside.py), with "peak" its largest value there is taken; either gives one value a channel.
     """
 
     readout: ReadoutName
@@ -50,7 +50,7 @@ class PropagationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     batch_size: int = 1
     direction: Direction = "head_to_feet"
     prompt: PromptConfig = PromptConfig()
-    inside: bool = False
+    inside: Inside = False
     most_slices: int | None = None
 
     def boxes(self, mask: Volume) -> tuple[SliceBox, ...]:

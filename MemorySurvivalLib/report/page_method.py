@@ -64,7 +64,9 @@ def _method(record: CaseRecord) -> tuple[Paragraph, ...]:
             "region prompted a frozen SAM 2.1 network, from head to feet."
         ).format(used=record.roi.slices_used, all=record.roi.slices_with_roi)
     ]
-    if record.bundle.propagation.inside:
+    if record.bundle.propagation.inside == "peak":
+        parts.append(tr("Of what the network kept of each slice, the largest values inside the region were taken."))
+    elif record.bundle.propagation.inside:
         parts.append(tr("What the network kept of each slice was averaged inside the region."))
     words = (
         tr(

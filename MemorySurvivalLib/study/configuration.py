@@ -45,9 +45,10 @@ class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first of `rois` is read on every `first_step`-th of its slices, and where these are more than `most_slices` with a
     larger step; the others on every second slice of the same ladder, or fewer (embedding.choose_boxes). Readouts in
     `region_readouts` are kept as one vector of channels that were averaged inside the ROI on each slice, those in
-    `grid_readouts` averaged over the whole grid. `average_maps` and `small_maps` name readouts by ROI: maps averaged
-    over channels (all the average downsampler sees), and maps with all channels on a grid of `small_side` cells, for
-    the first cases of a cohort only. Voxels of the ROI at `lesion_suv` or above make its MTV and TLG.
+    `peak_readouts` of each channel's largest value there, those in `grid_readouts` averaged over the whole grid.
+    `average_maps` and `small_maps` name readouts by ROI: maps averaged over channels (all the average downsampler
+    sees), and maps with all channels on a grid of `small_side` cells, for the first cases of a cohort only. Voxels of
+    the ROI at `lesion_suv` or above make its MTV and TLG.
     """
 
     version: int
@@ -60,6 +61,7 @@ class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     most_slices: int
     batch_size: int
     region_readouts: tuple[ReadoutName, ...]
+    peak_readouts: tuple[ReadoutName, ...]
     grid_readouts: tuple[ReadoutName, ...]
     average_maps: dict[RoiKind, tuple[ReadoutName, ...]]
     small_maps: dict[RoiKind, tuple[ReadoutName, ...]]

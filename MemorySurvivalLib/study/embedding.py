@@ -19,7 +19,7 @@ from MemorySurvivalLib.imaging.window import MODALITIES, Modality, Window
 from MemorySurvivalLib.measure.statistics import HOT_SUV, measure_statistics
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.features import Features
-from MemorySurvivalLib.memory.inside import cover_cells
+from MemorySurvivalLib.memory.inside import cover_cells, peak_inside
 from MemorySurvivalLib.memory.prompts import box_prompt
 from MemorySurvivalLib.memory.readout import ReadoutName, read_out
 from MemorySurvivalLib.memory.slices import SliceFrame
@@ -53,11 +53,12 @@ class EmbeddedCase:
 
 @dataclass(frozen=True, eq=False)
 class _Passes:
-    """What the slices of one ROI and modality leave: memories (n, channels, h, w), and their means inside the ROI, as
-    those of the encoder's features (n, channels, 1, 1)."""
+    """What the slices of one ROI and modality leave: memories (n, channels, h, w), their means and peaks inside the
+    ROI, and the means of the encoder's features there (n, channels, 1, 1)."""
 
     memories: torch.Tensor
     inside: torch.Tensor
+    peaks: torch.Tensor
     encoder: torch.Tensor
 
 
@@ -112,6 +113,8 @@ def embed_case(
             place = f"{modality}/{kind}"
             for name in settings.region_readouts:
                 vectors[f"{place}/{name}/region"] = _state(name, one.inside).flatten()
+            for name in settings.peak_readouts:
+                vectors[f"{place}/{name}/peak"] = _state(name, one.peaks).flatten()
             for name in settings.grid_readouts:
                 vectors[f"{place}/{name}/grid"] = _state(name, one.memories).mean(dim=(2, 3)).flatten()
             vectors[f"{place}/{ENCODER}/region"] = _state("mean", one.encoder).flatten()
@@ -151,6 +154,7 @@ def _read(
     size = engine.batch_size(batch_size)
     memories: dict[RoiKind, list[torch.Tensor]] = {kind: [] for kind in boxes}
     inside: dict[RoiKind, list[torch.Tensor]] = {kind: [] for kind in boxes}
+    peaks: dict[RoiKind, list[torch.Tensor]] = {kind: [] for kind in boxes}
     encoder: dict[RoiKind, list[torch.Tensor]] = {kind: [] for kind in boxes}
     for start in range(0, len(levels), size):
         batch = levels[start : start + size]
@@ -166,10 +170,9 @@ def _read(
             cells = cover_cells(frame, masks[kind].voxels[own])
             memories[kind].append(memory)
             inside[kind].append(mean_inside(memory.float(), cells))
+            peaks[kind].append(peak_inside(memory, cells))
             encoder[kind].append(mean_inside(coarsest[rows], cells))
-    return {
-        kind: _Passes(torch.cat(memories[kind]), torch.cat(inside[kind]), torch.cat(encoder[kind])) for kind in boxes
-    }
+    return {kind: _Passes(*(torch.cat(one[kind]) for one in (memories, inside, peaks, encoder))) for kind in boxes}
 
 
 def mean_inside(values: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,7 @@ from MemorySurvivalLib.study.models import (
     EMBEDDING_STATISTICS,
     IMAGENET_CNN,
     IMAGENET_STATISTICS,
+    POOLING_WORDS,
     PUBLISHED,
     ROI_WORDS,
     STATISTICS,
@@ -116,7 +117,7 @@ def describe_probes(probed: ProbeResults) -> str:
         "",
         f"Asked of the planted truth itself, which no model above ever sees: ridge regression on {probed.patients}",
         "development patients, share of each term's variance explained out of fold (0: nothing). Vectors are PET and",
-        "CT side by side, averaged inside the ROI. It tells what is there to be found, not what outcomes teach.",
+        "CT side by side, pooled inside the ROI. It tells what is there to be found, not what outcomes teach.",
         "",
         *_table(("vector", "columns", *terms), rows),
     ]
@@ -181,9 +182,8 @@ def _grid(configuration: StudyConfiguration, judge: Judge) -> list[str]:
         names = [embedding_name(modality, roi, readout, pooling) for modality in ("PET", "CT", "PET+CT")]
         if any(map(judge.has, names)):
             values = [f"{judge.c_alone(name):.3f}" if judge.has(name) else "" for name in names]
-            where = "inside the ROI" if pooling == "region" else "over the grid"
-            rows.append((ROI_WORDS[roi], readout, where, *values))
-    return _table(("ROI", "readout", "channels averaged", "PET", "CT", "PET+CT"), rows) if rows else []
+            rows.append((ROI_WORDS[roi], readout, POOLING_WORDS[pooling], *values))
+    return _table(("ROI", "readout", "pooling", "PET", "CT", "PET+CT"), rows) if rows else []
 
 
 def _nested(found: ScenarioResults) -> list[str]:

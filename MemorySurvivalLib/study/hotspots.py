@@ -24,7 +24,7 @@ from MemorySurvivalLib.imaging.case import Case
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.imaging.window import MODALITIES, Modality
 from MemorySurvivalLib.memory.engine import MemoryEngine
-from MemorySurvivalLib.memory.inside import cover_cells
+from MemorySurvivalLib.memory.inside import cover_cells, peak_inside
 from MemorySurvivalLib.memory.prompts import box_prompt
 from MemorySurvivalLib.memory.readout import read_out
 from MemorySurvivalLib.memory.slices import SliceFrame
@@ -87,14 +87,13 @@ class HotspotResults(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """One modality of a case: the ladder's boxes, and each slice's memory, as it is and averaged inside the ROI."""
+    """One modality of a case: the ladder's boxes, how much of each cell the ROI covers, and each slice's memory."""
 
     image: Volume
     frame: SliceFrame
     boxes: tuple[SliceBox, ...]
     cells: torch.Tensor
     memories: torch.Tensor
-    inside: torch.Tensor
 
 
 def explain_cases(
@@ -225,7 +224,7 @@ def read_passes(engine: MemoryEngine, case: Case, roi: Roi, embedding: Embedding
         frame = SliceFrame.of(image, engine.image_size)
         pixels = [(position, image.voxels[box.z]) for position, box in enumerate(boxes)]
         memories = torch.cat(list(_memories(engine, frame, boxes, pixels, modality, embedding)))
-        passes[modality] = Pass(image, frame, boxes, cells, memories, mean_inside(memories.float(), cells))
+        passes[modality] = Pass(image, frame, boxes, cells, memories)
     return passes
 
 
@@ -246,6 +245,13 @@ def _memories(
         )
         prompt = box_prompt(torch.stack([frame.box(boxes[position]) for position, _ in batch]))
         yield engine.memories(pictures, prompt)
+
+
+def pool_cells(kind: str, memories: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+    """Memories (n, channels, h, w) pooled inside the ROI as vectors of this kind are, or as they are ("grid")."""
+    if kind == "region":
+        return mean_inside(memories.float(), cells)
+    return peak_inside(memories, cells) if kind == "peak" else memories
 
 
 Changed = dict[tuple[tuple[int, int, int, int], int], torch.Tensor]
@@ -285,13 +291,12 @@ def collect_rows(
     for key in keys:
         modality, _roi, name, kind = split_key(key)
         one = passes[modality]
-        readout = read_out(name, one.inside if kind == "region" else one.memories)
+        readout = read_out(name, pool_cells(kind, one.memories, one.cells))
         rows = [readout.state()]
         for patch in patches:
             touched = [k for k, box in enumerate(one.boxes) if patch.touches(box.z) and readout.sees(k)]
             memories = {k: changed[modality][patch.plane, k] for k in touched}
-            if kind == "region":
-                memories = {k: mean_inside(m.float()[None], one.cells[k : k + 1])[0] for k, m in memories.items()}
+            memories = {k: pool_cells(kind, m[None], one.cells[k : k + 1])[0] for k, m in memories.items()}
             rows.append(readout.state_with(memories))
         states[key] = torch.stack([row.mean(dim=(2, 3)).flatten() for row in rows]).half()[:, :, None, None]
     values = RegionValues(case, roi, embedding.lesion_suv)

@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
+from MemorySurvivalLib.memory.inside import Inside
+from MemorySurvivalLib.memory.readout import ReadoutName
 from MemorySurvivalLib.risk.downsamplers import DownsamplerName
 from MemorySurvivalLib.risk.fusion import FusionName
 from MemorySurvivalLib.simulation.patient import COVARIATE_COLUMNS
@@ -51,8 +53,14 @@ DEEP_ALL = f"{DEEP} + statistics + clinical"
 PUBLISHED = "published: PET+CT, dilated spine, last, average, gated"
 """Names that the goals speak of."""
 
-WHOLE_SCAN = ("mean", "max", "stations:4")
-"""Readouts between which the tuning of the fused models chooses, with the ROI; none is chosen by hand."""
+WHOLE_SCAN: tuple[tuple[str, str], ...] = (
+    ("mean", "region"),
+    ("stations:4", "region"),
+    ("mean", "peak"),
+    ("max", "peak"),
+)
+"""Readouts, with how channels are pooled inside the ROI on each slice, between which the tuning of the fused models
+chooses with the ROI; none is chosen by hand."""
 
 STATE_PENALTY = (3e-2, 1e3)
 """Ridge penalties tried for columns from memory states, of which there are about as many as patients."""
@@ -76,6 +84,12 @@ SPATIAL_STATISTICS = (
 """Statistics that change when a patch is occluded: all but the volume."""
 
 LAST = "published readout: last, ridge Cox"
+
+POOLING_WORDS = {
+    "region": "channels averaged inside the ROI",
+    "peak": "channels' peaks inside the ROI",
+    "grid": "channels averaged over the grid",
+}
 
 ROI_WORDS = {"spine_dilated": "dilated spine", "skeleton": "skeleton"}
 
@@ -132,20 +146,19 @@ def hotspot_models(embedding: Embedding, roi: str) -> tuple[Recipe, ...]:
     No clinical values: they have no place in the body.
     """
     statistics = tuple(f"{roi}/{name}" for name in SPATIAL_STATISTICS)
-    whole = [name for name in WHOLE_SCAN if name in embedding.region_readouts]
 
     def alternatives(name: str, measured: tuple[str, ...]) -> tuple[Alternative, ...]:
         return tuple(
             Alternative(
-                readout,
+                name_pooled(readout, pooling),
                 RidgeCox(
                     name,
-                    VectorFeatures(statistics=measured, states=StateVectors(_keys("PET+CT", roi, readout, "region"))),
+                    VectorFeatures(statistics=measured, states=StateVectors(_keys("PET+CT", roi, readout, pooling))),
                     state_penalty=1.0,
                 ),
                 _PENALTIES,
             )
-            for readout in whole
+            for readout, pooling in whole_scan(embedding)
         )
 
     last = RidgeCox("last", VectorFeatures(states=StateVectors(_keys("PET+CT", roi, "last", "grid"))))
@@ -166,25 +179,40 @@ def deep_recipe(
     vectors takes a fraction of a second, so its settings are searched as those of ridge Cox are.
     """
     alternatives = []
-    for readout in WHOLE_SCAN:
-        if readout in embedding.region_readouts:
-            model = ImageModel(
-                name,
-                _keys("PET+CT", roi, readout, "region"),
-                "pooled",
-                "gated",
-                make_schema(COVARIATE_COLUMNS) if clinical else None,
-                statistics,
-                hidden=(32,),
-            )
-            alternatives.append(dataclasses.replace(searched(model).alternatives[0], name=readout))
+    for readout, pooling in whole_scan(embedding):
+        model = ImageModel(
+            name,
+            _keys("PET+CT", roi, readout, pooling),
+            "pooled",
+            "gated",
+            make_schema(COVARIATE_COLUMNS) if clinical else None,
+            statistics,
+            hidden=(32,),
+        )
+        alternatives.append(dataclasses.replace(searched(model).alternatives[0], name=name_pooled(readout, pooling)))
     return Recipe(name, tuple(alternatives))
+
+
+def whole_scan(embedding: Embedding) -> tuple[tuple[ReadoutName, str], ...]:
+    """Those of WHOLE_SCAN that are kept: readout and pooling."""
+    kept = {"region": embedding.region_readouts, "peak": embedding.peak_readouts}
+    return tuple((readout, pooling) for readout, pooling in WHOLE_SCAN if readout in kept[pooling])
+
+
+def name_pooled(readout: ReadoutName, pooling: str) -> str:
+    """The name of an alternative: "mean", or "mean of peaks"."""
+    return f"{readout} of peaks" if pooling == "peak" else readout
+
+
+def split_pooled(name: str) -> tuple[ReadoutName, Inside]:
+    """The readout of a name that `name_pooled` gave, and how a bundle then pools inside its region."""
+    readout, peaks, _ = name.partition(" of peaks")
+    return readout, "peak" if peaks else True
 
 
 def embedding_name(modality: str, roi: str, readout: str, pooling: str) -> str:
     """The name of an image-only model on one vector."""
-    where = "channels averaged inside the ROI" if pooling == "region" else "channels averaged over the grid"
-    return f"{modality}, {ROI_WORDS.get(roi, roi)}, {readout}, {where}"
+    return f"{modality}, {ROI_WORDS.get(roi, roi)}, {readout}, {POOLING_WORDS[pooling]}"
 
 
 def _baselines(embedding: Embedding) -> list[StudyModel]:
@@ -213,6 +241,7 @@ def _baselines(embedding: Embedding) -> list[StudyModel]:
 def _embeddings(embedding: Embedding) -> list[StudyModel]:
     """Image only, one vector a patient, ridge Cox: every modality, ROI, readout and pooling that was kept."""
     pooled = [("region", name) for name in (*embedding.region_readouts, ENCODER)]
+    pooled += [("peak", name) for name in embedding.peak_readouts]
     pooled += [("grid", name) for name in embedding.grid_readouts]
     models = []
     for roi in embedding.rois:
@@ -229,7 +258,7 @@ def _embeddings(embedding: Embedding) -> list[StudyModel]:
 
 
 def _fused(embedding: Embedding) -> list[StudyModel]:
-    """The whole-scan embedding (ROI and readout chosen in inner folds), alone and with the rest."""
+    """The whole-scan embedding (ROI, readout and pooling chosen in inner folds), alone and with the rest."""
     clinical = make_schema(COVARIATE_COLUMNS)
     parts = {
         EMBEDDING: VectorFeatures(states=StateVectors(("?",))),
@@ -241,24 +270,23 @@ def _fused(embedding: Embedding) -> list[StudyModel]:
     for name, features in parts.items():
         alternatives = tuple(
             Alternative(
-                f"{roi} {readout}",
+                f"{roi} {name_pooled(readout, pooling)}",
                 RidgeCox(
                     name,
                     VectorFeatures(
                         features.clinical,
                         features.statistics,
-                        StateVectors(_keys("PET+CT", roi, readout, "region")),
+                        StateVectors(_keys("PET+CT", roi, readout, pooling)),
                     ),
                     state_penalty=1.0,
                 ),
                 _PENALTIES,
             )
             for roi in embedding.rois
-            for readout in WHOLE_SCAN
-            if readout in embedding.region_readouts
+            for readout, pooling in whole_scan(embedding)
         )
         models.append(
-            StudyModel(Recipe(name, alternatives), "fused", "PET+CT", "chosen", "chosen", "region", "concatenation")
+            StudyModel(Recipe(name, alternatives), "fused", "PET+CT", "chosen", "chosen", "chosen", "concatenation")
         )
     return models
 

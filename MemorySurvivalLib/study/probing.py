@@ -18,7 +18,7 @@ from MemorySurvivalLib.simulation.scenario import load_scenario
 from MemorySurvivalLib.study.cohorts import StudyCohort, read_cohort
 from MemorySurvivalLib.study.configuration import Embedding, StudyConfiguration
 from MemorySurvivalLib.study.embedding import ENCODER
-from MemorySurvivalLib.study.models import STATISTICS
+from MemorySurvivalLib.study.models import ROI_WORDS, STATISTICS, name_pooled, whole_scan
 from MemorySurvivalLib.study.parts import NOTICE, sort_json
 from MemorySurvivalLib.training.data import Floats
 from MemorySurvivalLib.training.models.features import statistics_matrix
@@ -113,19 +113,23 @@ def true_terms(scenario: str, seed: int, patients: int) -> dict[str, Floats]:
 
 
 def _vectors(embedding: Embedding, cohort: StudyCohort) -> Iterator[tuple[str, Floats]]:
-    """Statistics, then PET and CT side by side for each ROI and readout pooled inside the ROI; then all ROIs' means."""
+    """Statistics, then PET and CT side by side for each ROI, readout and pooling inside the ROI; then with both."""
     statistics = statistics_matrix(cohort.data, tuple(cohort.data.statistics))
     yield STATISTICS, np.nan_to_num(statistics)
+    measured = np.nan_to_num(statistics)
     for roi in embedding.rois:
         for readout in (*embedding.region_readouts, ENCODER):
-            yield f"{roi}, {readout}", _states(cohort, roi, readout)
-    best = np.concatenate([_states(cohort, roi, "mean") for roi in embedding.rois], axis=1)
-    yield "both ROIs, mean", best
-    yield f"both ROIs, mean, and {STATISTICS}", np.concatenate([best, np.nan_to_num(statistics)], axis=1)
+            yield f"{ROI_WORDS[roi]}, {readout}", _states(cohort, roi, readout, "region")
+        for readout in embedding.peak_readouts:
+            yield f"{ROI_WORDS[roi]}, {name_pooled(readout, 'peak')}", _states(cohort, roi, readout, "peak")
+    first = embedding.rois[0]
+    for readout, pooling in whole_scan(embedding):
+        values = np.concatenate([_states(cohort, first, readout, pooling), measured], axis=1)
+        yield f"{ROI_WORDS[first]}, {name_pooled(readout, pooling)}, and {STATISTICS}", values
 
 
-def _states(cohort: StudyCohort, roi: str, readout: str) -> Floats:
-    found = [cohort.data.states[f"{modality}/{roi}/{readout}/region"] for modality in ("PET", "CT")]
+def _states(cohort: StudyCohort, roi: str, readout: str, pooling: str) -> Floats:
+    found = [cohort.data.states[f"{modality}/{roi}/{readout}/{pooling}"] for modality in ("PET", "CT")]
     return torch.cat([one.flatten(1) for one in found], dim=1).double().numpy()
 
 

@@ -12,12 +12,12 @@ from MemorySurvivalLib.bundle.manifest import FORMAT, FORMAT_VERSION, BackboneEn
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.memory.backbone import weights_sha256
 from MemorySurvivalLib.memory.propagation import PropagationConfig
-from MemorySurvivalLib.memory.readout import ReadoutName
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 from MemorySurvivalLib.report.record import software_versions
 from MemorySurvivalLib.simulation.anatomy import PHANTOM_VERSION
 from MemorySurvivalLib.study.cohorts import StudyCohort, count_embedded, read_cohort
 from MemorySurvivalLib.study.configuration import Embedding, Question, StudyConfiguration
+from MemorySurvivalLib.study.models import split_pooled
 from MemorySurvivalLib.study.shipping_card import CardFacts, write_shipped_card
 from MemorySurvivalLib.study.shipping_heads import REGION, ShippedHead, choose_settings, fit_shipped, head_recipes
 from MemorySurvivalLib.training.backbone_card import describe_training
@@ -62,25 +62,27 @@ def ship_study(
     development = read_cohort(configuration, question.development, scenario, parts)
     tests = _read_tests(configuration, question, parts)
     recipes = head_recipes(embedding)
-    readout, choices, folds = choose_settings(recipes, development.data, configuration.fitting, scenario, progress)
+    reading, choices, folds = choose_settings(recipes, development.data, configuration.fitting, scenario, progress)
     heads = tuple(
         fit_shipped(recipe.name, choice, folds, development, tests, configuration.fitting)
         for recipe, choice in zip(recipes, choices, strict=True)
     )
-    manifest = _make_manifest(configuration, entry, readout, heads, development)
+    manifest = _make_manifest(configuration, entry, reading, heads, development)
     facts = CardFacts(manifest, heads, development, tests, configuration, describe_training(training))
     tensors = {one.entry.name: one.head for one in heads}
     return save_bundle(out, manifest, tensors, write_shipped_card(facts), backbone, training).manifest
 
 
-def shipped_propagation(embedding: Embedding, readout: ReadoutName) -> PropagationConfig:
-    """The pass over the body that gives what the study embedded of the spine under `readout`, on the same slices."""
+def shipped_propagation(embedding: Embedding, reading: str) -> PropagationConfig:
+    """The pass over the body that gives what the study embedded of the spine under `reading` (`models.name_pooled`), on
+    the same slices."""
+    readout, inside = split_pooled(reading)
     return PropagationConfig(
         readout=readout,
         slice_step=embedding.first_step,
         mode="boxed",
         batch_size=embedding.batch_size,
-        inside=True,
+        inside=inside,
         most_slices=embedding.most_slices,
     )
 
@@ -110,7 +112,7 @@ def _read_tests(configuration: StudyConfiguration, question: Question, parts: Pa
 def _make_manifest(
     configuration: StudyConfiguration,
     backbone: BackboneEntry,
-    readout: ReadoutName,
+    reading: str,
     heads: Sequence[ShippedHead],
     development: StudyCohort,
 ) -> Manifest:
@@ -127,7 +129,7 @@ def _make_manifest(
         backbone=backbone,
         windows=embedding.windows,
         roi=REGION,
-        propagation=shipped_propagation(embedding, readout),
+        propagation=shipped_propagation(embedding, reading),
         heads=entries,
         explain=scale_display(HeadRecipe().explain, entries[0]),
         provenance=Provenance(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.bundle.manifest import HeadEntry, Manifest
 from MemorySurvivalLib.measure.statistics import STATISTICS
+from MemorySurvivalLib.memory.inside import Inside
 from MemorySurvivalLib.simulation.scenario import load_scenario
 from MemorySurvivalLib.study.cohorts import StudyCohort
 from MemorySurvivalLib.study.configuration import StudyConfiguration
@@ -44,7 +45,7 @@ Simulation tests the software and the method, not myeloma.
 - Heads, on one vector a patient from PET and one from CT, not the paper's downsampler: {_kinds(facts.heads)}.
 - Learned from {provenance.cases} simulated patients with {provenance.events} events (cohort {development.name}, seed
   {development.seed}, scenario {scenario.name} with sha256 {scenario.sha256}).
-- Vector: the memory's channels, averaged on each slice over the cells that the region covers; readout
+- Vector: the memory's channels, on each slice {_pooled(propagation.inside)}; readout
   `{propagation.readout}` over every {ordinal(propagation.slice_step)} ROI slice, or as few as give at most
   {propagation.most_slices} slices; ROI: {manifest.roi}, the phantoms' masks with each simulated hospital's error.
 - Chosen in {fitting.inner_folds} folds of these patients among {fitting.trials} settings a readout, head and kind
@@ -84,6 +85,14 @@ def _settings(heads: tuple[ShippedHead, ...]) -> str:
     return "; ".join(
         f"{head.entry.name}: " + ", ".join(f"{name} {value:.3g}" for name, value in head.choice.values.items())
         for head in heads
+    )
+
+
+def _pooled(inside: Inside) -> str:
+    return (
+        "their peaks among the cells that the region covers"
+        if inside == "peak"
+        else "averaged over the cells that the region covers"
     )
 
 

@@ -13,7 +13,6 @@ from MemorySurvivalLib.bundle.recalibrate import breslow_baseline
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.evaluation.discrimination import harrell_pairs
 from MemorySurvivalLib.evaluation.estimates import Estimate
-from MemorySurvivalLib.memory.readout import ReadoutName
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 from MemorySurvivalLib.risk.head import RiskHead
 from MemorySurvivalLib.roi.roi import RoiKind
@@ -70,7 +69,7 @@ class ShippedHead:
 
 
 def head_recipes(embedding: Embedding) -> tuple[Recipe, Recipe]:
-    """The searches of both heads, two alternatives for each readout: ridge Cox, and DeepSurv with the paper's gate.
+    """The searches of both heads, for each readout and pooling ridge Cox, and DeepSurv with the paper's gate.
 
     The image-only head is one that the study judges too, on embedding and statistics of the spine. The volume is no
     input: it does not change under a patch, so no map could show what it does. The other head adds every clinical
@@ -96,8 +95,8 @@ def head_recipes(embedding: Embedding) -> tuple[Recipe, Recipe]:
     )
 
 
-def readout_of(alternative: Alternative) -> ReadoutName:
-    """The readout that an alternative of `head_recipes` reads."""
+def reading_of(alternative: Alternative) -> str:
+    """The readout and pooling that an alternative of `head_recipes` reads, as `models.name_pooled` names them."""
     return alternative.name.partition(",")[0]
 
 
@@ -107,22 +106,23 @@ def choose_settings(
     fitting: Fitting,
     scenario: str,
     progress: ProgressCallback = ignore_progress,
-) -> tuple[ReadoutName, tuple[Choice, ...], tuple[Fold, ...]]:
-    """The readout that all heads share, each head's kind and settings with it, and the folds that decided.
+) -> tuple[str, tuple[Choice, ...], tuple[Fold, ...]]:
+    """The readout and pooling that all heads share, each head's kind and settings with it, and the folds that decided.
 
-    A bundle has one pass over the body, so one readout: that with the highest sum of the heads' mean inner c. No head
-    is second to the other: which one scores a patient depends on whether clinical values are known. The folds are those
-    in which the study tunes its model with everything. Raises InputError where no readout can be fitted for all heads.
+    A bundle has one pass over the body, so one reading (`models.name_pooled`): that with the highest sum of the heads'
+    mean inner c. No head is second to the other: which one scores a patient depends on whether clinical values are
+    known. The folds are those in which the study tunes its model with everything. Raises InputError where no readout
+    can be fitted for all heads.
     """
     seed = _seed(fitting, scenario)
     splits = make_splits(data, FoldPlan(fitting.inner_folds, 1, seed=seed))
     folds = tuple(splits.fold(data, 0, number) for number in range(fitting.inner_folds))
     budget = Budget(fitting.trials, fitting.inner_folds, fitting.seed)
-    best: tuple[ReadoutName, tuple[Choice, ...]] | None = None
+    best: tuple[str, tuple[Choice, ...]] | None = None
     highest, reason = -np.inf, "the study keeps none of them"
-    for readout in dict.fromkeys(map(readout_of, recipes[0].alternatives)):
+    for readout in dict.fromkeys(map(reading_of, recipes[0].alternatives)):
         alone = [
-            Recipe(f"{recipe.name}, {readout}", tuple(a for a in recipe.alternatives if readout_of(a) == readout))
+            Recipe(f"{recipe.name}, {readout}", tuple(a for a in recipe.alternatives if reading_of(a) == readout))
             for recipe in recipes
         ]
         try:

@@ -20,6 +20,7 @@ from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.measure.measuring import measure_case
 from MemorySurvivalLib.measure.statistics import STATISTICS_VERSION, measure_statistics
+from MemorySurvivalLib.memory.inside import Inside
 from MemorySurvivalLib.memory.readout import ReadoutName
 from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.preparing import Run, ScoreRequest, embed_case, ignore_note
@@ -45,7 +46,7 @@ class EmbedOptions:
     device: DeviceName = "auto"
     lesions: bool = True
     readout: ReadoutName | None = None
-    inside: bool | None = None
+    inside: Inside | None = None
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -118,7 +119,7 @@ def embed_patients(
     return OwnCohort(intake, patients, data, intake.flow.and_also(failed), hashes, flagged)
 
 
-def read_otherwise(bundle: ModelBundle, readout: ReadoutName | None, inside: bool | None) -> ModelBundle:
+def read_otherwise(bundle: ModelBundle, readout: ReadoutName | None, inside: Inside | None) -> ModelBundle:
     """The bundle with another readout for heads that are still to be trained; None leaves what it says."""
     own = bundle.manifest.propagation
     propagation = msgspec.structs.replace(

@@ -32,6 +32,7 @@ from MemorySurvivalLib.evaluation.out_of_fold import OutOfFold
 from MemorySurvivalLib.evaluation.subgroups import Subgroup, bands, subgroup_table
 from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.measure.statistics import STATISTICS, check_names
+from MemorySurvivalLib.memory.inside import Inside
 from MemorySurvivalLib.memory.readout import ReadoutName
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 from MemorySurvivalLib.report.document import Bullets, Cell, Section, Table
@@ -67,8 +68,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `model` "network" trains downsamplers, fusion and DeepSurv on memory states; "ridge" (Cox) and "mlp" take one vector
     a patient: states pooled over the grid by `pooling`, statistics, covariates. `statistics` are numbers measured in
     the region, by the names of measure/statistics.py; with "network" they enter as one more token. `readout` None is
-    that of the base bundle, and so is `inside` (memories averaged inside the region) but with "network", which reads
-    whole maps whatever the base does.
+    that of the base bundle, and so is `inside` (true: memories averaged inside the region, "peak": their largest values
+    there) but with "network", which reads whole maps whatever the base does.
     """
 
     title: str = "Own cohort"
@@ -89,11 +90,11 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     statistics: tuple[str, ...] = ()
     pooling: PoolingName = "mean"
     readout: ReadoutName | None = None
-    inside: bool | None = None
+    inside: Inside | None = None
 
     @property
-    def reads_inside(self) -> bool | None:
-        """Whether memories are averaged inside the region before the head reads them; None is as in the base bundle."""
+    def reads_inside(self) -> Inside | None:
+        """How memories are pooled inside the region before the head reads them; None is as in the base bundle."""
         return False if self.model == "network" else self.inside
 
 

@@ -17,7 +17,15 @@ from MemorySurvivalLib.explain.occlusion import occluded_log_risks
 from MemorySurvivalLib.explain.plan import ExplainConfig, plan_patches
 from MemorySurvivalLib.explain.subject import Subject
 from MemorySurvivalLib.imaging.volume import Affine, Volume
-from MemorySurvivalLib.memory.inside import CELL, InsideReadout, average_inside, cover_cells, make_readout
+from MemorySurvivalLib.memory.inside import (
+    CELL,
+    Inside,
+    InsideReadout,
+    average_inside,
+    cover_cells,
+    make_readout,
+    peak_inside,
+)
 from MemorySurvivalLib.memory.propagation import PropagationConfig, propagate
 from MemorySurvivalLib.memory.readout import READOUTS, ReadoutName
 from MemorySurvivalLib.memory.slices import SliceFrame
@@ -45,8 +53,9 @@ def test_cells_lie_where_the_region_does(spacing_mm: tuple[float, float, float],
     assert where == pytest.approx((frame.top + y * rows, frame.left + x * columns), abs=4)
 
 
+@pytest.mark.parametrize("peak", [False, True])
 @pytest.mark.parametrize("name", READOUTS)
-def test_an_exchange_is_as_if_read_out_anew(name: ReadoutName) -> None:
+def test_an_exchange_is_as_if_read_out_anew(name: ReadoutName, peak: bool) -> None:
     torch.manual_seed(0)
     memories = torch.randn(9, 5, 4, 4).to(torch.bfloat16)
     cells = torch.rand(9, 1, 4, 4)
@@ -55,8 +64,8 @@ def test_an_exchange_is_as_if_read_out_anew(name: ReadoutName) -> None:
     changed = memories.clone()
     for k, memory in others.items():
         changed[k] = memory
-    readout = InsideReadout(name, memories, cells)
-    found, anew = readout.state_with(others), InsideReadout(name, changed, cells).state()
+    readout = InsideReadout(name, memories, cells, peak)
+    found, anew = readout.state_with(others), InsideReadout(name, changed, cells, peak).state()
     assert found.shape[1:] == (5, 1, 1) and not torch.allclose(found, readout.state())
     torch.testing.assert_close(found, anew, rtol=0, atol=1e-6)
     k = 5
@@ -65,9 +74,27 @@ def test_an_exchange_is_as_if_read_out_anew(name: ReadoutName) -> None:
     torch.testing.assert_close(average_inside(memories, cells)[3, :, 0, 0], memories[3].float().mean(dim=(1, 2)))
 
 
-def test_occlusion_and_stability_of_a_pooled_head(tmp_path: Path) -> None:
+def test_a_peak_is_that_of_the_cells_that_the_region_covers() -> None:
+    memories = torch.zeros(4, 2, 4, 4).to(torch.bfloat16)
+    cells = torch.zeros(4, 1, 4, 4)
+    cells[0, 0, 1, 1:3] = torch.tensor([0.5, 0.09])  # the second one is too little to count
+    memories[0, 0, 1, 1:3] = torch.tensor([-3.0, 7.0], dtype=torch.bfloat16)
+    memories[0, 1, 3, 3] = 9.0  # outside
+    cells[1, 0, 2, :2] = torch.tensor([0.05, 0.01])  # so thin that the best covered cell has to do
+    memories[1, 0, 2, :2] = torch.tensor([-2.0, 8.0], dtype=torch.bfloat16)
+    cells[2, 0, :2, 0] = 1.0
+    memories[2, 0, :2, 0] = torch.tensor([4.0, -1.0], dtype=torch.bfloat16)
+    memories[3, 0, 3, 0] = 5.0  # no cell is covered, so all count
+    peaks = peak_inside(memories, cells)
+    assert peaks.shape == (4, 2, 1, 1) and peaks.dtype == torch.float32
+    assert peaks[:, 0, 0, 0].tolist() == [-3.0, -2.0, 4.0, 5.0]
+    assert peaks[:, 1, 0, 0].tolist() == [0.0] * 4
+
+
+@pytest.mark.parametrize("inside", [True, "peak"])
+def test_occlusion_and_stability_of_a_pooled_head(tmp_path: Path, inside: Inside) -> None:
     engine, (case, roi) = make_engine(), make_scene(tmp_path)
-    config = PropagationConfig(readout="max", slice_step=3, inside=True)
+    config = PropagationConfig(readout="max", slice_step=3, inside=inside)
     passes = run_pass(engine, case, roi, config)
     state = passes["PET"].readout.state()
     assert state.shape == (1, 64, 1, 1)
@@ -82,7 +109,10 @@ def test_occlusion_and_stability_of_a_pooled_head(tmp_path: Path) -> None:
     assert abs(found[0] - subject.baseline()) > 1e-4
     assert all(cell.any() for cell in contributions(subject).values())
     plain = Subject(engine, case, run_pass(engine, case, roi, PropagationConfig(readout="max", slice_step=3)), head, ())
-    assert key_of(subject, patches, fills) != key_of(plain, patches, fills)
+    keys = {key_of(subject, patches, fills), key_of(plain, patches, fills)}
+    other = PropagationConfig(readout="max", slice_step=3, inside=True if inside == "peak" else "peak")
+    keys.add(key_of(Subject(engine, case, run_pass(engine, case, roi, other), head, ()), patches, fills))
+    assert len(keys) == 3
     own = read_arrangements(engine, case, [arrange(UNCHANGED, case, roi.mask, config)], {"PET": WINDOWS["PET"]})[0]
     torch.testing.assert_close(own["PET"], state, rtol=0, atol=1e-3)
 
@@ -91,7 +121,7 @@ def test_without_a_mask_there_is_no_inside(tmp_path: Path) -> None:
     case, roi = make_scene(tmp_path)
     config = PropagationConfig(readout="mean", inside=True)
     boxes = prompt_boxes(roi.mask, 1)[:1]
-    with pytest.raises(InputError, match="averaged inside the region, but there is no mask"):
+    with pytest.raises(InputError, match="pooled inside the region, but there is no mask"):
         propagate(make_engine(), case.pet, "PET", WINDOWS["PET"], boxes, config)
     frame = SliceFrame.of(case.pet, 64)
     assert not isinstance(make_readout("mean", torch.zeros(1, 2, 4, 4), False, frame, None, [0]), InsideReadout)

@@ -73,6 +73,8 @@ def embed_made_up(patient: Patient, settings: Embedding, extras: frozenset[Extra
             place = f"{modality}/{roi}"
             for name in settings.region_readouts:
                 vectors[f"{place}/{name}/region"] = values(CHANNELS * layers.get(name, 1))
+            for name in settings.peak_readouts:
+                vectors[f"{place}/{name}/peak"] = values(CHANNELS * layers.get(name, 1))
             for name in settings.grid_readouts:
                 vectors[f"{place}/{name}/grid"] = values(CHANNELS)
             vectors[f"{place}/encoder/region"] = values(CHANNELS)

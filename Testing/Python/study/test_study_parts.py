@@ -33,7 +33,7 @@ from MemorySurvivalLib.study.parts import describe_folder
 from MemorySurvivalLib.training.backbone import WEIGHTS
 from MemorySurvivalLib.training.demonstration import load_compact
 
-COMMITTED = "e6b3570837f3"
+COMMITTED = "bc8174f4bf3d"
 BACKBONE = Path(__file__).resolve().parents[2] / "Study" / "backbone"
 
 

@@ -54,7 +54,7 @@ def test_a_study_is_probed_and_told(tmp_path: Path) -> None:
     found = read_probes(probe_path(configuration, tmp_path / "results", "main"))
     assert found is not None
     assert found.patients == 60
-    mean = next(one for one in found.probes if one.vector == "spine_dilated, mean")
+    mean = next(one for one in found.probes if one.vector == "dilated spine, mean")
     assert mean.columns == 8
     assert mean.explained["infiltration"] > 0.8
     assert mean.explained["extramedullary"] < 0.3
@@ -63,7 +63,7 @@ def test_a_study_is_probed_and_told(tmp_path: Path) -> None:
     assert np.allclose(terms[ALL_TERMS], sum(values for name, values in terms.items() if name != ALL_TERMS))
     text = describe_probes(found)
     assert "(simulated)" in text.splitlines()[0]
-    assert f"| spine_dilated, mean | 8 | {mean.explained['focal']:.2f} |" in text
+    assert f"| dilated spine, mean | 8 | {mean.explained['focal']:.2f} |" in text
     written[0].write_text("{", encoding="utf-8")
     with pytest.raises(InputError, match="probe again"):
         read_probes(written[0])

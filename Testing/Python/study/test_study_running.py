@@ -111,7 +111,7 @@ def test_a_run_resumes_and_knows_its_patients(
     risk = np.array(main.models[STATISTICS].log_risk["main-test/main"])
     assert concordance(test.times_months, test.events, risk) > 0.5, "made-up statistics follow the burden"
     assert main.models[EMBEDDING].chosen.split()[1] in ("mean", "max", "stations:4")
-    assert main.models[EMBEDDING].fits == 6 * 2 * 2 + 1
+    assert main.models[EMBEDDING].fits == 8 * 2 * 2 + 1
     before = [path.read_bytes() for path in paths]
 
     def refuse(*_: object) -> None:

@@ -36,7 +36,7 @@ from MemorySurvivalLib.study.cohorts import StudyCohort, read_cohort
 from MemorySurvivalLib.study.configuration import Embedding, StudyConfiguration
 from MemorySurvivalLib.study.embed_cohorts import embed_cohorts, take_in
 from MemorySurvivalLib.study.embedding import EmbeddedCase
-from MemorySurvivalLib.study.models import deep_recipe
+from MemorySurvivalLib.study.models import deep_recipe, split_pooled
 from MemorySurvivalLib.study.shipping import ship_study
 from MemorySurvivalLib.study.shipping_heads import (
     REGION,
@@ -44,7 +44,7 @@ from MemorySurvivalLib.study.shipping_heads import (
     choose_settings,
     fit_shipped,
     head_recipes,
-    readout_of,
+    reading_of,
 )
 from MemorySurvivalLib.training.data import CohortData
 from MemorySurvivalLib.training.demonstration_heads import HEADS
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
 
 PATIENTS = 40
-READOUTS = ("mean", "max", "stations:4")
+READOUTS = ("mean", "stations:4", "mean of peaks", "max of peaks")
 
 SAME_SDS = 5e-3
 """float16 vectors and six digits of a statistic are off by thousandths of their spread."""
@@ -103,7 +103,8 @@ def configuration(backbone: SAM2Base) -> StudyConfiguration:
         backbone_sha256=weights_sha256(backbone),
         image_size=SMALL.image_size,
         rois=(REGION,),
-        region_readouts=READOUTS,
+        region_readouts=("mean", "stations:4"),
+        peak_readouts=("mean", "max"),
         grid_readouts=(),
         average_maps={},
         small_maps={},
@@ -245,11 +246,13 @@ def test_so_does_every_readout_and_kind_that_may_be_chosen(
     readout: str,
     kind: type,
 ) -> None:
-    monkeypatch.setattr(models, "WHOLE_SCAN", (readout,))
+    readout_alone, inside = split_pooled(readout)
+    monkeypatch.setattr(models, "WHOLE_SCAN", ((readout_alone, "peak" if inside == "peak" else "region"),))
     monkeypatch.setattr(shipping, "head_recipes", lambda settings: only_of(kind, head_recipes(settings)))
     heads = keep_heads(monkeypatch)
     bundle = ship_unwritten(configuration, parts, backbone, shipped.path, monkeypatch)
-    assert bundle.manifest.propagation.readout == readout
+    propagation = bundle.manifest.propagation
+    assert (propagation.readout, propagation.inside) == (readout_alone, inside)
     patient = make_patient(tmp_path, seed=1)
     case, mask = make_case(patient.ct, patient.pet), patient.spine.with_voxels(patient.spine.voxels > 0)
     passes = embed_case(MemoryEngine(backbone, torch.device("cpu")), bundle, case, Roi(mask, REGION, "test"))
@@ -390,12 +393,12 @@ def test_both_heads_share_the_readout_that_serves_both(configuration: StudyConfi
     totals = {}
     for name in READOUTS:
         only = [
-            replace(one, alternatives=tuple(a for a in one.alternatives if readout_of(a) == name)) for one in recipes
+            replace(one, alternatives=tuple(a for a in one.alternatives if reading_of(a) == name)) for one in recipes
         ]
         totals[name] = sum(c.score or 0 for c in choose_settings(only, data, configuration.fitting, "main")[1])
     assert readout == max(totals, key=totals.__getitem__)
-    assert {readout_of(choice.alternative) for choice in choices} == {readout}
-    kinds = {(readout_of(a), type(a.base)) for a in recipes[0].alternatives}
+    assert {reading_of(choice.alternative) for choice in choices} == {readout}
+    kinds = {(reading_of(a), type(a.base)) for a in recipes[0].alternatives}
     assert kinds == {(name, kind) for name in READOUTS for kind in (RidgeCox, ImageModel)}
     assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(PATIENTS))
 
