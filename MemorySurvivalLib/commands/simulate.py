@@ -31,7 +31,7 @@ def register(subparsers: Subparsers) -> None:
     case.add_argument(
         "--scenario",
         choices=SCENARIOS,
-        help="a patient as a scenario's cohorts have them: scanner and mask of a hospital, all clinical values",
+        help="a patient as a scenario's cohorts have them: scanner and mask of a hospital, all clinical columns",
     )
     case.add_argument(
         "--spacing-mm",

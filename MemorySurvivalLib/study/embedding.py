@@ -19,7 +19,7 @@ from MemorySurvivalLib.imaging.window import MODALITIES, Modality, Window
 from MemorySurvivalLib.measure.statistics import HOT_SUV, measure_statistics
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.features import Features
-from MemorySurvivalLib.memory.inside import cover_cells, peak_inside
+from MemorySurvivalLib.memory.inside import average_inside, cover_cells, peak_inside
 from MemorySurvivalLib.memory.prompts import box_prompt
 from MemorySurvivalLib.memory.readout import ReadoutName, read_out
 from MemorySurvivalLib.memory.slices import SliceFrame
@@ -169,15 +169,10 @@ def _read(
             memory = engine.condition(_take(features, rows), prompt).memory.cpu()
             cells = cover_cells(frame, masks[kind].voxels[own])
             memories[kind].append(memory)
-            inside[kind].append(mean_inside(memory.float(), cells))
+            inside[kind].append(average_inside(memory, cells))
             peaks[kind].append(peak_inside(memory, cells))
-            encoder[kind].append(mean_inside(coarsest[rows], cells))
+            encoder[kind].append(average_inside(coarsest[rows], cells))
     return {kind: _Passes(*(torch.cat(one[kind]) for one in (memories, inside, peaks, encoder))) for kind in boxes}
-
-
-def mean_inside(values: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-    """The mean of values (n, c, h, w) weighted by cells (n, 1, h, w), which are never all 0: (n, c, 1, 1)."""
-    return (values * cells).sum(dim=(2, 3), keepdim=True) / cells.sum(dim=(2, 3), keepdim=True)
 
 
 def _take(features: Features, rows: list[int]) -> Features:

@@ -24,9 +24,9 @@ from MemorySurvivalLib.imaging.case import Case
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.imaging.window import MODALITIES, Modality
 from MemorySurvivalLib.memory.engine import MemoryEngine
-from MemorySurvivalLib.memory.inside import cover_cells, peak_inside
+from MemorySurvivalLib.memory.inside import InsideReadout, cover_cells
 from MemorySurvivalLib.memory.prompts import box_prompt
-from MemorySurvivalLib.memory.readout import read_out
+from MemorySurvivalLib.memory.readout import Readout, read_out
 from MemorySurvivalLib.memory.slices import SliceFrame
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress, track
 from MemorySurvivalLib.roi.boxes import SliceBox
@@ -37,7 +37,7 @@ from MemorySurvivalLib.simulation.scenario_case import simulate_patient
 from MemorySurvivalLib.study.cohorts import read_cohort
 from MemorySurvivalLib.study.configuration import Embedding, Explaining, StudyConfiguration
 from MemorySurvivalLib.study.embed_cohorts import load_engine, take_in
-from MemorySurvivalLib.study.embedding import choose_boxes, mean_inside, split_key
+from MemorySurvivalLib.study.embedding import choose_boxes, split_key
 from MemorySurvivalLib.study.measuring import RegionValues
 from MemorySurvivalLib.study.models import hotspot_models
 from MemorySurvivalLib.study.parts import NOTICE
@@ -247,13 +247,6 @@ def _memories(
         yield engine.memories(pictures, prompt)
 
 
-def pool_cells(kind: str, memories: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-    """Memories (n, channels, h, w) pooled inside the ROI as vectors of this kind are, or as they are ("grid")."""
-    if kind == "region":
-        return mean_inside(memories.float(), cells)
-    return peak_inside(memories, cells) if kind == "peak" else memories
-
-
 Changed = dict[tuple[tuple[int, int, int, int], int], torch.Tensor]
 """By plane of the patch and position in the pass: the memory after occlusion."""
 
@@ -291,12 +284,13 @@ def collect_rows(
     for key in keys:
         modality, _roi, name, kind = split_key(key)
         one = passes[modality]
-        readout = read_out(name, pool_cells(kind, one.memories, one.cells))
+        readout: Readout = read_out(name, one.memories)
+        if kind != "grid":
+            readout = InsideReadout(name, one.memories, one.cells, kind == "peak")
         rows = [readout.state()]
         for patch in patches:
             touched = [k for k, box in enumerate(one.boxes) if patch.touches(box.z) and readout.sees(k)]
             memories = {k: changed[modality][patch.plane, k] for k in touched}
-            memories = {k: pool_cells(kind, m[None], one.cells[k : k + 1])[0] for k, m in memories.items()}
             rows.append(readout.state_with(memories))
         states[key] = torch.stack([row.mean(dim=(2, 3)).flatten() for row in rows]).half()[:, :, None, None]
     values = RegionValues(case, roi, embedding.lesion_suv)

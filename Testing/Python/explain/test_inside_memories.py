@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -125,3 +126,11 @@ def test_without_a_mask_there_is_no_inside(tmp_path: Path) -> None:
         propagate(make_engine(), case.pet, "PET", WINDOWS["PET"], boxes, config)
     frame = SliceFrame.of(case.pet, 64)
     assert not isinstance(make_readout("mean", torch.zeros(1, 2, 4, 4), False, frame, None, [0]), InsideReadout)
+
+
+@pytest.mark.parametrize("inside", [False, True, "peak"])
+def test_a_bundle_keeps_how_memories_are_pooled(inside: Inside) -> None:
+    config = PropagationConfig(readout="mean", inside=inside)
+    assert msgspec.json.decode(msgspec.json.encode(config), type=PropagationConfig) == config
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(b'{"readout": "mean", "inside": "least"}', type=PropagationConfig)
