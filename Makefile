@@ -18,7 +18,7 @@ help:
 	@echo "make test     lint, types and tests"
 	@echo "make figure   list the figures; make figure NAME=<name> runs one, SAVE=1 keeps it in docs/benchmarks.md"
 	@echo "make wheels   build a folder of wheels for installing without a network"
-	@echo "make bundle   train the demonstration bundle again (long)"
+	@echo "make bundle   fit the demonstration bundle's heads again on the study's embedded patients (minutes)"
 
 # torch comes first and alone: any open range behind it would pull another build of several gigabytes.
 $(RUNTIME): pyproject.toml constraints.txt
@@ -40,7 +40,7 @@ $(COMPLETE): $(RUNTIME)
 setup: $(COMPLETE)
 
 demo: $(RUNTIME)
-	@test -f $(DEMO)/case/truth.json || $(BIN)/memory-survival simulate case --seed 2 --spacing-mm 2.5 --out $(DEMO)/case
+	@test -f $(DEMO)/case/truth.json || $(BIN)/memory-survival simulate case --scenario main --seed 6 --spacing-mm 2.5 --out $(DEMO)/case
 	@$(BIN)/memory-survival score --ct $(DEMO)/case/ct.nrrd --pet $(DEMO)/case/pet.nrrd \
 		--roi $(DEMO)/case/spine_dilated.nrrd --covariates $(DEMO)/case/covariates.csv \
 		--bundle demonstration --explain --measure --overwrite --out $(DEMO)/report
@@ -76,7 +76,7 @@ check-wheels: wheels
 	@rm -rf wheels/check
 
 bundle: $(COMPLETE)
-	@$(BIN)/python -m MemorySurvivalLib.training.demonstration --work build/demonstration --out Resources/Bundles/demonstration.msbundle
+	@$(BIN)/python -m MemorySurvivalLib.study bundle --parts Testing/Study/parts --out Resources/Bundles/demonstration.msbundle
 
 clean:
 	@rm -rf $(VENV) wheels build $(DEMO) .pytest_cache .mypy_cache .ruff_cache .coverage

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from MemorySurvivalLib.bundle.archive import read_archive
+from MemorySurvivalLib.bundle.manifest import Manifest
 from MemorySurvivalLib.bundle.registry import find_bundle
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.reading import read_volume
 from MemorySurvivalLib.imaging.volume import Affine, Volume, resample_onto
 from MemorySurvivalLib.memory.prompts import PromptConfig, Prompter
-from MemorySurvivalLib.memory.propagation import PropagationConfig
 from MemorySurvivalLib.memory.slices import SliceFrame
 from MemorySurvivalLib.roi.boxes import SliceBox, prompt_boxes
 from MemorySurvivalLib.roi.review import MaskReview, review_mask
@@ -77,8 +77,8 @@ class PlacedBox:
 class PromptChange:
     """How many slices' boxes differ, of how many, and from what: the boxes given ("before") or the "generated" mask.
 
-    `same_risk` is true where the model is prompted with boxes alone and none of them differs: all that the model gets
-    is then the same.
+    `same_risk` is true where boxes are all that the model takes of a mask, and none of them differs. It is never true
+    of a model that is prompted with the mask, reads memories inside it or measures what it covers.
     """
 
     changed: int
@@ -102,14 +102,15 @@ class MaskCheck:
 
 def check_mask(request: CheckMaskRequest) -> MaskCheck:
     """Read the files and review the mask with the bundle's prompts; nothing is written."""
-    config = read_archive(find_bundle(request.bundle)).manifest.propagation
+    manifest = read_archive(find_bundle(request.bundle)).manifest
+    config = manifest.propagation
     ct = request.grid.volume() if request.grid is not None else read_volume(_given(request.ct), "CT")
     mask = read_volume(request.mask, "mask")
     generated = None if request.generated is None else read_volume(request.generated, "generated mask")
     review = review_mask(mask, ct, config.slice_step, generated, config.most_slices)
     grid = ct.reoriented()
     boxes = find_boxes(mask, grid, config.slice_step, config.most_slices)
-    return MaskCheck(review, boxes, place_boxes(boxes, grid, config.prompt), _compare(request, review, boxes, config))
+    return MaskCheck(review, boxes, place_boxes(boxes, grid, config.prompt), _compare(request, review, boxes, manifest))
 
 
 def find_boxes(mask: Volume, grid: Volume, slice_step: int, most_slices: int | None = None) -> tuple[SliceBox, ...]:
@@ -135,9 +136,11 @@ def place_boxes(boxes: tuple[SliceBox, ...], grid: Volume, config: PromptConfig)
 
 
 def _compare(
-    request: CheckMaskRequest, review: MaskReview, boxes: tuple[SliceBox, ...], config: PropagationConfig
+    request: CheckMaskRequest, review: MaskReview, boxes: tuple[SliceBox, ...], manifest: Manifest
 ) -> PromptChange | None:
-    boxes_alone = config.prompt.kind == "box"
+    config = manifest.propagation
+    measured = any(head.spec.statistics for head in manifest.heads)
+    boxes_alone = config.prompt.kind == "box" and not config.inside and not measured
     if request.before is not None:
         old = {box.z: box for box in request.before}
         new = {box.z: box for box in boxes}

@@ -280,7 +280,7 @@ def describe_prompts(prompts: Mapping[str, Any] | None, accepted: bool) -> str:
     if prompts["same_risk"]:
         return _("No prompt changed: the risk is identical.")
     if prompts["changed"] == 0:
-        return _("No prompt box changed, but this model is prompted with the mask itself: the risk can change.")
+        return _("No prompt box changed, but this model also reads the mask itself: the risk can change.")
     since = _("it was generated") if prompts["since"] == "generated" else _("it was first seen here")
     if accepted and prompts["since"] == "before":
         since = _("it was accepted")

@@ -71,7 +71,7 @@ class BoxesChanged:
     def sentence(self) -> str:
         """The same for the user; also when nothing changed."""
         if self.total == 0:
-            return "The edit does not change what the model sees: every prompt box is as it was."
+            return "The edit leaves every prompt box as it was."
         moved, added, removed = len(self.slices_moved), len(self.slices_added), len(self.slices_removed)
         parts = []
         if moved:

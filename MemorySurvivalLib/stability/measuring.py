@@ -84,7 +84,7 @@ def read_changes(
         changed=tuple(changed),
         left_out=left_out,
         encoded_slices=engine.encoded_slices - before,
-        statistics=_measure(case, arrangements, needed_statistics(bundle)),
+        statistics=measure_arrangements(case, arrangements, needed_statistics(bundle)),
         seconds=round(time.monotonic() - start, 3),
     )
 
@@ -150,10 +150,11 @@ def _arrange_all(
     return arrangements, tuple(dict.fromkeys(left_out))
 
 
-def _measure(
+def measure_arrangements(
     case: Case, arrangements: Sequence[Arrangement], names: tuple[str, ...]
 ) -> tuple[Mapping[str, float], ...]:
-    """The statistics under each arrangement; those that leave mask and PET alone share theirs."""
+    """The statistics `names` under each arrangement, none where there are no names; those that leave mask and PET alone
+    share theirs."""
     known: dict[tuple[str, Steps], Mapping[str, float]] = {}
     found = []
     for one in arrangements if names else ():

@@ -71,11 +71,14 @@ def describe_study(configuration: StudyConfiguration, results: Sequence[Scenario
     """The section: how far the study got, goals, tables by scenario."""
     parts = ["## The study of models (simulated)", "", *_head(configuration, results), "", "### Goals (simulated)", ""]
     parts += [*goals_table(judge_goals(configuration, results)), ""]
-    for found in largest(results).values():
+    for scenario, found in largest(results).items():
         for test in found.tests:
             parts += [*_scenario(configuration, found, test), ""]
-        if found.nested:
-            parts += [*_nested(found), ""]
+            smaller = [one for one in results if one.scenario == scenario and test in one.tests]
+            parts += _only_smaller(configuration, smaller, test)
+        for one in results:
+            if one.scenario == scenario and one.nested:
+                parts += [*_nested(one), ""]
     parts += [*_imagenet(configuration, results), *_growth(configuration, results)]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -173,6 +176,20 @@ def _scenario(configuration: StudyConfiguration, found: ScenarioResults, test: s
         lines += ["", "Image only, one vector a patient under ridge Cox (c without interval; simulated):", "", *grid]
     failed = [f"- {name}: {model.error}" for name, model in found.models.items() if model.error]
     return lines + (["", "Could not be fitted:", *failed] if failed else [])
+
+
+def _only_smaller(configuration: StudyConfiguration, results: Sequence[ScenarioResults], test: str) -> list[str]:
+    """Models that were fitted on fewer patients alone, as the heads on maps, which take minutes each."""
+    judges = [Judge(configuration, found, test) for found in sorted(results, key=lambda one: -one.patients)]
+    rows: list[Row] = []
+    for model in study_models(configuration.embedding, ("baselines", "fused", "deep", "published")):
+        judge = next((judge for judge in judges if judge.has(model.name)), None)
+        if judge is not None and judge is not judges[0]:
+            rows.append((model.name, judge.results.patients, judge.c(model.name), judge.recovered(model.name)))
+    if not rows:
+        return []
+    said = f"Learned from fewer patients, on the same {len(judges[0].events)} of {test} (simulated):"
+    return [said, "", *_table(("model", "learned from", "c", "recovered"), rows), ""]
 
 
 def _grid(configuration: StudyConfiguration, judge: Judge) -> list[str]:

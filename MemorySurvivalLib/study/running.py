@@ -79,11 +79,12 @@ class ScenarioResults(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run does: which scenarios and groups of models, at which sizes (None: the configuration's), and when it
-    stops beginning new fits."""
+    """What a run does: which scenarios and groups of models, of these those named (empty: all), at which sizes (None:
+    the configuration's), and when it stops beginning new fits."""
 
     scenarios: tuple[str, ...] = ()
     groups: tuple[Group, ...] = ("baselines", "embeddings", "fused", "deep", "imagenet")
+    models: tuple[str, ...] = ()
     sizes: tuple[int, ...] | None = None
     minutes: float = math.inf
     nested: bool = True
@@ -113,6 +114,8 @@ def run_study(
         )
     # Small maps are kept of development patients alone, so heads on them are judged among these.
     models = study_models(configuration.embedding, tuple(group for group in plan.groups if group != "small maps"))
+    if plan.models:
+        models = _choose(models, plan.models)
     meter = Meter("study", len(runs) * len(models), progress)
     written = []
     left_out: dict[str, str] = {}
@@ -121,7 +124,7 @@ def run_study(
         run = _Run(configuration, question, size, parts, plan.groups)
         kept = run.begin(path)
         left_out |= run.left_out
-        if run.left_out and path.exists():
+        if path.exists() and kept != read_results(path):
             write_results(kept, path)
         for model in models:
             wanted = model.group not in run.left_out and _is_new(kept, model.name, run.key(model))
@@ -214,7 +217,8 @@ class _Run:
         return self._imagenet if group == "imagenet" and self._imagenet is not None else self._all
 
     def begin(self, path: Path) -> ScenarioResults:
-        """The file as it is, with the sizes of today."""
+        """The file as it is, with the sizes of today; without results on other numbers of test patients, which no page
+        could compare with those to come."""
         scenario = load_scenario(self._question.scenario)
         kept = read_results(path)
         left_out = {**(kept.left_out if kept else {}), **self.left_out}
@@ -230,9 +234,15 @@ class _Run:
             len(self._all.development.data),
             int(self._all.development.data.events.sum()),
             {name: len(test.data) for name, test in self._all.tests.items()},
-            kept.models if kept else {},
+            {name: one for name, one in kept.models.items() if self._is_of_today(one)} if kept else {},
             kept.nested if kept else {},
             left_out,
+        )
+
+    def _is_of_today(self, result: ModelResult) -> bool:
+        tests = self._all.tests
+        return result.group == "imagenet" or all(
+            name not in tests or len(risk) == len(tests[name].data) for name, risk in result.log_risk.items()
         )
 
     def key(self, model: StudyModel, *, nested: bool = False) -> str:
@@ -301,6 +311,14 @@ class _Run:
                 error,
             )
             write_results(kept, path)
+
+
+def _choose(models: Sequence[StudyModel], names: Sequence[str]) -> tuple[StudyModel, ...]:
+    unknown = set(names) - {model.name for model in models}
+    if unknown:
+        known = "; ".join(model.name for model in models)
+        raise InputError(f"No model of these groups is named {sorted(unknown)[0]!r}; use one of: {known}.")
+    return tuple(model for model in models if model.name in names)
 
 
 def _list_runs(configuration: StudyConfiguration, parts: Path, plan: Plan) -> Iterator[tuple[Question, int]]:

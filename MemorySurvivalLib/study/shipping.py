@@ -75,13 +75,15 @@ def ship_study(
 
 def shipped_propagation(embedding: Embedding, reading: str) -> PropagationConfig:
     """The pass over the body that gives what the study embedded of the spine under `reading` (`models.name_pooled`), on
-    the same slices."""
+    the same slices.
+
+    Slice by slice, whatever batches the study used: that differs in the last digits alone, and the cache keeps batches
+    whole, so that an edit of one slice then encodes one."""
     readout, inside = split_pooled(reading)
     return PropagationConfig(
         readout=readout,
         slice_step=embedding.first_step,
         mode="boxed",
-        batch_size=embedding.batch_size,
         inside=inside,
         most_slices=embedding.most_slices,
     )

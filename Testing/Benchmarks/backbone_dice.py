@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
 
 ROOT = Path(__file__).resolve().parents[2]
-STUDY = ROOT / "Testing" / "Study" / "backbone"
 CASES = ROOT / "build" / "backbone-dice"
 PHANTOMS, SLICES, STEP = 3, 6, 2
 
@@ -41,8 +40,8 @@ PHANTOM_STRUCTURES = {
 
 
 def run() -> dict[str, Any]:
-    """Judge the weights in the folder or file that MEMORYSURVIVAL_BACKBONE names; without it those of
-    the study, which ship with its heads."""
+    """Judge the weights in the folder or file that MEMORYSURVIVAL_BACKBONE names; without it those that
+    ship, which the study was run with."""
     start = time.process_time()
     weights, what = _weights()
     trained = read_weights(weights)
@@ -73,7 +72,7 @@ def run() -> dict[str, Any]:
 
 
 def _weights() -> tuple[Path, str]:
-    given = os.environ.get("MEMORYSURVIVAL_BACKBONE") or (str(STUDY) if STUDY.is_dir() else "")
+    given = os.environ.get("MEMORYSURVIVAL_BACKBONE")
     if not given:
         shipped = find_bundle("demonstration")
         training = load_bundle(shipped).backbone_training

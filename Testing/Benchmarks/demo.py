@@ -9,17 +9,18 @@ from typing import Any
 
 from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.pipeline import ScoreRequest, score_case
-from MemorySurvivalLib.simulation.case import simulate_case, write_case
+from MemorySurvivalLib.simulation.cohort import write_case_folder
+from Testing.Benchmarks.demo_patient import simulate_demo_patient
 
-SEED, SPACING_MM = 2, (2.5, 2.5, 3.125)
+SPACING_MM = (2.5, 2.5, 3.125)
 
 
 def run() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         start = time.perf_counter()
-        case = simulate_case(SEED, spacing_mm=SPACING_MM)
-        write_case(case, folder / "case")
+        case = simulate_demo_patient(SPACING_MM)
+        write_case_folder(case, folder / "case")
         simulate_s = time.perf_counter() - start
         models = Models()
         records = []

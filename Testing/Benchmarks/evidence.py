@@ -13,7 +13,7 @@ from MemorySurvivalLib.study.models import ALL, CLINICAL, EMBEDDING, STATISTICS
 RESULTS = Path(__file__).resolve().parents[1] / "Study" / "results"
 
 RERUN = (
-    "in Testing/Study: python -m MemorySurvivalLib.study embed --cohort all --out parts --backbone backbone; "
+    "in Testing/Study: python -m MemorySurvivalLib.study embed --cohort all --out parts; "
     "python -m MemorySurvivalLib.study run --parts parts --out results; python -m MemorySurvivalLib.study probe "
     "--parts parts --out results; python -m MemorySurvivalLib.study evidence --results results "
     "--page ../../docs/evidence.md (docs/study.md)"

@@ -11,10 +11,7 @@ from MemorySurvivalLib.study.hotspots import hotspot_path, read_hotspots
 from MemorySurvivalLib.study.models import EMBEDDING_STATISTICS
 
 RESULTS = Path(__file__).resolve().parents[1] / "Study" / "results"
-RERUN = (
-    "in Testing/Study: python -m MemorySurvivalLib.study explain --parts parts --out results --backbone backbone "
-    "(docs/study.md)"
-)
+RERUN = "in Testing/Study: python -m MemorySurvivalLib.study explain --parts parts --out results (docs/study.md)"
 LEAST = 0.9
 
 

@@ -26,11 +26,11 @@ from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.roi.automatic import segment_case
 from MemorySurvivalLib.roi.roi import Roi
-from MemorySurvivalLib.simulation.case import simulate_case
+from Testing.Benchmarks.demo_patient import SCENARIO, SEED, simulate_demo_patient
 from Testing.Benchmarks.drawings import draw_maps
 from Testing.Benchmarks.subjects import embed_subject
 
-SEED, SPACING_MM = 2, (2.5, 2.5, 2.5)
+SPACING_MM = (2.5, 2.5, 2.5)
 FINE = ExplainConfig(20.0, 10.0)
 GOAL_FINE_S, GOAL_COARSE_S = 300.0, 30.0
 NEAR_MM = 40.0
@@ -42,10 +42,10 @@ SHOWN = {"bundle's settings": "patches of 40 mm", "the same, coarse": "coarse, a
 def run(
     spacing_mm: tuple[float, float, float] = SPACING_MM, fine: ExplainConfig = FINE, picture: Path | None = None
 ) -> dict[str, Any]:
-    simulated = simulate_case(SEED, spacing_mm=spacing_mm)
+    simulated = simulate_demo_patient(spacing_mm)
     case = make_case(simulated.ct, simulated.pet)
     mask = simulated.spine_dilated.reoriented()
-    roi = Roi(mask.with_voxels(mask.voxels > 0), "spine_dilated", "the phantom's truth")
+    roi = Roi(mask.with_voxels(mask.voxels > 0), "spine_dilated", "simulated")
     models = Models()
     bundle = models.bundle("demonstration")
     engine = models.engine(bundle, torch.device("cpu"))
@@ -87,7 +87,8 @@ def run(
         shown = {f"{SHOWN[name]} ({seconds[name]:g} s)": maps[name] for name in SHOWN}
         draw_maps(case.ct, case.pet, roi.mask, simulated.lesions.reoriented(), shown, defaults.display_limit, picture)
     return {
-        "case": f"simulated, seed {SEED}, voxels of {spacing_mm} mm, both modalities, demonstration backbone",
+        "case": f"simulated, scenario {SCENARIO}, seed {SEED}, voxels of {spacing_mm} mm, both modalities, "
+        "demonstration backbone",
         "maps": rows,
         "explanation_s": round(time.perf_counter() - start, 1),
         "explanation_encoded": engine.encoded_slices - before,

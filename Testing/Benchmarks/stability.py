@@ -1,7 +1,7 @@
 """How far the demonstration model's log-risk moves, on simulated cases, when choices change that should not matter.
 
 Each case is read once as the model reads it and once under every change; the moves are in standard deviations (SD) of
-the log-risk among the model's 60 held-out simulated cases, and in percentile points among them. Cases run in as many
+the log-risk among the model's held-out simulated cases, and in percentile points among them. Cases run in as many
 processes as there are cores, one thread each.
 """
 
@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,15 +23,22 @@ from MemorySurvivalLib.bundle.bundle import ModelBundle
 from MemorySurvivalLib.imaging.case import Case, make_case
 from MemorySurvivalLib.imaging.volume import Volume, resample_onto
 from MemorySurvivalLib.imaging.window import Modality, Window
+from MemorySurvivalLib.measure.statistics import measure_statistics
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.risk.covariates import Covariates
 from MemorySurvivalLib.roi.roi import Roi
-from MemorySurvivalLib.scoring import score_states
+from MemorySurvivalLib.scoring import needed_statistics, score_states
 from MemorySurvivalLib.simulation.case import STUDY_SPACING_MM, simulate_case
 from MemorySurvivalLib.stability.arrangement import arrange
 from MemorySurvivalLib.stability.changes import BADGE, OTHER_SLICES, UNCHANGED, Change, grow, jitter, pad
-from MemorySurvivalLib.stability.measuring import Readings, judge_readings, measure_stability, reference_sd
+from MemorySurvivalLib.stability.measuring import (
+    Readings,
+    judge_readings,
+    measure_arrangements,
+    measure_stability,
+    reference_sd,
+)
 from MemorySurvivalLib.stability.record import RULE, StabilityRecord
 from MemorySurvivalLib.stability.trying import States, read_arrangements
 
@@ -95,6 +102,14 @@ class CaseResult:
     slices: int
 
 
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What a head gets of a case: memory states, and the region's statistics where it takes any."""
+
+    states: States
+    statistics: Mapping[str, float] | None
+
+
 class Reader:
     """Reads one simulated case in the way the demonstration bundle does, but for one change."""
 
@@ -105,16 +120,20 @@ class Reader:
         mask = simulated.spine_dilated.reoriented()
         self.roi = Roi(mask.with_voxels(mask.voxels > 0), "spine_dilated", "the phantom's truth")
         self.values: Covariates = simulated.covariates.row()
+        self.names = needed_statistics(bundle)
         windows = bundle.manifest.windows
         self.windows: dict[Modality, Window] = {"PET": windows.PET, "CT": windows.CT}
 
-    def read(self, changes: Sequence[Change]) -> list[States]:
+    def read(self, changes: Sequence[Change]) -> list[Reading]:
         config = self.bundle.manifest.propagation
         arrangements = [arrange(change, self.case, self.roi.mask, config) for change in changes]
-        return read_arrangements(self.engine, self.case, arrangements, self.windows)
+        states = read_arrangements(self.engine, self.case, arrangements, self.windows)
+        measured = measure_arrangements(self.case, arrangements, self.names)
+        pairs = zip(states, measured or (None,) * len(states), strict=True)
+        return [Reading(one, statistics) for one, statistics in pairs]
 
-    def shifted_pets(self) -> dict[str, torch.Tensor]:
-        """The PET's state when its own grid lies elsewhere: interpolated once, as every PET is."""
+    def shifted_pets(self, own: Reading) -> dict[str, Reading]:
+        """The case when the PET's own grid lies elsewhere: interpolated once, as every PET is."""
         plain = arrange(UNCHANGED, self.case, self.roi.mask, self.bundle.manifest.propagation)
         found = {}
         for by_mm in SHIFTS_MM:
@@ -125,16 +144,23 @@ class Reader:
                 pet = resample_onto(moved, self.case.ct, linear=True)
                 case: Case = replace(self.case, pet=pet)
                 only_pet: dict[Modality, Window] = {"PET": self.windows["PET"]}
-                found[f"PET {by_mm:g} mm to the {name}"] = read_arrangements(self.engine, case, [plain], only_pet)[0][
-                    "PET"
-                ]
+                states = {**own.states, **read_arrangements(self.engine, case, [plain], only_pet)[0]}
+                measured = measure_statistics(case, self.roi.mask.voxels, self.names) if self.names else None
+                found[f"PET {by_mm:g} mm to the {name}"] = Reading(states, measured)
         return found
 
-    def move(self, family: str, states: States, own: States) -> Move:
+    def move(self, family: str, other: Reading, own: Reading) -> Move:
         results = {
-            (head, name): score_states(self.bundle, one, values, simulated_case=self.case.simulated, other_roi=False)
+            (head, name): score_states(
+                self.bundle,
+                one.states,
+                values,
+                simulated_case=self.case.simulated,
+                other_roi=False,
+                statistics=one.statistics,
+            )
             for head, values in zip(HEADS, (self.values, None), strict=True)
-            for name, one in (("own", own), ("other", states))
+            for name, one in (("own", own), ("other", other))
         }
         sds = {}
         for head in HEADS:
@@ -155,11 +181,13 @@ def study(seed: int) -> CaseResult:
     reader = Reader(seed, bundle, engine)
     changes = CHANGES + (MODES if seed in MODE_SEEDS else ())
     own, *others = reader.read((UNCHANGED, *changes, *BADGE))
-    moves = [reader.move(change.family, states, own) for change, states in zip(changes, others, strict=False)]
-    moves += [reader.move(name, {**own, "PET": pet}, own) for name, pet in reader.shifted_pets().items()]
+    moves = [reader.move(change.family, other, own) for change, other in zip(changes, others, strict=False)]
+    moves += [reader.move(name, shifted, own) for name, shifted in reader.shifted_pets(own).items()]
     config = bundle.manifest.propagation
     names = tuple(arrange(one, reader.case, reader.roi.mask, config).done for one in BADGE)
-    readings = Readings(own, names, tuple(others[len(changes) :]), (), 0, 0.0)
+    tried = others[len(changes) :]
+    statistics = tuple(one.statistics for one in (own, *tried) if one.statistics is not None)
+    readings = Readings(own.states, names, tuple(one.states for one in tried), (), 0, 0.0, statistics)
     badge = judge_readings(bundle, reader.case, reader.roi, readings, reader.values)
     # What a user waits for is timed on one case; there the badge must be the one found among all the changes.
     alone = None
@@ -184,10 +212,18 @@ def run() -> dict[str, Any]:
         for result in pool.map(study, SEEDS):
             results.append(result)
             print(len(results), "of", len(SEEDS), result.verdict, round(time.monotonic() - start), "s", flush=True)
-    return summary(results) | {"processes": processes, "seconds": round(time.monotonic() - start)}
+    return summary(results, describe_model()) | {"processes": processes, "seconds": round(time.monotonic() - start)}
 
 
-def summary(results: Sequence[CaseResult]) -> dict[str, Any]:
+def describe_model() -> str:
+    """How the demonstration bundle reads."""
+    manifest = Models().bundle("demonstration").manifest
+    read = manifest.propagation
+    how = {False: "", True: ", inside the region", "peak": ", peaks inside the region"}[read.inside]
+    return f"demonstration bundle {manifest.version}: {read.mode}, {read.readout}{how}, slice step {read.slice_step}"
+
+
+def summary(results: Sequence[CaseResult], model: str) -> dict[str, Any]:
     """The table and what it is judged by."""
     moves = [move for result in results for move in result.moves]
     rows = [
@@ -212,7 +248,7 @@ def summary(results: Sequence[CaseResult]) -> dict[str, Any]:
         "ok": direction <= 1e-6 and jittered < 0.25 and apart <= 1e-3,
         "cases": f"{len(results)} simulated, from seed {SEEDS[0]} on, {STUDY_SPACING_MM} mm; other modes on "
         f"{len(MODE_SEEDS)} of them",
-        "model": "demonstration bundle (learned from simulated cases only): boxed, mean, every second slice",
+        "model": model,
         "slices_a_modality": [result.slices for result in results],
         "sd_of_log_risk_among_these_cases": round(statistics.stdev(result.log_risk for result in results), 3),
         "badge_rule": RULE,

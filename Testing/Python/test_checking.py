@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
+from made_up import BundleMaker
 from scipy.spatial.transform import Rotation
 
+from MemorySurvivalLib import checking
 from MemorySurvivalLib.bundle.archive import read_archive
 from MemorySurvivalLib.bundle.registry import find_bundle
 from MemorySurvivalLib.checking import CheckMaskRequest, ImageGrid, MaskCheck, check_mask, find_boxes, place_boxes
@@ -16,6 +20,7 @@ from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.reading import write_volume
 from MemorySurvivalLib.imaging.volume import Affine, Volume
 from MemorySurvivalLib.memory.prompts import PromptConfig
+from MemorySurvivalLib.memory.propagation import PropagationConfig
 from MemorySurvivalLib.roi.roi import Roi
 
 STEP = read_archive(find_bundle("demonstration")).manifest.propagation.slice_step
@@ -81,22 +86,48 @@ def test_padding_moves_the_edges_and_stops_at_the_image(tmp_path: Path) -> None:
     assert np.allclose(corners[[0, -1], :2], np.array([[-0.5, -0.5], [15.5, 13.5]]), atol=1e-3)
 
 
-def test_an_edit_inside_the_boxes_leaves_the_risk_as_it_was(tmp_path: Path) -> None:
-    mask = make_mask()
-    before = check(mask, tmp_path).boxes
+def test_an_edit_inside_the_boxes_leaves_the_risk_of_a_model_that_takes_boxes_alone(
+    tmp_path: Path, make_bundle: BundleMaker
+) -> None:
+    mask, alone = make_mask(), str(make_bundle(propagation=PropagationConfig("mean", slice_step=STEP)))
+    before = check(mask, tmp_path, bundle=alone).boxes
     voxels = mask.voxels.copy()
     voxels[5, 5, 6] = 0
-    inside = check(mask.with_voxels(voxels), tmp_path, before=before).prompts
+    inside = check(mask.with_voxels(voxels), tmp_path, before=before, bundle=alone).prompts
     assert inside is not None
     assert (inside.changed, inside.since, inside.same_risk) == (0, "before", True)
     voxels[before[1].z, 12, 6] = 1
-    moved = check(mask.with_voxels(voxels), tmp_path, before=before).prompts
+    moved = check(mask.with_voxels(voxels), tmp_path, before=before, bundle=alone).prompts
     assert moved is not None
     assert (moved.changed, moved.prompted, moved.same_risk) == (1, len(before), False)
     voxels[11, 5, 5] = 1  # one slice more at the head: all used slices change places
     shifted = check(mask.with_voxels(voxels), tmp_path, before=before).prompts
     assert shifted is not None
     assert shifted.changed > len(before)
+
+
+@pytest.mark.parametrize("how", ["inside", "peak", "mask", "measured"])
+def test_no_edit_leaves_the_risk_of_a_model_that_reads_the_mask_itself(
+    tmp_path: Path, make_bundle: BundleMaker, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Memories inside the mask, a prompt that is the mask, statistics of what it covers."""
+    if how == "measured":
+        manifest = read_archive(find_bundle("demonstration")).manifest
+        assert all(head.spec.statistics for head in manifest.heads)
+        shown = msgspec.structs.replace(manifest, propagation=PropagationConfig("mean"))
+        monkeypatch.setattr(checking, "read_archive", lambda _path: SimpleNamespace(manifest=shown))
+    mask = make_mask()
+    voxels = mask.voxels.copy()
+    voxels[5, 5, 6] = 0
+    reads = {
+        "inside": PropagationConfig("mean", inside=True),
+        "peak": PropagationConfig("mean", inside="peak"),
+        "mask": PropagationConfig("mean", prompt=PromptConfig(kind="mask")),
+    }
+    bundle = str(make_bundle(propagation=reads[how])) if how in reads else "demonstration"
+    before = check(mask, tmp_path, bundle=bundle).boxes
+    found = check(mask.with_voxels(voxels), tmp_path, before=before, bundle=bundle).prompts
+    assert found is not None and (found.changed, found.same_risk) == (0, False)
 
 
 def test_boxes_are_those_that_scoring_makes(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from MemorySurvivalLib.estimating import EstimateRequest, estimate
 
 def test_a_thin_slice_scan_costs_no_more_than_the_most_slices() -> None:
     manifest = read_archive(find_bundle("demonstration")).manifest
-    propagation = msgspec.structs.replace(manifest.propagation, slice_step=3)
+    propagation = msgspec.structs.replace(manifest.propagation, slice_step=3, most_slices=None)
     limited = msgspec.structs.replace(propagation, most_slices=48)
     images = len({modality for head in manifest.heads for modality in head.spec.modalities})
     slices = {

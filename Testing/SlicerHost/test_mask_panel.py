@@ -192,7 +192,7 @@ def test_check_says_what_the_library_says(case: Any) -> None:
     node = generate(case)
     parameters = case.widget._parameters
     parameters.segment_id = "skeleton"
-    add_voxel(node, "skeleton", parameters.ct, k=8)  # the demonstration bundle prompts the slices 10, 8, ...
+    add_voxel(node, "skeleton", parameters.ct, k=7)  # the demonstration bundle prompts the slices 10, 7, ...
     client = __import__("MemorySurvivalPanels.worker_client", fromlist=["WorkerClient"])
     logic = case.widget.logic
     logic.worker.close()
@@ -203,8 +203,8 @@ def test_check_says_what_the_library_says(case: Any) -> None:
     assert case.ui.maskStatusLabel.text.splitlines() == [
         "•  The mask was edited after built-in CT segmenter 0.1.0 made it.",
         "•  The edit added 1 voxel (0.016 ml) and removed 0 (0 ml), on 1 axial slice.",
-        "•  The edit changes the prompt boxes of 1 slice (1 moved by up to 18 mm; 5 slices are prompted).",
-        "•  A stray voxel at R 26, A 34, I 28 mm, 20 mm from the rest of the mask, stretches the prompt box by 18 mm "
+        "•  The edit changes the prompt boxes of 1 slice (1 moved by up to 18 mm; 3 slices are prompted).",
+        "•  A stray voxel at R 26, A 34, I 32 mm, 20 mm from the rest of the mask, stretches the prompt box by 18 mm "
         "on 1 slice; erase it unless meant.",
     ]
     parameters.segment_id = "spine_dilated"

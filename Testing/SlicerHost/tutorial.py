@@ -21,7 +21,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(ROOT), str(ROOT / "Testing" / "Python")]
 
-CASES = {"patient-a": 2, "patient-b": 7}
+SCENARIO = "main"
+CASES = {"patient-a": 6, "patient-b": 7}
 SPACING_MM = 3.0
 GREYS = COLOURS = 128
 NEARLY_GREY = 12
@@ -56,7 +57,8 @@ def make_cases(work: Path) -> Path:
     for name, seed in CASES.items():
         if not (cases / name / "ct.nrrd").is_file():
             made = work / f"simulated-{seed}"
-            command = ["simulate", "case", "--seed", str(seed), "--spacing-mm", str(SPACING_MM), "--out", str(made)]
+            command = ["simulate", "case", "--scenario", SCENARIO, "--seed", str(seed)]
+            command += ["--spacing-mm", str(SPACING_MM), "--out", str(made)]
             subprocess.run([sys.executable, "-m", "MemorySurvivalLib.cli", *command], check=True, cwd=ROOT)
             (cases / name).mkdir(parents=True)
             for file in ("ct.nrrd", "pet.nrrd", "covariates.csv"):

@@ -104,7 +104,7 @@ def test_counts_are_those_of_the_two_masks(first: np.ndarray, second: np.ndarray
 def test_an_edit_inside_the_boxes_changes_nothing_for_the_model(mask: Volume) -> None:
     found = boxes_changed(mask, changed(mask, off=np.s_[8:30, 28:35, 24:30]), 1)
     assert found.total == 0
-    assert found.sentence == "The edit does not change what the model sees: every prompt box is as it was."
+    assert found.sentence == "The edit leaves every prompt box as it was."
 
 
 def test_moved_boxes_are_counted_with_how_far(mask: Volume) -> None:

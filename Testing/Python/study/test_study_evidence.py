@@ -127,6 +127,19 @@ def test_a_model_of_few_test_patients_is_compared_on_these(configuration: StudyC
         Judge(configuration, results, test).c(IMAGENET_CNN)
 
 
+def test_what_was_fitted_on_fewer_patients_alone_is_shown_too(configuration: StudyConfiguration) -> None:
+    many = invent(configuration, "main", {EMBEDDING: 0.1}, 500)
+    many.nested.clear()
+    few = invent(configuration, "main", {EMBEDDING: 0.2, PUBLISHED: 2.0}, 227)
+    judge = Judge(configuration, few, "main-test/main")
+    text = describe_study(configuration, [few, many])
+    row = f"| {PUBLISHED} | 227 | {judge.c(PUBLISHED)} | {judge.recovered(PUBLISHED)} |"
+    assert text.partition("Learned from fewer patients, on the same 150 of main-test/main")[2].count(row) == 1
+    assert f"| {EMBEDDING} | 227 |" not in text
+    assert "within the 227 development patients of main (simulated)" in text
+    assert "Learned from fewer patients" not in describe_study(configuration, [many])
+
+
 def test_explained_cases_stand_beside_chance(configuration: StudyConfiguration) -> None:
     near, far = Finding((0.0, 0.0, 0.0), 4.0, 0.2), Finding((0.0, 0.0, 0.0), 30.0, None)
     case = ExplainedCase(3, 2, 0.02, 0.1, 9, 9, 1.0, {ALL: near, HOTTEST: far})

@@ -34,7 +34,6 @@ from MemorySurvivalLib.training.backbone import WEIGHTS
 from MemorySurvivalLib.training.demonstration import load_compact
 
 COMMITTED = "bc8174f4bf3d"
-BACKBONE = Path(__file__).resolve().parents[2] / "Study" / "backbone"
 
 
 @pytest.fixture
@@ -47,9 +46,9 @@ def test_the_committed_configuration_is_frozen() -> None:
     assert load_configuration().sha256[:12] == COMMITTED
 
 
-def test_the_committed_backbone_is_there() -> None:
+def test_the_backbone_that_ships_is_the_studys() -> None:
     settings = load_configuration().embedding
-    assert load_engine(settings, backbone=BACKBONE).image_size == settings.image_size
+    assert load_engine(settings).image_size == settings.image_size
     assert find_bundle(settings.bundle).is_file()
     with pytest.raises(InputError, match="was configured for 000000000000"):
         load_engine(msgspec.structs.replace(settings, backbone_sha256="0" * 64))

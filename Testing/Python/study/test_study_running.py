@@ -96,6 +96,17 @@ def test_more_columns_than_patients_still_have_one_maximum() -> None:
     assert np.abs(beta).max() > 0.05
 
 
+def test_a_run_of_named_models_fits_these_alone(
+    configuration: StudyConfiguration, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_models(monkeypatch, (CLINICAL, STATISTICS))
+    plan = Plan(scenarios=("main",), groups=("baselines",), models=(STATISTICS,), nested=False)
+    results = read_results(run_study(configuration, parts, tmp_path, plan)[0])
+    assert results is not None and set(results.models) == {STATISTICS}
+    with pytest.raises(InputError, match=f"No model of these groups is named 'X'; use one of: {CLINICAL}; "):
+        run_study(configuration, parts, tmp_path, replace(plan, models=(STATISTICS, "X")))
+
+
 def test_a_run_resumes_and_knows_its_patients(
     configuration: StudyConfiguration, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +124,12 @@ def test_a_run_resumes_and_knows_its_patients(
     assert main.models[EMBEDDING].chosen.split()[1] in ("mean", "max", "stations:4")
     assert main.models[EMBEDDING].fits == 8 * 2 * 2 + 1
     before = [path.read_bytes() for path in paths]
+    shorter = msgspec.structs.replace(main.models[EMBEDDING], log_risk={"main-test/main": [0.1] * 89})
+    main.models[EMBEDDING] = shorter
+    running.write_results(main, paths[0])
+    run_study(configuration, parts, tmp_path, replace(plan, groups=("baselines",), models=(STATISTICS,)))
+    assert EMBEDDING not in (read_results(paths[0]) or main).models, "results on fewer test patients stand beside none"
+    paths[0].write_bytes(before[0])
 
     def refuse(*_: object) -> None:
         raise AssertionError("a finished model was fitted again")
