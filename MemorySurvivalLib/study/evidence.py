@@ -185,11 +185,12 @@ def _only_smaller(configuration: StudyConfiguration, results: Sequence[ScenarioR
     for model in study_models(configuration.embedding, ("baselines", "fused", "deep", "published")):
         judge = next((judge for judge in judges if judge.has(model.name)), None)
         if judge is not None and judge is not judges[0]:
-            rows.append((model.name, judge.results.patients, judge.c(model.name), judge.recovered(model.name)))
+            sizes = judge.results.patients, len(judge.events)
+            rows.append((model.name, *sizes, judge.c(model.name), judge.recovered(model.name)))
     if not rows:
         return []
-    said = f"Learned from fewer patients, on the same {len(judges[0].events)} of {test} (simulated):"
-    return [said, "", *_table(("model", "learned from", "c", "recovered"), rows), ""]
+    said = f"Learned from fewer patients, asked about {test} (simulated):"
+    return [said, "", *_table(("model", "learned from", "tested on", "c", "recovered"), rows), ""]
 
 
 def _grid(configuration: StudyConfiguration, judge: Judge) -> list[str]:
@@ -264,11 +265,17 @@ def _growth(configuration: StudyConfiguration, results: Sequence[ScenarioResults
         judges = [Judge(configuration, found, next(iter(found.tests))) for found in sizes]
         for name in names:
             if all(judge.has(name) for judge in judges):
-                values = ", ".join(f"{j.results.patients}: {j.c_alone(name):.3f}" for j in judges)
+                values = ", ".join(
+                    f"{j.results.patients}, tested on {len(j.events)}: {j.c_alone(name):.3f}" for j in judges
+                )
                 rows.append((scenario, name, values))
     if not rows:
         return []
-    return ["### More patients to learn from (simulated)", "", *_table(("scenario", "model", "c by patients"), rows)]
+    return [
+        "### More patients to learn from (simulated)",
+        "",
+        *_table(("scenario", "model", "c by patients learned from"), rows),
+    ]
 
 
 def _table(columns: Sequence[str], rows: Sequence[Row]) -> list[str]:

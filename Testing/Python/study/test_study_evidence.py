@@ -133,8 +133,8 @@ def test_what_was_fitted_on_fewer_patients_alone_is_shown_too(configuration: Stu
     few = invent(configuration, "main", {EMBEDDING: 0.2, PUBLISHED: 2.0}, 227)
     judge = Judge(configuration, few, "main-test/main")
     text = describe_study(configuration, [few, many])
-    row = f"| {PUBLISHED} | 227 | {judge.c(PUBLISHED)} | {judge.recovered(PUBLISHED)} |"
-    assert text.partition("Learned from fewer patients, on the same 150 of main-test/main")[2].count(row) == 1
+    row = f"| {PUBLISHED} | 227 | {TESTED} | {judge.c(PUBLISHED)} | {judge.recovered(PUBLISHED)} |"
+    assert text.partition("Learned from fewer patients, asked about main-test/main")[2].count(row) == 1
     assert f"| {EMBEDDING} | 227 |" not in text
     assert "within the 227 development patients of main (simulated)" in text
     assert "Learned from fewer patients" not in describe_study(configuration, [many])
