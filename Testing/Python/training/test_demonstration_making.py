@@ -103,7 +103,6 @@ def test_bundle_show_prints_how_the_backbone_was_trained(made: Path, capsys: pyt
 
 def test_the_figure_says_how_the_weights_that_ship_were_trained(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MEMORYSURVIVAL_BACKBONE", raising=False)
-    monkeypatch.setattr(figure, "STUDY", made.parent / "no study")
     monkeypatch.setattr(figure, "find_bundle", lambda _name: made)
     _place, said = figure._weights()
     assert said == "the demonstration bundle's, a training after 4 of 4 steps, 60 minutes"
