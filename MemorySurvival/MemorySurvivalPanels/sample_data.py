@@ -98,7 +98,7 @@ def _make(spacing_mm: float) -> Path:
     arguments = ["-m", "MemorySurvivalLib.cli", "simulate", "case", "--out", str(folder)]
     arguments += ["--scenario", SCENARIO, "--seed", str(SEED), "--spacing-mm", f"{spacing_mm:g}"]
     try:
-        ended = run_python(arguments, _("Making a simulated patient (about 10 s)…"))
+        ended = run_python(arguments, _("Making a simulated patient (about 15 s)…"))
     except ProcessGivenUp as error:
         raise UserError(_("The simulated patient was not made: {reason}.").format(reason=error)) from error
     if ended.exit_code != 0:

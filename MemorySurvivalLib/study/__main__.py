@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--out", type=Path, required=True, help="the folder of the results")
     run.add_argument("--scenario", action="append", default=[], help="only this scenario; may be given again")
     run.add_argument("--group", action="append", default=[], choices=get_args(Group), help="only this group of models")
-    run.add_argument("--model", action="append", default=[], metavar="NAME", help="only this model of the groups")
+    run.add_argument("--model", action="append", default=[], metavar="NAME", help="only this model, not nested")
     run.add_argument("--size", action="append", default=[], type=int, help="only this size of the development cohort")
     run.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many minutes")
     run.add_argument("--no-nested", action="store_true", help="leave the nested cross-validation out")

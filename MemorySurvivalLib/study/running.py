@@ -132,7 +132,8 @@ def run_study(
                 kept.models[model.name] = run.fit(model)
                 write_results(kept, path)
             meter.step()
-        if plan.nested and question.nested and size == min(configuration.fitting.sizes, default=size):
+        nested = plan.nested and not plan.models and question.nested
+        if nested and size == min(configuration.fitting.sizes, default=size):
             run.validate(kept, path, deadline)
         if path.exists():
             written.append(path)

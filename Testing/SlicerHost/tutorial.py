@@ -120,16 +120,14 @@ def confirm_marrow(person: Any) -> None:
 
 
 def review_lesions(person: Any) -> None:
-    """Say which lesions were looked at, and give the laboratory's values."""
+    """Say which lesions were looked at, and show the staging scores of the patient's own values."""
     import qt
-    from scenarios.findings import LABORATORY, type_values
 
     table = person.ui.findingsLesionTable
     for row in range(table.rowCount):
         table.item(row, 0).setCheckState(qt.Qt.Checked)
     table.setCurrentCell(1, 0)
     person.ui.stagingGroup.collapsed = False
-    type_values(person.widget, LABORATORY)
 
 
 def export(person: Any, folder: Path) -> None:

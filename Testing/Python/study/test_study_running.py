@@ -100,9 +100,9 @@ def test_a_run_of_named_models_fits_these_alone(
     configuration: StudyConfiguration, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep_models(monkeypatch, (CLINICAL, STATISTICS))
-    plan = Plan(scenarios=("main",), groups=("baselines",), models=(STATISTICS,), nested=False)
+    plan = Plan(scenarios=("main",), groups=("baselines",), models=(STATISTICS,))
     results = read_results(run_study(configuration, parts, tmp_path, plan)[0])
-    assert results is not None and set(results.models) == {STATISTICS}
+    assert results is not None and (set(results.models), results.nested) == ({STATISTICS}, {})
     with pytest.raises(InputError, match=f"No model of these groups is named 'X'; use one of: {CLINICAL}; "):
         run_study(configuration, parts, tmp_path, replace(plan, models=(STATISTICS, "X")))
 
