@@ -140,7 +140,8 @@ def _compare(
 ) -> PromptChange | None:
     config = manifest.propagation
     measured = any(head.spec.statistics for head in manifest.heads)
-    boxes_alone = config.prompt.kind == "box" and not config.inside and not measured
+    whole = config.close_up_mm is None
+    boxes_alone = config.prompt.kind == "box" and not config.inside and not measured and whole
     if request.before is not None:
         old = {box.z: box for box in request.before}
         new = {box.z: box for box in boxes}

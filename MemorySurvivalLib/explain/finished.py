@@ -25,7 +25,7 @@ from MemorySurvivalLib.explain.subject import Subject
 from MemorySurvivalLib.memory.cache import MemoryCache, pack, unpack
 from MemorySurvivalLib.memory.cache_keys import code_sha256, describe_arithmetic, fingerprint_model
 from MemorySurvivalLib.memory.inside import InsideReadout
-from MemorySurvivalLib.memory.readout import Readout
+from MemorySurvivalLib.memory.readout import Readout, StationsReadout
 
 WRITE_EVERY_S = 0.5
 """A killed process loses the patches of this time at most."""
@@ -119,6 +119,7 @@ def key_of(subject: Subject, occlusions: Sequence[Occlusion], fills: Fills) -> s
         "mode": [one.mode, subject.direction],
         "prompts": msgspec.to_builtins(one.prompter.config),
         "roi": one.prompter.mask.sha256() if one.prompter.mask is not None else None,
+        "frame": asdict(one.frame),
         "boxes": [asdict(box) for box in one.boxes],
         "windows": {m: msgspec.structs.asdict(p.window) for m, p in sorted(subject.passes.items())},
         "modalities": list(subject.modalities),
@@ -135,6 +136,8 @@ def _name_readout(readout: Readout) -> str:
     if isinstance(readout, InsideReadout):  # which cells count follows from the mask
         how = "peak inside" if readout.peak else "inside"
         return f"{how} {_name_readout(readout.within)} {_digest(readout.cells.numpy())}"
+    if isinstance(readout, StationsReadout):
+        return f"StationsReadout of {type(readout.within[0]).__name__}"
     return type(readout).__name__
 
 

@@ -96,9 +96,8 @@ def _state(readout: Readout, memories: torch.Tensor) -> torch.Tensor:
     layers = len(readout.state())
     count = len(memories)
     if isinstance(readout, StationsReadout):
-        starts = [number * count // layers for number in range(layers)]
-        stops = [max((number + 1) * count // layers, start + 1) for number, start in enumerate(starts)]
-        return torch.stack([memories[a:b].mean(dim=0) for a, b in zip(starts, stops, strict=True)])
+        parts = zip(readout.spans, readout.within, strict=True)
+        return torch.cat([_state(one, memories[start:stop]) for (start, stop), one in parts])
     assert isinstance(readout, BankReadout)
     kept = memories[max(0, count - layers) :]
     padding = memories.new_zeros((layers - len(kept), *memories.shape[1:]))
@@ -111,9 +110,10 @@ def _cells_of(
     """Which row and column of the memory grid each row and column of voxels falls into."""
     frame = one.frame
     cell = frame.image_size / grid
-    rows = (frame.top + (np.arange(start_yx[0], stop_yx[0]) + 0.5) * frame.height / frame.rows) / cell
-    columns = (frame.left + (np.arange(start_yx[1], stop_yx[1]) + 0.5) * frame.width / frame.columns) / cell
+    y = np.arange(start_yx[0], stop_yx[0])
+    x = np.arange(start_yx[1], stop_yx[1])
+    right, down = frame.places(x + 0.5, y + 0.5)
     return (
-        np.clip(rows.astype(np.intp), 0, grid - 1),
-        np.clip(columns.astype(np.intp), 0, grid - 1),
+        np.clip((down / cell).astype(np.intp), 0, grid - 1),
+        np.clip((right / cell).astype(np.intp), 0, grid - 1),
     )

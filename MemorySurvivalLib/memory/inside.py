@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn.functional import avg_pool2d, interpolate, pad
+from torch.nn.functional import avg_pool2d
 
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.volume import Volume
@@ -72,12 +72,7 @@ def make_readout(
 
 def cover_cells(frame: SliceFrame, masks: npt.NDArray[np.bool_]) -> torch.Tensor:
     """How much of each memory cell the masks (n, rows, columns) cover, 0 to 1: (n, 1, h, w), float32."""
-    covered = torch.from_numpy(masks.astype(np.float32))[:, None]
-    if (frame.height, frame.width) != (frame.rows, frame.columns):
-        size = (frame.height, frame.width)
-        covered = interpolate(covered, size, mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
-    right, bottom = frame.image_size - frame.width - frame.left, frame.image_size - frame.height - frame.top
-    return avg_pool2d(pad(covered, (frame.left, right, frame.top, bottom)), CELL)
+    return avg_pool2d(frame.cover(masks), CELL)
 
 
 def average_inside(memories: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:

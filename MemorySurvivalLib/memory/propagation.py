@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from MemorySurvivalLib.memory.mapped import take_slices
 from MemorySurvivalLib.memory.prefetch import read_ahead
 from MemorySurvivalLib.memory.prompts import Prompt, PromptBox, PromptConfig, Prompter
 from MemorySurvivalLib.memory.readout import Readout, ReadoutName
-from MemorySurvivalLib.memory.slices import SliceFrame
+from MemorySurvivalLib.memory.slices import SliceFrame, close_up
 from MemorySurvivalLib.progress import Meter, ProgressCallback, ProgressEvent, ignore_progress, track
 from MemorySurvivalLib.roi.boxes import SliceBox, prompt_boxes
 
@@ -42,6 +42,7 @@ class PropagationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     from head to feet. `batch_size` slices go through the image encoder together; 1 keeps the numbers bit-identical to
     the official predictor. With `inside` each slice's memory is averaged over the cells that the region covers before
     it is read out (memory/inside.py), with "peak" its largest value there is taken; either gives one value a channel.
+    With `close_up_mm` pictures show the region with so many millimetres around it (memory/slices.py), else the slice.
     """
 
     readout: ReadoutName
@@ -52,17 +53,27 @@ class PropagationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     prompt: PromptConfig = PromptConfig()
     inside: Inside = False
     most_slices: int | None = None
+    close_up_mm: Annotated[float, msgspec.Meta(ge=0, le=500)] | None = None
 
     def boxes(self, mask: Volume) -> tuple[SliceBox, ...]:
         """The boxes of the slices that are read of a mask (bool, axes running to LPS), from head to feet."""
         return prompt_boxes(mask, self.slice_step, self.most_slices)
 
+    def frame(self, grid: Volume, image_size: int, mask: Volume | None) -> SliceFrame:
+        """How slices of `grid` become pictures. Raises InputError where the mask is needed and there is none."""
+        if self.close_up_mm is None:
+            return SliceFrame.of(grid, image_size)
+        if mask is None:
+            raise InputError("The model reads close-ups of the region, but there is no mask; give one.")
+        return SliceFrame.of(grid, image_size, close_up(mask, self.close_up_mm))
+
     def key(self) -> msgspec.Raw:
-        """What a fingerprint is made of: the fields as JSON, without a `most_slices` of None, as they were before there
-        was such a field, so that what was kept then is found."""
+        """What a fingerprint is made of: the fields as JSON, without a `most_slices` or `close_up_mm` of None, as they
+        were before there were such fields, so that what was kept then is found."""
         fields = msgspec.to_builtins(self)
-        if self.most_slices is None:
-            del fields["most_slices"]
+        for name in ("most_slices", "close_up_mm"):
+            if fields[name] is None:
+                del fields[name]
         return msgspec.Raw(msgspec.json.encode(fields))
 
 
@@ -101,15 +112,15 @@ def propagate(
     """Run the engine over the boxed slices of `image` (axes running to LPS, HU or SUVbw).
 
     `boxes` run from head to feet, `mask` is the ROI they were made of (bool, on the image's grid), needed for mask and
-    point prompts and for memories inside it. Slices are read, windowed and encoded a batch at a time and each once, the
-    next batch read meanwhile, so memory does not grow with the volume beyond the kept memories. A GPU takes larger
-    batches than `config` asks for. What `cache` holds is not encoded again; it never changes a number: in `boxed` mode
-    it keeps each batch of slices, in the other modes, where slices depend on others, the whole pass.
+    point prompts, for memories inside it and for close-ups. Slices are read, windowed and encoded a batch at a time and
+    each once, the next batch read meanwhile, so memory does not grow with the volume beyond the kept memories. A GPU
+    takes larger batches than `config` asks for. What `cache` holds is not encoded again; it never changes a number: in
+    `boxed` mode it keeps each batch of slices, in the other modes, where slices depend on others, the whole pass.
     Raises InputError for prompts that cannot be made.
     """
     if not boxes:
         raise InputError("No slice holds any of the ROI, so there is nothing to read; choose a mask with voxels in it.")
-    frame = SliceFrame.of(image, engine.image_size)
+    frame = config.frame(image, engine.image_size, mask)
     prompter = Prompter(config.prompt, frame, image.spacing_mm, mask)
     used = tuple(prompter.edges(box) for box in boxes)
     if config.direction == "feet_to_head":

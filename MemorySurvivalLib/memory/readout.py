@@ -14,12 +14,12 @@ from MemorySurvivalLib.errors import InputError
 
 MAX_LAYERS = 64
 
-_PATTERN = "^(last|mean|max|(bank|stations):([1-9]|[1-5][0-9]|6[0-4]))$"
+_PATTERN = "^(last|mean|max|(bank|stations|tops):([1-9]|[1-5][0-9]|6[0-4]))$"
 
 ReadoutName = Annotated[str, msgspec.Meta(pattern=_PATTERN)]
-"""`last`, `mean`, `max`, or `bank:K` or `stations:K` with K from 1 to 64."""
+"""`last`, `mean`, `max`, or `bank:K`, `stations:K` or `tops:K` with K from 1 to 64."""
 
-READOUTS: tuple[ReadoutName, ...] = ("last", "mean", "max", "bank:2", "stations:4")
+READOUTS: tuple[ReadoutName, ...] = ("last", "mean", "max", "bank:2", "stations:4", "tops:4")
 """One of each kind, with the usual number of layers."""
 
 Replacements = dict[int, torch.Tensor]
@@ -92,26 +92,29 @@ class MeanReadout:
 
 
 class StationsReadout:
-    """The pass cut into `layers` stations of equally many slices, in its order, and the mean within each.
+    """The pass cut into `layers` stations of equally many slices, in its order, and the mean within each; with
+    `largest` the largest value of each cell instead (`tops`).
 
     Station k holds the positions from floor(k n / K) up to floor((k + 1) n / K), so sizes differ by one at most. A
     pass of fewer slices than stations repeats slices: station k then holds the position floor(k n / K) alone.
     """
 
-    def __init__(self, memories: torch.Tensor, layers: int) -> None:
+    def __init__(self, memories: torch.Tensor, layers: int, largest: bool = False) -> None:
         count = len(memories)
         starts = [number * count // layers for number in range(layers)]
         stops = [max((number + 1) * count // layers, start + 1) for number, start in enumerate(starts)]
-        self._spans = list(zip(starts, stops, strict=True))
-        self._means = [MeanReadout(memories[start:stop]) for start, stop in self._spans]
+        self.spans = list(zip(starts, stops, strict=True))
+        """Positions of each station: the first one, and the one after the last."""
+        within = MaxReadout if largest else MeanReadout
+        self.within: list[Readout] = [within(memories[start:stop]) for start, stop in self.spans]
 
     def state(self) -> torch.Tensor:
         return self.state_with({})
 
     def state_with(self, replacements: Replacements) -> torch.Tensor:
         layers = []
-        for (start, stop), mean in zip(self._spans, self._means, strict=True):
-            layers.append(mean.state_with({k - start: m for k, m in replacements.items() if start <= k < stop}))
+        for (start, stop), one in zip(self.spans, self.within, strict=True):
+            layers.append(one.state_with({k - start: m for k, m in replacements.items() if start <= k < stop}))
         return torch.cat(layers)
 
     def sees(self, position: int) -> bool:
@@ -159,7 +162,8 @@ def check_readout(name: str) -> tuple[str, int]:
     """The kind of readout and its number of layers. Raises InputError for a name that is none."""
     if not re.match(_PATTERN, name):
         raise InputError(
-            f"Unknown readout {name!r}; known are last, mean, max, bank:K and stations:K with K from 1 to {MAX_LAYERS}."
+            f"Unknown readout {name!r}; known are last, mean, max, bank:K, stations:K and tops:K with K from 1 to "
+            f"{MAX_LAYERS}."
         )
     kind, _, layers = name.partition(":")
     return kind, int(layers or 1)
@@ -175,4 +179,6 @@ def read_out(name: ReadoutName, memories: torch.Tensor) -> Readout:
         return MeanReadout(memories)
     if kind == "max":
         return MaxReadout(memories)
-    return StationsReadout(memories, layers) if kind == "stations" else BankReadout(memories, layers)
+    if kind in ("stations", "tops"):
+        return StationsReadout(memories, layers, largest=kind == "tops")
+    return BankReadout(memories, layers)

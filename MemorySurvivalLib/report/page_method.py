@@ -64,6 +64,12 @@ def _method(record: CaseRecord) -> tuple[Paragraph, ...]:
             "region prompted a frozen SAM 2.1 network, from head to feet."
         ).format(used=record.roi.slices_used, all=record.roi.slices_with_roi)
     ]
+    if record.bundle.propagation.close_up_mm is not None:
+        parts.append(
+            tr("The network saw the region with {margin} mm around it, enlarged, not the whole slice.").format(
+                margin=say_plain(record.bundle.propagation.close_up_mm)
+            )
+        )
     if record.bundle.propagation.inside == "peak":
         parts.append(tr("Of what the network kept of each slice, the largest values inside the region were taken."))
     elif record.bundle.propagation.inside:

@@ -40,6 +40,7 @@ READOUT_WORDS = {
     "max": later("the maximum of the memories over all slices used"),
     "bank": later("the memories of the last slices of the pass, one beside the other"),
     "stations": later("the means of the memories over equal parts of the pass, one beside the other"),
+    "tops": later("the maxima of the memories over equal parts of the pass, one beside the other"),
 }
 
 FILL_WORDS = {

@@ -39,7 +39,7 @@ def read_arrangements(
 ) -> list[States]:
     """The memory states (layers, channels, h, w), float32, of each arrangement, for the modalities of `windows`.
 
-    In `boxed` mode a memory depends on its slice and prompt alone, so each picture is encoded once for all
+    In `boxed` mode a memory depends on its picture and prompt alone, so each picture is encoded once for all
     arrangements, and each of its prompts is followed once. Slices go through the encoder one by one and prompts
     through the decoder several at once, which rounds as larger batches do (docs/method.md, Tolerances). The other modes
     run a whole pass for each.
@@ -47,17 +47,18 @@ def read_arrangements(
     meter = Meter(STAGE, _count(arrangements, tuple(windows)), progress)
     states: list[States] = [{} for _ in arrangements]
     for modality, window in windows.items():
-        together: dict[Steps, list[int]] = defaultdict(list)
+        together: dict[tuple[Steps, SliceFrame], list[int]] = defaultdict(list)
         for number, one in enumerate(arrangements):
             steps = one.pet_steps if modality == "PET" else (0, 0, 0)
             if one.config.mode == "boxed":
-                together[steps].append(number)
+                frame = one.config.frame(case.image(modality), engine.image_size, one.mask)
+                together[steps, frame].append(number)
             else:
                 image = _image(case, modality, steps)
                 states[number][modality] = _pass_through(engine, image, modality, window, one, meter)
-        for steps, numbers in together.items():
+        for (steps, frame), numbers in together.items():
             image = _image(case, modality, steps)
-            found = _read_boxed(engine, image, window, [arrangements[number] for number in numbers], meter)
+            found = _read_boxed(engine, image, frame, window, [arrangements[number] for number in numbers], meter)
             for number, state in zip(numbers, found, strict=True):
                 states[number][modality] = state
     return states
@@ -90,10 +91,14 @@ def _pass_through(
 
 
 def _read_boxed(
-    engine: MemoryEngine, image: Volume, window: Window, arrangements: Sequence[Arrangement], meter: Meter
+    engine: MemoryEngine,
+    image: Volume,
+    frame: SliceFrame,
+    window: Window,
+    arrangements: Sequence[Arrangement],
+    meter: Meter,
 ) -> list[torch.Tensor]:
-    """The states of arrangements that read one image in `boxed` mode."""
-    frame = SliceFrame.of(image, engine.image_size)
+    """The states of arrangements that read the same pictures of one image in `boxed` mode."""
     wanted: dict[int, list[tuple[int, int, Prompter, PromptBox]]] = defaultdict(list)
     memories: list[list[torch.Tensor]] = []
     for number, one in enumerate(arrangements):

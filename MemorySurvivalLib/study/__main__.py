@@ -162,9 +162,12 @@ def _describe(configuration: StudyConfiguration, root: Path) -> dict[str, object
         "notice": f"Simulated patients, not persons. {RESEARCH_USE}.",
         "configuration": configuration.sha256,
         "embedding": configuration.embedding.sha256,
-        "cohorts": {
-            cohort.name: describe_folder(part_folder(configuration, cohort, root), cohort.patients)
-            for cohort in configuration.cohorts
+        **{
+            name: {
+                cohort.name: describe_folder(part_folder(configuration, cohort, root, way), cohort.patients)
+                for cohort in configuration.cohorts
+            }
+            for name, way in zip(("cohorts", "close_ups"), configuration.embedding.ways, strict=False)
         },
     }
 

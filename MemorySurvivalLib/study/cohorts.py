@@ -13,7 +13,7 @@ from MemorySurvivalLib.simulation.cohort_data import collect_patients
 from MemorySurvivalLib.simulation.patient import draw_patients
 from MemorySurvivalLib.simulation.scenario import load_scenario
 from MemorySurvivalLib.study.configuration import Extra, StudyConfiguration
-from MemorySurvivalLib.study.embed_cohorts import part_folder
+from MemorySurvivalLib.study.embed_cohorts import count_embedded, part_folder
 from MemorySurvivalLib.study.parts import EXTRA_WORDS
 from MemorySurvivalLib.training.data import CohortData, Floats
 
@@ -30,12 +30,6 @@ class StudyCohort:
     data: CohortData
     log_hazard: Floats
     log_frailty: Floats
-
-
-def count_embedded(configuration: StudyConfiguration, cohort: str, root: Path) -> int:
-    """How many cases of a cohort there are without a gap."""
-    found = configuration.cohort(cohort)
-    return part_folder(configuration, found, root).reached(found.patients)
 
 
 def read_cohort(
@@ -58,12 +52,19 @@ def read_cohort(
             count = cohort.count(extra)
             kept = f"the first {count} patients of {name} alone; take fewer" if count else f"no patient of {name}"
             raise InputError(f"{words[0].upper()}{words[1:]} are kept of {kept}.")
-    tensors, notes = folder.read(cohort.patients if patients is None else patients, extras)
-    if len(notes) < (1 if patients is None else patients):
+    there = count_embedded(configuration, name, root)
+    if there < (patients or 1):
         raise InputError(
-            f"Only {len(notes)} patients of {name} are embedded, {patients or 1} are needed; "
+            f"Only {there} patients of {name} are embedded, {patients or 1} are needed; "
             f"run `python -m MemorySurvivalLib.study embed --cohort {name}` first."
         )
+    wanted = patients or there
+    tensors, notes = folder.read(wanted, extras)
+    if configuration.embedding.close_up is not None:
+        closer, again = part_folder(configuration, cohort, root, configuration.embedding.close_up).read(wanted)
+        if [note.image_seed for note in again] != [note.image_seed for note in notes]:
+            raise InputError(f"The close-ups of {name} are of other patients; embed the cohort anew in another folder.")
+        tensors |= closer
     drawn = list(draw_patients(load_scenario(scenario), cohort.seed, range(len(notes))))
     for patient, note in zip(drawn, notes, strict=True):
         if (patient.image_seed, patient.site.name) != (note.image_seed, note.site):

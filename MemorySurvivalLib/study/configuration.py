@@ -25,6 +25,9 @@ Extra = Literal["small", "imagenet"]
 
 EXTRAS: tuple[Extra, ...] = get_args(Extra)
 
+CLOSE = "close-"
+"""Before the pooling in a vector's name: it was made of close-ups."""
+
 
 class ImagenetBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The stand-in for the paper's ResNet: which weights (the hash of their file), and what they read.
@@ -38,7 +41,7 @@ class ImagenetBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     image_size: int
 
 
-class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Everything that decides what is kept of a case; its hash names the folder of the parts.
 
     `backbone_sha256` is the hash of the weights (memory.backbone.weights_sha256) in the bundle `bundle`. The
@@ -48,7 +51,9 @@ class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `peak_readouts` of each channel's largest value there, those in `grid_readouts` averaged over the whole grid.
     `average_maps` and `small_maps` name readouts by ROI: maps averaged over channels (all the average downsampler
     sees), and maps with all channels on a grid of `small_side` cells, for the first cases of a cohort only. Voxels of
-    the ROI at `lesion_suv` or above make its MTV and TLG.
+    the ROI at `lesion_suv` or above make its MTV and TLG. With `close_up_mm` pictures show the first ROI with so many
+    millimetres around it (memory/slices.py) and there is no other ROI; what is kept is then named apart (`CLOSE`).
+    `close_up` is such a second way to embed the same cases, kept in a folder of its own and so not in this hash.
     """
 
     version: int
@@ -67,12 +72,29 @@ class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     small_maps: dict[RoiKind, tuple[ReadoutName, ...]]
     small_side: int
     lesion_suv: float
-    imagenet: ImagenetBaseline
+    imagenet: ImagenetBaseline | None = None
+    close_up_mm: float | None = None
+    close_up: Embedding | None = None
+
+    def __post_init__(self) -> None:
+        if self.close_up_mm is not None and len(self.rois) != 1:
+            raise ValueError("close-ups show one region")
+        if self.close_up is not None and self.close_up.close_up_mm is None:
+            raise ValueError("the second way to embed says how close it comes (close_up_mm)")
+
+    def kind(self, pooling: str) -> str:
+        """The last part of a vector's name: how channels were pooled, and whether pictures were close-ups."""
+        return pooling if self.close_up_mm is None else f"{CLOSE}{pooling}"
 
     @property
     def sha256(self) -> str:
-        """Fingerprint of these settings."""
-        return _digest(self)
+        """Fingerprint of these settings, without those of the second way."""
+        return _digest(msgspec.structs.replace(self, close_up=None))
+
+    @property
+    def ways(self) -> tuple[Embedding, ...]:
+        """This way to embed a case, and the second one."""
+        return (self,) if self.close_up is None else (self, self.close_up)
 
     @property
     def window_map(self) -> dict[Modality, Window]:

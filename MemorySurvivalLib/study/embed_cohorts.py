@@ -25,7 +25,7 @@ from MemorySurvivalLib.progress import Meter, ProgressCallback, ignore_progress
 from MemorySurvivalLib.roi.roi import RoiKind
 from MemorySurvivalLib.simulation.patient import Patient, draw_patient
 from MemorySurvivalLib.simulation.scenario import load_scenario
-from MemorySurvivalLib.simulation.scenario_case import simulate_patient
+from MemorySurvivalLib.simulation.scenario_case import ScenarioCase, simulate_patient
 from MemorySurvivalLib.study.configuration import Cohort, Embedding, Extra, Stage, StudyConfiguration
 from MemorySurvivalLib.study.embedding import EmbeddedCase, embed_case
 from MemorySurvivalLib.study.imagenet_network import ImagenetNetwork, load_network, locate_weights
@@ -40,11 +40,11 @@ EmbedOne = Callable[[Patient, Embedding, Extras], EmbeddedCase]
 
 @dataclass(frozen=True)
 class Job:
-    """One case to embed."""
+    """One case to embed, in each of the ways that are missing, and where each is kept."""
 
     cohort: Cohort
     number: int
-    folder: PartFolder
+    wanted: tuple[tuple[Embedding, PartFolder], ...]
 
     @property
     def extras(self) -> Extras:
@@ -52,9 +52,12 @@ class Job:
         return self.cohort.extras(self.number)
 
 
-def part_folder(configuration: StudyConfiguration, cohort: Cohort, root: Path) -> PartFolder:
-    """Where a cohort's parts lie."""
-    return PartFolder.of(root, configuration.embedding.sha256, cohort.images, cohort.seed, configuration.part_cases)
+def part_folder(
+    configuration: StudyConfiguration, cohort: Cohort, root: Path, embedding: Embedding | None = None
+) -> PartFolder:
+    """Where a cohort's parts lie, of one way to embed (None: the first)."""
+    sha256 = (embedding or configuration.embedding).sha256
+    return PartFolder.of(root, sha256, cohort.images, cohort.seed, configuration.part_cases)
 
 
 def embed_cohorts(
@@ -80,29 +83,37 @@ def embed_cohorts(
         locate_weights()  # before minutes are spent
     deadline = time.monotonic() + 60 * minutes
     meter = Meter("embed", len(jobs), progress)
-    settings = configuration.embedding
     done = (
-        _alone(settings, jobs, embed_one or _embedder(settings, device, backbone), deadline)
+        _alone(jobs, embed_one or _embedder(configuration.embedding, device, backbone), deadline)
         if embed_one is not None or processes == 1
-        else _together(settings, jobs, device, backbone, processes, deadline)
+        else _together(configuration.embedding, jobs, device, backbone, processes, deadline)
     )
     for job in done:
-        job.folder.join(job.number // configuration.part_cases)
+        for _settings, folder in job.wanted:
+            folder.join(job.number // configuration.part_cases)
         meter.step()
     reached = {}
     for name in dict.fromkeys(stage.cohort for stage in stages):
         cohort = configuration.cohort(name)
-        folder = part_folder(configuration, cohort, root)
-        for index in range(cohort.patients // configuration.part_cases):  # what a killed run left unjoined
-            folder.join(index)
-        reached[name] = folder.reached(cohort.patients)
+        for embedding in configuration.embedding.ways:
+            folder = part_folder(configuration, cohort, root, embedding)
+            for index in range(cohort.patients // configuration.part_cases):  # what a killed run left unjoined
+                folder.join(index)
+        reached[name] = count_embedded(configuration, name, root)
     return reached
 
 
-def embed_patient(patient: Patient, settings: Embedding, extras: Extras, engine: MemoryEngine) -> EmbeddedCase:
-    """Simulate one patient's images and embed them."""
-    network = _network(settings.imagenet.weights_sha256, engine.device) if "imagenet" in extras else None
-    images = simulate_patient(patient)
+def count_embedded(configuration: StudyConfiguration, cohort: str, root: Path) -> int:
+    """How many cases of a cohort there are in every way without a gap."""
+    found = configuration.cohort(cohort)
+    folders = (part_folder(configuration, found, root, embedding) for embedding in configuration.embedding.ways)
+    return min(folder.reached(found.patients) for folder in folders)
+
+
+def embed_images(images: ScenarioCase, settings: Embedding, extras: Extras, engine: MemoryEngine) -> EmbeddedCase:
+    """Embed one simulated patient's images."""
+    baseline = settings.imagenet if "imagenet" in extras else None
+    network = _network(baseline.weights_sha256, engine.device) if baseline is not None else None
     given: dict[RoiKind, Volume] = {"spine_dilated": images.spine_dilated, "skeleton": images.skeleton}
     case, masks = take_in(images.ct, images.pet, {kind: given[kind] for kind in settings.rois})
     return embed_case(engine, case, masks, settings, small_maps="small" in extras, imagenet=network)
@@ -148,17 +159,22 @@ def _jobs(configuration: StudyConfiguration, stages: Sequence[Stage], root: Path
     jobs: dict[tuple[str, int], Job] = {}
     for stage in stages:
         cohort = configuration.cohort(stage.cohort)
-        folder = part_folder(configuration, cohort, root)
-        for number in folder.missing(range(min(stage.patients, cohort.patients))):
-            jobs.setdefault((cohort.name, number), Job(cohort, number, folder))
+        numbers = range(min(stage.patients, cohort.patients))
+        wanted: dict[int, list[tuple[Embedding, PartFolder]]] = {}
+        for embedding in configuration.embedding.ways:
+            folder = part_folder(configuration, cohort, root, embedding)
+            for number in folder.missing(numbers):
+                wanted.setdefault(number, []).append((embedding, folder))
+        for number in sorted(wanted):
+            jobs.setdefault((cohort.name, number), Job(cohort, number, tuple(wanted[number])))
     return list(jobs.values())
 
 
-def _alone(settings: Embedding, jobs: Sequence[Job], embed_one: EmbedOne, deadline: float) -> Iterator[Job]:
+def _alone(jobs: Sequence[Job], embed_one: EmbedOne, deadline: float) -> Iterator[Job]:
     for job in jobs:
         if time.monotonic() >= deadline:
             return
-        _make(job, settings, embed_one)
+        _make(job, embed_one)
         yield job
 
 
@@ -190,7 +206,7 @@ def _work(job: Job, settings: Embedding, device: DeviceName, backbone: Path | No
     """One case in a process of its own."""
     torch.set_num_threads(1)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    _make(job, settings, _embedder(settings, device, backbone))
+    _make(job, _embedder(settings, device, backbone))
 
 
 @cache
@@ -206,24 +222,31 @@ def _network(sha256: str, device: torch.device) -> ImagenetNetwork:
 
 
 def _embedder(settings: Embedding, device: DeviceName, backbone: Path | None) -> EmbedOne:
+    """Simulates and embeds. The images of the last patient are kept, so that a second way to embed does without
+    simulating them again."""
     engine = _engine(msgspec.json.encode(settings), device, backbone)
+    last: list[tuple[Patient, ScenarioCase]] = []
 
     def embed(patient: Patient, given: Embedding, extras: Extras) -> EmbeddedCase:
-        return embed_patient(patient, given, extras, engine)
+        if not last or last[0][0] is not patient:
+            last[:] = [(patient, simulate_patient(patient))]
+        return embed_images(last[0][1], given, extras, engine)
 
     return embed
 
 
-def _make(job: Job, settings: Embedding, embed_one: EmbedOne) -> None:
+def _make(job: Job, embed_one: EmbedOne) -> None:
     patient = draw_patient(load_scenario(job.cohort.scenario), job.cohort.seed, job.number)
-    embedded = embed_one(patient, settings, job.extras)
-    note = CaseNote(
-        job.number,
-        patient.image_seed,
-        patient.site.name,
-        {name: float(f"{value:.6g}") for name, value in embedded.statistics.items()},
-        {str(kind): count for kind, count in embedded.slices.items()},
-        embedded.step,
-        round(embedded.seconds, 2),
-    )
-    job.folder.write_case(note, embedded)
+    for settings, folder in job.wanted:
+        extras = job.extras if settings.close_up_mm is None else frozenset()
+        embedded = embed_one(patient, settings, extras)
+        note = CaseNote(
+            job.number,
+            patient.image_seed,
+            patient.site.name,
+            {name: float(f"{value:.6g}") for name, value in embedded.statistics.items()},
+            {str(kind): count for kind, count in embedded.slices.items()},
+            embedded.step,
+            round(embedded.seconds, 2),
+        )
+        folder.write_case(note, embedded)

@@ -22,7 +22,7 @@ from MemorySurvivalLib.memory.features import Features
 from MemorySurvivalLib.memory.inside import average_inside, cover_cells, peak_inside
 from MemorySurvivalLib.memory.prompts import box_prompt
 from MemorySurvivalLib.memory.readout import ReadoutName, read_out
-from MemorySurvivalLib.memory.slices import SliceFrame
+from MemorySurvivalLib.memory.slices import Field, SliceFrame, close_up
 from MemorySurvivalLib.roi.boxes import SliceBox, prompt_boxes, raise_step
 from MemorySurvivalLib.roi.roi import RoiKind
 from MemorySurvivalLib.study.configuration import Embedding
@@ -104,26 +104,31 @@ def embed_case(
         raise ValueError(f"MTV and TLG are measured at SUVbw {HOT_SUV:g}, not {settings.lesion_suv:g}")
     masks = {kind: masks[kind] for kind in settings.rois}
     boxes, step = choose_boxes(masks, settings.first_step, settings.most_slices)
+    field = None if settings.close_up_mm is None else close_up(masks[settings.rois[0]], settings.close_up_mm)
     vectors: dict[str, torch.Tensor] = {}
     maps: dict[str, torch.Tensor] = {}
     small: dict[str, torch.Tensor] = {}
     for modality in MODALITIES:
-        passes = _read(engine, case.image(modality), settings.window_map[modality], masks, boxes, settings.batch_size)
+        passes = _read(
+            engine, case.image(modality), settings.window_map[modality], masks, boxes, settings.batch_size, field
+        )
         for kind, one in passes.items():
             place = f"{modality}/{kind}"
             for name in settings.region_readouts:
-                vectors[f"{place}/{name}/region"] = _state(name, one.inside).flatten()
+                vectors[f"{place}/{name}/{settings.kind('region')}"] = _state(name, one.inside).flatten()
             for name in settings.peak_readouts:
-                vectors[f"{place}/{name}/peak"] = _state(name, one.peaks).flatten()
+                vectors[f"{place}/{name}/{settings.kind('peak')}"] = _state(name, one.peaks).flatten()
             for name in settings.grid_readouts:
-                vectors[f"{place}/{name}/grid"] = _state(name, one.memories).mean(dim=(2, 3)).flatten()
-            vectors[f"{place}/{ENCODER}/region"] = _state("mean", one.encoder).flatten()
+                vectors[f"{place}/{name}/{settings.kind('grid')}"] = (
+                    _state(name, one.memories).mean(dim=(2, 3)).flatten()
+                )
+            vectors[f"{place}/{ENCODER}/{settings.kind('region')}"] = _state("mean", one.encoder).flatten()
             for name in settings.average_maps.get(kind, ()):
                 maps[f"{place}/{name}/average"] = _state(name, one.memories).mean(dim=(0, 1))[None]
             for name in settings.small_maps.get(kind, ()) if small_maps else ():
                 side = settings.small_side
                 small[f"{place}/{name}/small"] = adaptive_avg_pool2d(_state(name, one.memories), side).flatten(0, 1)
-    if imagenet is not None:
+    if imagenet is not None and settings.imagenet is not None:
         baseline, windows = settings.imagenet, settings.window_map
         levels = [box.z for box in boxes[baseline.roi]]
         for modality in MODALITIES:
@@ -147,8 +152,9 @@ def _read(
     masks: Mapping[RoiKind, Volume],
     boxes: Mapping[RoiKind, tuple[SliceBox, ...]],
     batch_size: int,
+    field: Field | None,
 ) -> dict[RoiKind, _Passes]:
-    frame = SliceFrame.of(image, engine.image_size)
+    frame = SliceFrame.of(image, engine.image_size, field)
     by_level = {kind: {box.z: box for box in found} for kind, found in boxes.items()}
     levels = sorted({z for found in by_level.values() for z in found}, reverse=True)
     size = engine.batch_size(batch_size)

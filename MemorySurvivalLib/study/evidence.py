@@ -220,7 +220,8 @@ def _nested(found: ScenarioResults) -> list[str]:
 
 def _imagenet(configuration: StudyConfiguration, results: Sequence[ScenarioResults]) -> list[str]:
     """The ImageNet network beside others of the same file, on the test patients whose vectors are kept."""
-    roi = configuration.embedding.imagenet.roi
+    baseline = configuration.embedding.imagenet
+    roi = baseline.roi if baseline is not None else configuration.embedding.rois[0]
     own = [model.name for model in study_models(configuration.embedding, ("imagenet",))]
     rivals = [STATISTICS, EMBEDDING, EMBEDDING_STATISTICS, PUBLISHED]
     rivals += [embedding_name("PET+CT", roi, "last", "grid"), embedding_name("PET+CT", roi, ENCODER, "region")]

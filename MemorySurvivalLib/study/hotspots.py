@@ -22,12 +22,12 @@ from MemorySurvivalLib.explain.plan import ExplainConfig, Patch, plan_patches
 from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.imaging.case import Case
 from MemorySurvivalLib.imaging.volume import Volume
-from MemorySurvivalLib.imaging.window import MODALITIES, Modality
+from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.inside import InsideReadout, cover_cells
 from MemorySurvivalLib.memory.prompts import box_prompt
 from MemorySurvivalLib.memory.readout import Readout, read_out
-from MemorySurvivalLib.memory.slices import SliceFrame
+from MemorySurvivalLib.memory.slices import SliceFrame, close_up
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress, track
 from MemorySurvivalLib.roi.boxes import SliceBox
 from MemorySurvivalLib.roi.roi import Roi, RoiKind
@@ -35,7 +35,7 @@ from MemorySurvivalLib.simulation.patient import draw_patient
 from MemorySurvivalLib.simulation.scenario import load_scenario
 from MemorySurvivalLib.simulation.scenario_case import simulate_patient
 from MemorySurvivalLib.study.cohorts import read_cohort
-from MemorySurvivalLib.study.configuration import Embedding, Explaining, StudyConfiguration
+from MemorySurvivalLib.study.configuration import CLOSE, Embedding, Explaining, StudyConfiguration
 from MemorySurvivalLib.study.embed_cohorts import load_engine, take_in
 from MemorySurvivalLib.study.embedding import choose_boxes, split_key
 from MemorySurvivalLib.study.measuring import RegionValues
@@ -87,8 +87,10 @@ class HotspotResults(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """One modality of a case: the ladder's boxes, how much of each cell the ROI covers, and each slice's memory."""
+    """One modality of a case, embedded in one way: the ladder's boxes, how much of each cell the ROI covers, and each
+    slice's memory."""
 
+    way: Embedding
     image: Volume
     frame: SliceFrame
     boxes: tuple[SliceBox, ...]
@@ -190,13 +192,12 @@ def explain_case(
     config = ExplainConfig(settings.patch_mm, settings.stride_mm, settings.fill)
     patches = plan_patches(roi, config)
     fills = make_fills(case, roi, settings.fill, settings.patch_mm)
-    passes = read_passes(engine, case, roi, embedding)
+    keys = _keys_read(fitted)
+    passes = read_passes(engine, case, roi, embedding, keys)
     counted = engine.encoded_slices
-    changed = {
-        modality: occlude_slices(engine, one, patches, fills, modality, embedding) for modality, one in passes.items()
-    }
+    changed = {shown: occlude_slices(engine, one, patches, fills, shown[0]) for shown, one in passes.items()}
     encoded = engine.encoded_slices - counted
-    data = collect_rows(embedding, case, roi, passes, patches, changed, fills, _keys_read(fitted))
+    data = collect_rows(embedding, case, roi, passes, patches, changed, fills, keys)
     findings = {}
     for name, model in fitted.items():
         risks = model.log_risk(data)
@@ -215,17 +216,31 @@ def explain_case(
     )
 
 
-def read_passes(engine: MemoryEngine, case: Case, roi: Roi, embedding: Embedding) -> dict[Modality, Pass]:
-    boxes = choose_boxes({roi.kind: roi.mask}, embedding.first_step, embedding.most_slices)[0][roi.kind]
-    cells = cover_cells(SliceFrame.of(case.ct, engine.image_size), roi.mask.voxels[[box.z for box in boxes]])
+Shown = tuple[Modality, bool]
+"""Which image, and whether its pictures are close-ups."""
+
+
+def read_passes(
+    engine: MemoryEngine, case: Case, roi: Roi, embedding: Embedding, keys: Iterable[str]
+) -> dict[Shown, Pass]:
+    """The passes that the states `keys` are read out of."""
     passes = {}
-    for modality in MODALITIES:
+    for modality, close in sorted({_shown(key) for key in keys}):
+        way = next(one for one in embedding.ways if (one.close_up_mm is not None) == close)
+        boxes = choose_boxes({roi.kind: roi.mask}, way.first_step, way.most_slices)[0][roi.kind]
         image = case.image(modality)
-        frame = SliceFrame.of(image, engine.image_size)
+        field = None if way.close_up_mm is None else close_up(roi.mask, way.close_up_mm)
+        frame = SliceFrame.of(image, engine.image_size, field)
         pixels = [(position, image.voxels[box.z]) for position, box in enumerate(boxes)]
-        memories = torch.cat(list(_memories(engine, frame, boxes, pixels, modality, embedding)))
-        passes[modality] = Pass(image, frame, boxes, cells, memories)
+        memories = torch.cat(list(_memories(engine, frame, boxes, pixels, modality, way)))
+        cells = cover_cells(frame, roi.mask.voxels[[box.z for box in boxes]])
+        passes[modality, close] = Pass(way, image, frame, boxes, cells, memories)
     return passes
+
+
+def _shown(key: str) -> Shown:
+    modality, _roi, _readout, kind = split_key(key)
+    return modality, kind.startswith(CLOSE)
 
 
 def _memories(
@@ -252,7 +267,7 @@ Changed = dict[tuple[tuple[int, int, int, int], int], torch.Tensor]
 
 
 def occlude_slices(
-    engine: MemoryEngine, one: Pass, patches: Sequence[Patch], fills: Fills, modality: Modality, embedding: Embedding
+    engine: MemoryEngine, one: Pass, patches: Sequence[Patch], fills: Fills, modality: Modality
 ) -> Changed:
     """Each distinct (slice, rows, columns) is encoded once, whichever patches contain it."""
     wanted = {
@@ -265,7 +280,7 @@ def occlude_slices(
     for (_plane, position), patch in wanted.items():
         z = one.boxes[position].z
         slices.append((position, fills[modality].occlude(one.image.voxels[z], z, patch)))
-    memories = _memories(engine, one.frame, one.boxes, slices, modality, embedding)
+    memories = _memories(engine, one.frame, one.boxes, slices, modality, one.way)
     return dict(zip(wanted, (memory for batch in memories for memory in batch), strict=True))
 
 
@@ -273,24 +288,25 @@ def collect_rows(
     embedding: Embedding,
     case: Case,
     roi: Roi,
-    passes: Mapping[Modality, Pass],
+    passes: Mapping[Shown, Pass],
     patches: Sequence[Patch],
-    changed: Mapping[Modality, Changed],
+    changed: Mapping[Shown, Changed],
     fills: Fills,
     keys: Iterable[str],
 ) -> CohortData:
     """The case as it is and after each patch, as rows of a cohort, with the states `keys` and every statistic."""
     states: dict[str, torch.Tensor] = {}
     for key in keys:
-        modality, _roi, name, kind = split_key(key)
-        one = passes[modality]
+        _modality, _roi, name, kind = split_key(key)
+        shown = _shown(key)
+        one, pooling = passes[shown], kind.removeprefix(CLOSE)
         readout: Readout = read_out(name, one.memories)
-        if kind != "grid":
-            readout = InsideReadout(name, one.memories, one.cells, kind == "peak")
+        if pooling != "grid":
+            readout = InsideReadout(name, one.memories, one.cells, pooling == "peak")
         rows = [readout.state()]
         for patch in patches:
             touched = [k for k, box in enumerate(one.boxes) if patch.touches(box.z) and readout.sees(k)]
-            memories = {k: changed[modality][patch.plane, k] for k in touched}
+            memories = {k: changed[shown][patch.plane, k] for k in touched}
             rows.append(readout.state_with(memories))
         states[key] = torch.stack([row.mean(dim=(2, 3)).flatten() for row in rows]).half()[:, :, None, None]
     values = RegionValues(case, roi, embedding.lesion_suv)
@@ -339,7 +355,8 @@ def _fit(configuration: StudyConfiguration, data: CohortData) -> Iterator[tuple[
 
 def _begin(configuration: StudyConfiguration, settings: Explaining, learned_from: int, path: Path) -> HotspotResults:
     recipes = [repr(recipe) for recipe in hotspot_models(configuration.embedding, settings.roi)]
-    said = (configuration.embedding.sha256, load_scenario(settings.scenario).sha256, settings, learned_from, recipes)
+    ways = [way.sha256 for way in configuration.embedding.ways]
+    said = (ways, load_scenario(settings.scenario).sha256, settings, learned_from, recipes)
     key = hashlib.sha256(msgspec.json.encode((*said, configuration.fitting))).hexdigest()[:16]
     kept = read_hotspots(path)
     if kept is not None and kept.key == key:

@@ -11,7 +11,7 @@ from MemorySurvivalLib.memory.readout import ReadoutName
 from MemorySurvivalLib.risk.downsamplers import DownsamplerName
 from MemorySurvivalLib.risk.fusion import FusionName
 from MemorySurvivalLib.simulation.patient import COVARIATE_COLUMNS
-from MemorySurvivalLib.study.configuration import Embedding
+from MemorySurvivalLib.study.configuration import CLOSE, Embedding
 from MemorySurvivalLib.study.embedding import ENCODER
 from MemorySurvivalLib.study.imagenet import IMAGENET
 from MemorySurvivalLib.training.models.cox import RidgeCox
@@ -58,9 +58,12 @@ WHOLE_SCAN: tuple[tuple[str, str], ...] = (
     ("stations:4", "region"),
     ("mean", "peak"),
     ("max", "peak"),
+    ("mean", f"{CLOSE}peak"),
+    ("tops:4", f"{CLOSE}peak"),
 )
 """Readouts, with how channels are pooled inside the ROI on each slice, between which the tuning of the fused models
-chooses with the ROI. `max` of means is left out: probes of development patients found least of the truth in it."""
+chooses with the ROI; the last two of close-ups, which there are of one ROI. `max` of means is left out: probes of
+development patients found least of the truth in it."""
 
 STATE_PENALTY = (3e-2, 1e3)
 """Ridge penalties tried for columns from memory states, of which there are about as many as patients."""
@@ -89,6 +92,8 @@ POOLING_WORDS = {
     "region": "channels averaged inside the ROI",
     "peak": "channels' peaks inside the ROI",
     "grid": "channels averaged over the grid",
+    f"{CLOSE}region": "channels averaged inside the ROI, close up",
+    f"{CLOSE}peak": "channels' peaks inside the ROI, close up",
 }
 
 ROI_WORDS = {"spine_dilated": "dilated spine", "skeleton": "skeleton"}
@@ -150,15 +155,16 @@ def hotspot_models(embedding: Embedding, roi: str) -> tuple[Recipe, ...]:
     def alternatives(name: str, measured: tuple[str, ...]) -> tuple[Alternative, ...]:
         return tuple(
             Alternative(
-                name_pooled(readout, pooling),
+                _name_read(modality, readout, pooling),
                 RidgeCox(
                     name,
-                    VectorFeatures(statistics=measured, states=StateVectors(_keys("PET+CT", roi, readout, pooling))),
+                    VectorFeatures(statistics=measured, states=StateVectors(_keys(modality, roi, readout, pooling))),
                     state_penalty=1.0,
                 ),
                 _PENALTIES,
             )
-            for readout, pooling in whole_scan(embedding)
+            for readout, pooling in whole_scan(embedding, roi)
+            for modality in _modalities(readout, pooling)
         )
 
     last = RidgeCox("last", VectorFeatures(states=StateVectors(_keys("PET+CT", roi, "last", "grid"))))
@@ -179,7 +185,7 @@ def deep_recipe(
     vectors takes a fraction of a second, so its settings are searched as those of ridge Cox are.
     """
     alternatives = []
-    for readout, pooling in whole_scan(embedding):
+    for readout, pooling in whole_scan(embedding, roi):
         model = ImageModel(
             name,
             _keys("PET+CT", roi, readout, pooling),
@@ -193,21 +199,44 @@ def deep_recipe(
     return Recipe(name, tuple(alternatives))
 
 
-def whole_scan(embedding: Embedding) -> tuple[tuple[ReadoutName, str], ...]:
-    """Those of WHOLE_SCAN that are kept: readout and pooling."""
-    kept = {"region": embedding.region_readouts, "peak": embedding.peak_readouts}
-    return tuple((readout, pooling) for readout, pooling in WHOLE_SCAN if readout in kept[pooling])
+def whole_scan(embedding: Embedding, roi: str) -> tuple[tuple[ReadoutName, str], ...]:
+    """Those of WHOLE_SCAN that are kept of an ROI: readout and pooling."""
+    kept = {
+        one.kind(pooling): readouts
+        for one in embedding.ways
+        if roi in one.rois
+        for pooling, readouts in (("region", one.region_readouts), ("peak", one.peak_readouts))
+    }
+    return tuple((readout, pooling) for readout, pooling in WHOLE_SCAN if readout in kept.get(pooling, ()))
+
+
+_CLOSE_UP = " close up"
+
+PET_ALONE = ", PET alone"
+"""At the end of an alternative's name: it reads no CT."""
+
+
+def _modalities(readout: ReadoutName, pooling: str) -> tuple[str, ...]:
+    """Both images; of the longest vector also the PET alone, because probes of development patients found the planted
+    truth better in it without as many columns from the CT."""
+    return ("PET+CT", "PET") if (readout, pooling) == WHOLE_SCAN[-1] else ("PET+CT",)
+
+
+def _name_read(modality: str, readout: ReadoutName, pooling: str) -> str:
+    return f"{name_pooled(readout, pooling)}{PET_ALONE if modality == 'PET' else ''}"
 
 
 def name_pooled(readout: ReadoutName, pooling: str) -> str:
-    """The name of an alternative: "mean", or "mean of peaks"."""
-    return f"{readout} of peaks" if pooling == "peak" else readout
+    """The name of an alternative: "mean", "mean of peaks", or "mean of peaks close up"."""
+    name = f"{readout} of peaks" if pooling.removeprefix(CLOSE) == "peak" else readout
+    return f"{name}{_CLOSE_UP}" if pooling.startswith(CLOSE) else name
 
 
-def split_pooled(name: str) -> tuple[ReadoutName, Inside]:
-    """The readout of a name that `name_pooled` gave, and how a bundle then pools inside its region."""
-    readout, peaks, _ = name.partition(" of peaks")
-    return readout, "peak" if peaks else True
+def split_pooled(name: str) -> tuple[ReadoutName, Inside, bool]:
+    """The readout of a name that `name_pooled` gave, how a bundle then pools inside its region, and whether its
+    pictures are close-ups."""
+    readout, peaks, _ = name.removesuffix(_CLOSE_UP).partition(" of peaks")
+    return readout, "peak" if peaks else True, name.endswith(_CLOSE_UP)
 
 
 def embedding_name(modality: str, roi: str, readout: str, pooling: str) -> str:
@@ -240,20 +269,19 @@ def _baselines(embedding: Embedding) -> list[StudyModel]:
 
 def _embeddings(embedding: Embedding) -> list[StudyModel]:
     """Image only, one vector a patient, ridge Cox: every modality, ROI, readout and pooling that was kept."""
-    pooled = [("region", name) for name in (*embedding.region_readouts, ENCODER)]
-    pooled += [("peak", name) for name in embedding.peak_readouts]
-    pooled += [("grid", name) for name in embedding.grid_readouts]
     models = []
-    for roi in embedding.rois:
-        for pooling, readout in pooled:
-            for modality in ("PET", "CT", "PET+CT"):
-                keys = _keys(modality, roi, readout, pooling)
-                name = embedding_name(modality, roi, readout, pooling)
-                models.append(
-                    StudyModel(
-                        _vector(name, keys), "embeddings", modality, roi, readout, pooling, _concatenated(modality)
+    for way in embedding.ways:
+        pooled = [("region", name) for name in (*way.region_readouts, ENCODER)]
+        pooled += [("peak", name) for name in way.peak_readouts]
+        pooled += [("grid", name) for name in way.grid_readouts]
+        for roi in way.rois:
+            for pooling, readout in pooled:
+                kind = way.kind(pooling)
+                for modality in ("PET", "CT", "PET+CT"):
+                    recipe = _vector(embedding_name(modality, roi, readout, kind), _keys(modality, roi, readout, kind))
+                    models.append(
+                        StudyModel(recipe, "embeddings", modality, roi, readout, kind, _concatenated(modality))
                     )
-                )
     return models
 
 
@@ -270,20 +298,21 @@ def _fused(embedding: Embedding) -> list[StudyModel]:
     for name, features in parts.items():
         alternatives = tuple(
             Alternative(
-                f"{roi} {name_pooled(readout, pooling)}",
+                f"{roi} {_name_read(modality, readout, pooling)}",
                 RidgeCox(
                     name,
                     VectorFeatures(
                         features.clinical,
                         features.statistics,
-                        StateVectors(_keys("PET+CT", roi, readout, pooling)),
+                        StateVectors(_keys(modality, roi, readout, pooling)),
                     ),
                     state_penalty=1.0,
                 ),
                 _PENALTIES,
             )
             for roi in embedding.rois
-            for readout, pooling in whole_scan(embedding)
+            for readout, pooling in whole_scan(embedding, roi)
+            for modality in _modalities(readout, pooling)
         )
         models.append(
             StudyModel(Recipe(name, alternatives), "fused", "PET+CT", "chosen", "chosen", "chosen", "concatenation")
@@ -305,6 +334,8 @@ def _deep(embedding: Embedding) -> list[StudyModel]:
 
 def _imagenet(embedding: Embedding) -> list[StudyModel]:
     """The stand-in for the paper's ResNet: no memory, no prompt, no region but in the choice of slices."""
+    if embedding.imagenet is None:
+        return []
     roi = embedding.imagenet.roi
     models = []
     for modality in ("PET", "CT", "PET+CT"):

@@ -117,13 +117,16 @@ def _vectors(embedding: Embedding, cohort: StudyCohort) -> Iterator[tuple[str, F
     statistics = statistics_matrix(cohort.data, tuple(cohort.data.statistics))
     yield STATISTICS, np.nan_to_num(statistics)
     measured = np.nan_to_num(statistics)
-    for roi in embedding.rois:
-        for readout in (*embedding.region_readouts, ENCODER):
-            yield f"{ROI_WORDS[roi]}, {readout}", _states(cohort, roi, readout, "region")
-        for readout in embedding.peak_readouts:
-            yield f"{ROI_WORDS[roi]}, {name_pooled(readout, 'peak')}", _states(cohort, roi, readout, "peak")
+    for way in embedding.ways:
+        for roi in way.rois:
+            for readout in (*way.region_readouts, ENCODER):
+                pooling = way.kind("region")
+                yield f"{ROI_WORDS[roi]}, {name_pooled(readout, pooling)}", _states(cohort, roi, readout, pooling)
+            for readout in way.peak_readouts:
+                pooling = way.kind("peak")
+                yield f"{ROI_WORDS[roi]}, {name_pooled(readout, pooling)}", _states(cohort, roi, readout, pooling)
     first = embedding.rois[0]
-    for readout, pooling in whole_scan(embedding):
+    for readout, pooling in whole_scan(embedding, first):
         values = np.concatenate([_states(cohort, first, readout, pooling), measured], axis=1)
         yield f"{ROI_WORDS[first]}, {name_pooled(readout, pooling)}, and {STATISTICS}", values
 

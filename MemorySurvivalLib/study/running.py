@@ -16,8 +16,9 @@ from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.progress import Meter, ProgressCallback, ignore_progress
 from MemorySurvivalLib.simulation.scenario import load_scenario
-from MemorySurvivalLib.study.cohorts import StudyCohort, count_embedded, read_cohort
-from MemorySurvivalLib.study.configuration import Extra, Fitting, Question, StudyConfiguration
+from MemorySurvivalLib.study.cohorts import StudyCohort, read_cohort
+from MemorySurvivalLib.study.configuration import CLOSE, Extra, Fitting, Question, StudyConfiguration
+from MemorySurvivalLib.study.embed_cohorts import count_embedded
 from MemorySurvivalLib.study.models import Group, StudyModel, nested_imagenet, nested_models, study_models
 from MemorySurvivalLib.study.parts import NOTICE
 from MemorySurvivalLib.training.folds import FoldPlan
@@ -249,13 +250,15 @@ class _Run:
     def key(self, model: StudyModel, *, nested: bool = False) -> str:
         """What a result depends on."""
         cohorts = self._cohorts(model.group)
+        embedding, recipe = self._configuration.embedding, repr(model.recipe)
+        read = [one.sha256 for one in embedding.ways if one is embedding or f"/{CLOSE}" in recipe]
         said = (
             _FORMAT,
-            self._configuration.embedding.sha256,
+            read[0] if len(read) == 1 else read,
             load_scenario(self._question.scenario).sha256,
             len(cohorts.development.data),
             [] if nested else {name: len(test.data) for name, test in cohorts.tests.items()},
-            repr(model.recipe),
+            recipe,
             self._fitting if nested else (self._budget, self._fitting.seed),
         )
         return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()[:16]

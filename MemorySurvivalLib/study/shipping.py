@@ -15,8 +15,9 @@ from MemorySurvivalLib.memory.propagation import PropagationConfig
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 from MemorySurvivalLib.report.record import software_versions
 from MemorySurvivalLib.simulation.anatomy import PHANTOM_VERSION
-from MemorySurvivalLib.study.cohorts import StudyCohort, count_embedded, read_cohort
+from MemorySurvivalLib.study.cohorts import StudyCohort, read_cohort
 from MemorySurvivalLib.study.configuration import Embedding, Question, StudyConfiguration
+from MemorySurvivalLib.study.embed_cohorts import count_embedded
 from MemorySurvivalLib.study.models import split_pooled
 from MemorySurvivalLib.study.shipping_card import CardFacts, write_shipped_card
 from MemorySurvivalLib.study.shipping_heads import REGION, ShippedHead, choose_settings, fit_shipped, head_recipes
@@ -79,13 +80,15 @@ def shipped_propagation(embedding: Embedding, reading: str) -> PropagationConfig
 
     Slice by slice, whatever batches the study used: that differs in the last digits alone, and the cache keeps batches
     whole, so that an edit of one slice then encodes one."""
-    readout, inside = split_pooled(reading)
+    readout, inside, close_up = split_pooled(reading)
+    closer = embedding.close_up if close_up else None
     return PropagationConfig(
         readout=readout,
         slice_step=embedding.first_step,
         mode="boxed",
         inside=inside,
         most_slices=embedding.most_slices,
+        close_up_mm=closer.close_up_mm if closer is not None else None,
     )
 
 

@@ -45,6 +45,7 @@ Simulation tests the software and the method, not myeloma.
 - Heads, on one vector a patient from PET and one from CT, not the paper's downsampler: {_kinds(facts.heads)}.
 - Learned from {provenance.cases} simulated patients with {provenance.events} events (cohort {development.name}, seed
   {development.seed}, scenario {scenario.name} with sha256 {scenario.sha256}).
+- Pictures: {_pictures(propagation.close_up_mm)}.
 - Vector: the memory's channels, on each slice {_pooled(propagation.inside)}; readout
   `{propagation.readout}` over every {ordinal(propagation.slice_step)} ROI slice, or as few as give at most
   {propagation.most_slices} slices; ROI: {manifest.roi}, the phantoms' masks with each simulated hospital's error.
@@ -86,6 +87,10 @@ def _settings(heads: tuple[ShippedHead, ...]) -> str:
         f"{head.entry.name}: " + ", ".join(f"{name} {value:.3g}" for name, value in head.choice.values.items())
         for head in heads
     )
+
+
+def _pictures(close_up_mm: float | None) -> str:
+    return "whole slices" if close_up_mm is None else f"close-ups of the region, with {close_up_mm:g} mm around it"
 
 
 def _pooled(inside: Inside) -> str:

@@ -23,6 +23,7 @@ from MemorySurvivalLib.study.models import (
     ALL,
     DEEP,
     EMBEDDING_STATISTICS,
+    PET_ALONE,
     SPATIAL_STATISTICS,
     deep_recipe,
     hotspot_models,
@@ -75,7 +76,9 @@ def head_recipes(embedding: Embedding) -> tuple[Recipe, Recipe]:
     input: it does not change under a patch, so no map could show what it does. The other head adds every clinical
     value.
     """
-    found = next(one for one in hotspot_models(embedding, REGION) if one.name == EMBEDDING_STATISTICS)
+    searched = next(one for one in hotspot_models(embedding, REGION) if one.name == EMBEDDING_STATISTICS)
+    # Statistics of the CT need a head that reads it.
+    found = tuple(one for one in searched.alternatives if not one.name.endswith(PET_ALONE))
     statistics = tuple(f"{REGION}/{name}" for name in SPATIAL_STATISTICS)
     clinical = make_schema(COVARIATE_COLUMNS)
 
@@ -90,8 +93,8 @@ def head_recipes(embedding: Embedding) -> tuple[Recipe, Recipe]:
         return tuple(dataclasses.replace(one, name=f"{one.name}, {DEEP}") for one in recipe.alternatives)
 
     return (
-        Recipe(HEADS[0], (*found.alternatives, *deep(HEADS[0], clinical=False))),
-        Recipe(HEADS[1], (*map(add, found.alternatives), *deep(HEADS[1], clinical=True))),
+        Recipe(HEADS[0], (*found, *deep(HEADS[0], clinical=False))),
+        Recipe(HEADS[1], (*map(add, found), *deep(HEADS[1], clinical=True))),
     )
 
 

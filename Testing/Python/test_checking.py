@@ -106,11 +106,11 @@ def test_an_edit_inside_the_boxes_leaves_the_risk_of_a_model_that_takes_boxes_al
     assert shifted.changed > len(before)
 
 
-@pytest.mark.parametrize("how", ["inside", "peak", "mask", "measured"])
+@pytest.mark.parametrize("how", ["inside", "peak", "mask", "measured", "close up"])
 def test_no_edit_leaves_the_risk_of_a_model_that_reads_the_mask_itself(
     tmp_path: Path, make_bundle: BundleMaker, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    """Memories inside the mask, a prompt that is the mask, statistics of what it covers."""
+    """Memories inside the mask, a prompt that is the mask, statistics of what it covers, pictures cut around it."""
     if how == "measured":
         manifest = read_archive(find_bundle("demonstration")).manifest
         assert all(head.spec.statistics for head in manifest.heads)
@@ -123,6 +123,7 @@ def test_no_edit_leaves_the_risk_of_a_model_that_reads_the_mask_itself(
         "inside": PropagationConfig("mean", inside=True),
         "peak": PropagationConfig("mean", inside="peak"),
         "mask": PropagationConfig("mean", prompt=PromptConfig(kind="mask")),
+        "close up": PropagationConfig("mean", close_up_mm=12),
     }
     bundle = str(make_bundle(propagation=reads[how])) if how in reads else "demonstration"
     before = check(mask, tmp_path, bundle=bundle).boxes

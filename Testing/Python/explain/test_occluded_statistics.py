@@ -133,7 +133,7 @@ def test_a_coarse_map_has_the_statistics_part_of_every_patch(tmp_path: Path) -> 
     assert found.effects.shape == still.effects.shape
     part = found.effects - still.effects
     assert part[:, 0] == pytest.approx(part[:, 1], abs=1e-6)  # all of it through the PET
-    assert part[:, 2] == pytest.approx(0, abs=1e-9)
+    assert part[:, 2] == pytest.approx(0, abs=1e-6)  # log-risks are float32
     n = int(np.abs(part[:, 0]).argmax())
     rows = [
         subject.statistics.with_changes(subject.measure(found.patches[n], fills), ("PET",))  # type: ignore[union-attr]

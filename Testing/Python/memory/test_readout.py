@@ -25,7 +25,9 @@ def memories_of(count: int, seed: int = 0, *, levels: int = 0) -> torch.Tensor:
     return values.to(torch.bfloat16)
 
 
-@pytest.mark.parametrize("name", [*READOUTS, "bank:1", "bank:9", "stations:1", "stations:9", "stations:64"])
+@pytest.mark.parametrize(
+    "name", [*READOUTS, "bank:1", "bank:9", "stations:1", "stations:9", "stations:64", "tops:9", "tops:64"]
+)
 @settings(max_examples=25, deadline=None)
 @given(count=st.integers(1, 12), seed=st.integers(0, 1000), levels=st.sampled_from([0, 2]), data=st.data())
 def test_exchanging_equals_reading_out_again(
@@ -48,7 +50,7 @@ def test_exchanging_equals_reading_out_again(
     assert torch.equal(readout.state(), read_out(name, memories).state()), "asking must not change the readout"
 
 
-@pytest.mark.parametrize("name", [*READOUTS, "bank:9", "stations:9"])
+@pytest.mark.parametrize("name", [*READOUTS, "bank:9", "stations:9", "tops:9"])
 def test_what_is_not_seen_changes_nothing_and_what_is_seen_can(name: str) -> None:
     memories = memories_of(7)
     readout = read_out(name, memories)

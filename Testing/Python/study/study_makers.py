@@ -66,18 +66,18 @@ def embed_made_up(patient: Patient, settings: Embedding, extras: frozenset[Extra
     def values(*shape: int) -> torch.Tensor:
         return torch.from_numpy(rng.normal(size=shape) + 0.3 * burden).half()
 
-    layers = {"bank:2": 2, "stations:4": 4}
+    layers = {"bank:2": 2, "stations:4": 4, "tops:4": 4}
     vectors, maps, small = {}, {}, {}
     for modality in ("PET", "CT"):
         for roi in settings.rois:
             place = f"{modality}/{roi}"
             for name in settings.region_readouts:
-                vectors[f"{place}/{name}/region"] = values(CHANNELS * layers.get(name, 1))
+                vectors[f"{place}/{name}/{settings.kind('region')}"] = values(CHANNELS * layers.get(name, 1))
             for name in settings.peak_readouts:
-                vectors[f"{place}/{name}/peak"] = values(CHANNELS * layers.get(name, 1))
+                vectors[f"{place}/{name}/{settings.kind('peak')}"] = values(CHANNELS * layers.get(name, 1))
             for name in settings.grid_readouts:
-                vectors[f"{place}/{name}/grid"] = values(CHANNELS)
-            vectors[f"{place}/encoder/region"] = values(CHANNELS)
+                vectors[f"{place}/{name}/{settings.kind('grid')}"] = values(CHANNELS)
+            vectors[f"{place}/encoder/{settings.kind('region')}"] = values(CHANNELS)
             for name in settings.average_maps.get(roi, ()):
                 maps[f"{place}/{name}/average"] = values(1, 16, 16)
             for name in settings.small_maps.get(roi, ()) if "small" in extras else ():

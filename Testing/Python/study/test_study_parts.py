@@ -33,7 +33,7 @@ from MemorySurvivalLib.study.parts import describe_folder
 from MemorySurvivalLib.training.backbone import WEIGHTS
 from MemorySurvivalLib.training.demonstration import load_compact
 
-COMMITTED = "bc8174f4bf3d"
+COMMITTED = "44907c057a73"
 
 
 @pytest.fixture
@@ -76,12 +76,13 @@ def test_a_backbone_that_does_not_ship_yet_is_known_by_its_hash(
 
 
 def test_a_stopped_run_goes_on_and_joins_parts(configuration: StudyConfiguration, tmp_path: Path) -> None:
-    made: list[int] = []
+    made: list[tuple[int, bool]] = []
 
     def stops(patient: Patient, settings: Embedding, extras: frozenset[Extra]) -> EmbeddedCase:
-        if len(made) == 7:
+        if len(made) == 15:
             raise KeyboardInterrupt
-        made.append(patient.number)
+        made.append((patient.number, settings.close_up_mm is not None))
+        assert not (extras and settings.close_up_mm), "extras are kept of whole slices alone"
         return embed_made_up(patient, settings, extras)
 
     stages = (Stage("main-dev", 12),)
@@ -90,7 +91,7 @@ def test_a_stopped_run_goes_on_and_joins_parts(configuration: StudyConfiguration
     assert count_embedded(configuration, "main-dev", tmp_path) == 7
     made.clear()
     assert embed_cohorts(configuration, stages, tmp_path, embed_one=stops) == {"main-dev": 12}
-    assert made == [7, 8, 9, 10, 11]
+    assert made == [(7, True), *((number, close) for number in range(8, 12) for close in (False, True))]
     folder = part_folder(configuration, configuration.cohort("main-dev"), tmp_path)
     names = sorted(path.name for path in folder.path.rglob("*") if path.is_file())
     parts = [f"part-000{index}{suffix}.shuffled.xz" for index in (0, 1) for suffix in ("-small", "-imagenet", "")]

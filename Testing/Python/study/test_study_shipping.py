@@ -33,7 +33,7 @@ from MemorySurvivalLib.simulation.patient import Patient
 from MemorySurvivalLib.study import __main__ as command
 from MemorySurvivalLib.study import embedding, models, shipping, shipping_heads
 from MemorySurvivalLib.study.cohorts import StudyCohort, read_cohort
-from MemorySurvivalLib.study.configuration import Embedding, StudyConfiguration
+from MemorySurvivalLib.study.configuration import CLOSE, Embedding, StudyConfiguration
 from MemorySurvivalLib.study.embed_cohorts import embed_cohorts, take_in
 from MemorySurvivalLib.study.embedding import EmbeddedCase
 from MemorySurvivalLib.study.models import deep_recipe, split_pooled
@@ -57,7 +57,14 @@ if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
 
 PATIENTS = 40
-READOUTS = ("mean", "stations:4", "mean of peaks", "max of peaks")
+READOUTS = (
+    "mean",
+    "stations:4",
+    "mean of peaks",
+    "max of peaks",
+    "mean of peaks close up",
+    "tops:4 of peaks close up",
+)
 
 SAME_SDS = 5e-3
 """float16 vectors and six digits of a statistic are off by thousandths of their spread."""
@@ -122,7 +129,11 @@ def embedded(
     for seed in range(3):
         patient = make_patient(tmp_path_factory.mktemp("patient"), seed=seed)
         case, masks = take_in(patient.ct, patient.pet, {REGION: patient.spine})
-        found.append(embedding.embed_case(engine, case, masks, configuration.embedding, small_maps=False))
+        ways = [
+            embedding.embed_case(engine, case, masks, settings, small_maps=False)
+            for settings in configuration.embedding.ways
+        ]
+        found.append(replace(ways[0], vectors={key: v for one in ways for key, v in one.vectors.items()}))
     return tuple(found)
 
 
@@ -132,12 +143,13 @@ def parts(
 ) -> Path:
     """Cohorts whose numbers spread around those of really embedded cases, and know something of the disease."""
 
-    def embed(patient: Patient, _settings: Embedding, _extras: object) -> EmbeddedCase:
+    def embed(patient: Patient, settings: Embedding, _extras: object) -> EmbeddedCase:
         rng = np.random.default_rng(patient.image_seed)
         one, burden = embedded[patient.number % len(embedded)], float(np.log1p(patient.shown.tumour_ml))
         vectors = {
             key: (values.float() * torch.from_numpy(rng.normal(1 + 0.01 * burden, 0.05, len(values)))).half()
             for key, values in one.vectors.items()
+            if key.rpartition("/")[2].startswith(CLOSE) == (settings.close_up_mm is not None)
         }
         statistics = {
             key: value * float(np.exp(rng.normal() * 0.3 + 0.1 * burden)) for key, value in one.statistics.items()
@@ -246,13 +258,15 @@ def test_so_does_every_readout_and_kind_that_may_be_chosen(
     readout: str,
     kind: type,
 ) -> None:
-    readout_alone, inside = split_pooled(readout)
-    monkeypatch.setattr(models, "WHOLE_SCAN", ((readout_alone, "peak" if inside == "peak" else "region"),))
+    readout_alone, inside, close = split_pooled(readout)
+    pooling = "peak" if inside == "peak" else "region"
+    monkeypatch.setattr(models, "WHOLE_SCAN", ((readout_alone, f"{CLOSE}{pooling}" if close else pooling),))
     monkeypatch.setattr(shipping, "head_recipes", lambda settings: only_of(kind, head_recipes(settings)))
     heads = keep_heads(monkeypatch)
     bundle = ship_unwritten(configuration, parts, backbone, shipped.path, monkeypatch)
     propagation = bundle.manifest.propagation
     assert (propagation.readout, propagation.inside) == (readout_alone, inside)
+    assert (propagation.close_up_mm is not None) == close
     patient = make_patient(tmp_path, seed=1)
     case, mask = make_case(patient.ct, patient.pet), patient.spine.with_voxels(patient.spine.voxels > 0)
     passes = embed_case(MemoryEngine(backbone, torch.device("cpu")), bundle, case, Roi(mask, REGION, "test"))
