@@ -1,4 +1,4 @@
-"""Nested 5x5 cross-validation with 64 trials on 227 pooled vectors: seconds for ridge Cox and an MLP, extrapolated."""
+"""Nested 5x5 cross-validation with 64 trials on 227 pooled vectors: seconds for ridge Cox and an MLP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from MemorySurvivalLib.training.stacked_mlp import StackedMlp
 from MemorySurvivalLib.training.tuning import Alternative, Budget, FloatRange, Recipe, sobol_points
 
 PATIENTS, CHANNELS, SEED = 227, 64, 5
-MEASURED_UNITS = 3
 LIMIT_S = 600.0
 SETTINGS = Validation(FoldPlan(folds=5, repeats=5), Budget(trials=64, inner_folds=5))
 FEATURES = VectorFeatures(states=StateVectors(("PET/mean", "CT/mean")))
@@ -56,8 +55,8 @@ def made_up_cohort() -> CohortData:
     )
 
 
-def run(measured_units: int = MEASURED_UNITS) -> dict[str, Any]:
-    """Measure some of the 25 outer folds of each model in one thread; 25 measures all."""
+def run(measured_units: int = SETTINGS.plan.folds * SETTINGS.plan.repeats) -> dict[str, Any]:
+    """Measure the outer folds of each model in one thread; with fewer than 25 the time of all is extrapolated."""
     data = made_up_cohort()
     splits = make_splits(data, SETTINGS.plan)
     plan = SETTINGS.plan
@@ -82,14 +81,14 @@ def run(measured_units: int = MEASURED_UNITS) -> dict[str, Any]:
                 {
                     "model": recipe.name,
                     "seconds_each_outer_fold": round(seconds, 2),
-                    "seconds_extrapolated_to_25": round(seconds * len(everything), 1),
-                    "cpu_seconds_extrapolated_to_25": round(cpu_seconds * len(everything), 1),
+                    "seconds_of_25": round(seconds * len(everything), 1),
+                    "cpu_seconds_of_25": round(cpu_seconds * len(everything), 1),
                     "c_mean": round(float(np.mean(scores)), 3),
                 }
             )
     finally:
         torch.set_num_threads(threads)
-    total = sum(float(row["seconds_extrapolated_to_25"]) for row in rows)
+    total = sum(float(row["seconds_of_25"]) for row in rows)
     return {
         "patients": PATIENTS,
         "values_each": 2 * CHANNELS,
@@ -101,6 +100,6 @@ def run(measured_units: int = MEASURED_UNITS) -> dict[str, Any]:
         "models": rows,
         "seconds_both": round(total, 1),
         "cohort": "made-up vectors; the c values only show that the models learned, they say nothing about patients",
-        "goal": f"both models in at most {LIMIT_S:g} s, extrapolated from the outer folds measured",
+        "goal": f"both models in at most {LIMIT_S:g} s, one after the other in one thread",
         "ok": total <= LIMIT_S,
     }
