@@ -223,6 +223,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/memory/engine.py
   MemorySurvivalLib/memory/features.py
   MemorySurvivalLib/memory/inside.py
+  MemorySurvivalLib/memory/lesion_reader.py
   MemorySurvivalLib/memory/mapped.py
   MemorySurvivalLib/memory/prefetch.py
   MemorySurvivalLib/memory/prompts.py
@@ -423,10 +424,13 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/study/imagenet.py
   MemorySurvivalLib/study/imagenet_network.py
   MemorySurvivalLib/study/judging.py
+  MemorySurvivalLib/study/lesion_reader.py
   MemorySurvivalLib/study/measuring.py
   MemorySurvivalLib/study/models.py
   MemorySurvivalLib/study/parts.py
   MemorySurvivalLib/study/probing.py
+  MemorySurvivalLib/study/reader_cases.py
+  MemorySurvivalLib/study/readings.py
   MemorySurvivalLib/study/running.py
   MemorySurvivalLib/study/shipping.py
   MemorySurvivalLib/study/shipping_card.py
@@ -457,6 +461,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/training/intake.py
   MemorySurvivalLib/training/intake_covariates.py
   MemorySurvivalLib/training/intake_findings.py
+  MemorySurvivalLib/training/lesion_reader.py
   MemorySurvivalLib/training/model_card.py
   MemorySurvivalLib/training/models/__init__.py
   MemorySurvivalLib/training/models/clinical_table.py
@@ -513,6 +518,8 @@ set(MemorySurvival_RESOURCES
   Resources/Scenarios/null.json
   Resources/Scenarios/second.json
   Resources/Scenarios/spatial.json
+  Resources/Study/lesion_reader.json
+  Resources/Study/lesion_reader.safetensors
   Resources/Study/study.json
   Resources/Terminology/moosez.json
   Resources/Terminology/structures.json

@@ -31,5 +31,9 @@ class Models:
         """The bundle's backbone on `device`."""
         if self._engine is None or self._engine[:2] != (bundle.archive.sha256, device):
             self._engine = None  # frees the old model before the new one takes its memory
-            self._engine = (bundle.archive.sha256, device, MemoryEngine(bundle.backbone(), device))
+            self._engine = (
+                bundle.archive.sha256,
+                device,
+                MemoryEngine(bundle.backbone(), device, reader=bundle.reader),
+            )
         return self._engine[2]

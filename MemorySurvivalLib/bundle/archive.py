@@ -22,14 +22,16 @@ MANIFEST = "manifest.json"
 HEADS = "heads.safetensors"
 CARD = "model_card.md"
 BACKBONE = "backbone.safetensors"
+READER = "lesion_reader.safetensors"
 REQUIRED = (HEADS, CARD)
 TRAINING = (TRAINING_CARD, TRAINING_LOG)
-ALLOWED = (HEADS, CARD, BACKBONE, *TRAINING)
+ALLOWED = (HEADS, CARD, BACKBONE, READER, *TRAINING)
 LIMITS_BYTES = {
     MANIFEST: 4 << 20,
     HEADS: 64 << 20,
     CARD: 1 << 20,
     BACKBONE: 512 << 20,
+    READER: 16 << 20,
     TRAINING_CARD: 1 << 20,
     TRAINING_LOG: 1 << 20,
 }

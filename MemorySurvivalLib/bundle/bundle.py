@@ -11,11 +11,21 @@ import safetensors
 import safetensors.torch
 import torch
 
-from MemorySurvivalLib.bundle.archive import BACKBONE, CARD, HEADS, TRAINING, Archive, read_archive, write_archive
+from MemorySurvivalLib.bundle.archive import (
+    BACKBONE,
+    CARD,
+    HEADS,
+    READER,
+    TRAINING,
+    Archive,
+    read_archive,
+    write_archive,
+)
 from MemorySurvivalLib.bundle.card import say_held_back
 from MemorySurvivalLib.bundle.manifest import HeadEntry, Manifest
 from MemorySurvivalLib.errors import BundleError
 from MemorySurvivalLib.memory.backbone import BackboneSpec, build_backbone, load_weights, weights_sha256
+from MemorySurvivalLib.memory.lesion_reader import LesionReader, build_reader, reader_sha256
 from MemorySurvivalLib.memory.weights import find_weights, load_state_dict
 from MemorySurvivalLib.risk.head import RiskHead
 
@@ -29,6 +39,8 @@ class ModelBundle:
 
     archive: Archive
     heads: Mapping[str, RiskHead]
+    reader: LesionReader | None = None
+    """The lesion reader of its backbone, where it has one."""
 
     @property
     def manifest(self) -> Manifest:
@@ -111,7 +123,7 @@ def load_bundle(path: Path) -> ModelBundle:
         heads[entry.name] = head.eval().requires_grad_(False)
     if set(tensors) - used:
         raise BundleError(f"The model bundle {path} holds weights of no head: {min(set(tensors) - used)}.")
-    return ModelBundle(archive, heads)
+    return ModelBundle(archive, heads, _reader(archive))
 
 
 def save_bundle(
@@ -121,11 +133,12 @@ def save_bundle(
     card: str,
     backbone: SAM2Base | None,
     backbone_training: Mapping[str, bytes] | None = None,
+    reader: LesionReader | None = None,
 ) -> ModelBundle:
     """Write a bundle and load it back; `backbone` None where the manifest names external weights.
 
     `backbone_training` are the members with the card and log of the backbone's training, by name; the manifest's
-    backbone entry must say the same (`learned_from`), or BundleError is raised.
+    backbone entry must say the same (`learned_from`), or BundleError is raised; so for its lesion reader.
 
     Weights become float16, but for heads whose spec says that they keep float32.
 
@@ -139,8 +152,29 @@ def save_bundle(
     members = {HEADS: safetensors.torch.save(tensors), CARD: card.encode()}
     if backbone is not None:
         members[BACKBONE] = safetensors.torch.save({k: _half(t) for k, t in backbone.state_dict().items()})
+    if reader is not None:
+        members[READER] = safetensors.torch.save({k: _half(t) for k, t in reader.state_dict().items()})
     write_archive(path, manifest, {**members, **(backbone_training or {})})
     return load_bundle(path)
+
+
+def _reader(archive: Archive) -> LesionReader | None:
+    entry = archive.manifest.backbone.reader
+    if entry is None:
+        return None
+    try:
+        reader = build_reader(entry.kinds, _tensors(archive, READER))
+    except ValueError as error:
+        raise BundleError(
+            f"The model bundle {archive.path} is damaged: {READER} is no lesion reader: {error}."
+        ) from error
+    found = reader_sha256(reader)
+    if found != entry.sha256:
+        raise BundleError(
+            f"The model bundle {archive.path} names the lesion reader {entry.sha256[:12]}, but holds {found[:12]}; use "
+            "a bundle that belongs together."
+        )
+    return reader
 
 
 def as_float16(model: torch.nn.Module) -> torch.nn.Module:

@@ -60,12 +60,22 @@ class LearnedFrom(_Part, frozen=True):
         return images if self.begun_clean else f"{images}; it began with weights whose images are not named here"
 
 
+class ReaderEntry(_Part, frozen=True):
+    """The lesion reader of the backbone (lesion_reader.safetensors): `sha256` over its parameters in float32, the kinds
+    of lesion that it reads, and the images of how many simulated patients it learned from."""
+
+    sha256: str
+    kinds: tuple[str, ...]
+    simulated_cases: int
+
+
 class BackboneEntry(_Part, frozen=True, omit_defaults=True):
     """The frozen network the heads were trained on.
 
     `weights` "bundled": backbone.safetensors inside the archive, `sha256` over its parameters in float32.
     `weights` "external": a checkpoint file in the user's weights store, `sha256` over that file; `release` names it.
-    `learned_from` belongs to the card of the backbone's training, where that is in the archive.
+    `learned_from` belongs to the card of the backbone's training, where that is in the archive. `reader` is there where
+    heads need what it reads (propagation's `inside` "lesions").
     """
 
     architecture: Architecture
@@ -74,6 +84,7 @@ class BackboneEntry(_Part, frozen=True, omit_defaults=True):
     sha256: str
     release: str
     learned_from: LearnedFrom | None = None
+    reader: ReaderEntry | None = None
 
     @property
     def simulated_only(self) -> bool:
@@ -223,6 +234,10 @@ def check_manifest(manifest: Manifest) -> str | None:
         return "it says how a backbone was trained that is not in it"
     if "backbone_log.jsonl" in manifest.members and "backbone.json" not in manifest.members:
         return "it holds the log of a backbone's training without its card"
+    if ("lesion_reader.safetensors" in manifest.members) != (manifest.backbone.reader is not None):
+        return "its backbone entry and its members disagree on a lesion reader"
+    if manifest.propagation.inside == "lesions" and manifest.backbone.reader is None:
+        return "it reads lesions in memories, but has no lesion reader"
     if manifest.provenance.simulated and manifest.status != "demonstration":
         return f"it learned from simulated cases, so its status cannot be {manifest.status!r}"
     if manifest.propagation.slice_step < 1 or manifest.propagation.batch_size < 1:

@@ -54,6 +54,7 @@ def write_risk(
             f"region: {record.roi.kind}",
             f"readout: {bundle.propagation.readout}",
             f"backbone: {bundle.backbone.architecture}, sha256 {bundle.backbone.sha256}",
+            *([f"lesion reader: sha256 {bundle.backbone.reader.sha256}"] if bundle.backbone.reader else []),
         ],
     )
     group = MeasurementsAndQualitativeEvaluations(

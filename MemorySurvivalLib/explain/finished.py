@@ -24,7 +24,7 @@ from MemorySurvivalLib.explain.plan import Blob, Occlusion, Patch
 from MemorySurvivalLib.explain.subject import Subject
 from MemorySurvivalLib.memory.cache import MemoryCache, pack, unpack
 from MemorySurvivalLib.memory.cache_keys import code_sha256, describe_arithmetic, fingerprint_model
-from MemorySurvivalLib.memory.inside import InsideReadout
+from MemorySurvivalLib.memory.inside import InsideReadout, name_pool
 from MemorySurvivalLib.memory.readout import Readout, StationsReadout
 
 WRITE_EVERY_S = 0.5
@@ -134,8 +134,7 @@ def key_of(subject: Subject, occlusions: Sequence[Occlusion], fills: Fills) -> s
 
 def _name_readout(readout: Readout) -> str:
     if isinstance(readout, InsideReadout):  # which cells count follows from the mask
-        how = "peak inside" if readout.peak else "inside"
-        return f"{how} {_name_readout(readout.within)} {_digest(readout.cells.numpy())}"
+        return f"{name_pool(readout.pool)} {_name_readout(readout.within)} {_digest(readout.cells.numpy())}"
     if isinstance(readout, StationsReadout):
         return f"StationsReadout of {type(readout.within[0]).__name__}"
     return type(readout).__name__

@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 from MemorySurvivalLib.explain.subject import Subject
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.imaging.window import Modality
-from MemorySurvivalLib.memory.inside import InsideReadout
+from MemorySurvivalLib.memory.inside import InsideReadout, LesionPool
 from MemorySurvivalLib.memory.propagation import Pass
 from MemorySurvivalLib.memory.readout import (
     BankReadout,
@@ -71,7 +71,12 @@ def contributions(subject: Subject) -> dict[Modality, Cells]:
     gradients = torch.autograd.grad(risk, [memories[m] for m in subject.modalities])
     found: dict[Modality, Cells] = {}
     for modality, gradient in zip(subject.modalities, gradients, strict=True):
-        average = _average(subject.head.downsamplers[modality], gradient)
+        readout = subject.passes[modality].readout
+        if isinstance(readout, InsideReadout) and isinstance(readout.pool, LesionPool):
+            # The head's averages are of lesions; of memories only the reader knows one, its training's.
+            average = readout.pool.reader.get_buffer(f"{modality}_mean")[:, None, None]
+        else:
+            average = _average(subject.head.downsamplers[modality], gradient)
         found[modality] = (gradient * (memories[modality].detach() - average)).sum(dim=1).numpy()
     return found
 

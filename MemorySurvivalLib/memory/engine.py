@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 from MemorySurvivalLib.devices import describe_device, is_out_of_memory
 from MemorySurvivalLib.memory.acceleration import Acceleration
 from MemorySurvivalLib.memory.features import Features
+from MemorySurvivalLib.memory.lesion_reader import LesionReader
 from MemorySurvivalLib.memory.prompts import MaskPrompt, PointPrompt, Prompt, box_prompt, split_prompt
 
 if TYPE_CHECKING:
@@ -52,8 +53,16 @@ class MemoryEngine:
     encodes slices with a prompt twice. docs/method.md says for every mode what a memory depends on.
     """
 
-    def __init__(self, model: SAM2Base, device: torch.device, acceleration: Acceleration | None = None) -> None:
+    def __init__(
+        self,
+        model: SAM2Base,
+        device: torch.device,
+        acceleration: Acceleration | None = None,
+        reader: LesionReader | None = None,
+    ) -> None:
+        """`reader` reads lesions in the memories of this model, on the CPU; None where it has none."""
         self.model = model.to(device)
+        self.reader = reader
         self.device = device
         self.acceleration = acceleration or Acceleration.of(device, int(model.image_size))
         self.encoded_slices = 0

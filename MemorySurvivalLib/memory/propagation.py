@@ -19,7 +19,7 @@ from MemorySurvivalLib.memory.cache import MemoryCache
 from MemorySurvivalLib.memory.cache_keys import MemoryKeys
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.features import FeatureFile, Features
-from MemorySurvivalLib.memory.inside import Inside, make_readout
+from MemorySurvivalLib.memory.inside import Inside, Region, make_readout
 from MemorySurvivalLib.memory.mapped import take_slices
 from MemorySurvivalLib.memory.prefetch import read_ahead
 from MemorySurvivalLib.memory.prompts import Prompt, PromptBox, PromptConfig, Prompter
@@ -41,7 +41,8 @@ class PropagationConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     one only. `direction` `both` runs head to feet and feet to head and takes each slice's mean memory, in the order
     from head to feet. `batch_size` slices go through the image encoder together; 1 keeps the numbers bit-identical to
     the official predictor. With `inside` each slice's memory is averaged over the cells that the region covers before
-    it is read out (memory/inside.py), with "peak" its largest value there is taken; either gives one value a channel.
+    it is read out (memory/inside.py), with "peak" its largest value there is taken: one value a channel. With "lesions"
+    the engine's lesion reader says what it finds there (memory/lesion_reader.py).
     With `close_up_mm` pictures show the region with so many millimetres around it (memory/slices.py), else the slice.
     """
 
@@ -166,7 +167,8 @@ def propagate(
             progress(ProgressEvent(stage, passes * len(used), passes * len(used), 0.0))
         else:
             memories = together()
-    readout = make_readout(config.readout, memories, config.inside, frame, mask, [box.z for box in used])
+    region = Region(frame, mask, [box.z for box in used])
+    readout = make_readout(config.readout, memories, config.inside, region, modality, engine.reader)
     return Pass(modality, used, frame, window, memories, readout, config.mode, prompter)
 
 

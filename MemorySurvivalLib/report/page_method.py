@@ -72,6 +72,13 @@ def _method(record: CaseRecord) -> tuple[Paragraph, ...]:
         )
     if record.bundle.propagation.inside == "peak":
         parts.append(tr("Of what the network kept of each slice, the largest values inside the region were taken."))
+    elif record.bundle.propagation.inside == "lesions":
+        parts.append(
+            tr(
+                "In what the network kept of each slice, a second small network, trained on simulated patients, looked "
+                "for lesions inside the region; only what it found was kept."
+            )
+        )
     elif record.bundle.propagation.inside:
         parts.append(tr("What the network kept of each slice was averaged inside the region."))
     words = (
@@ -145,6 +152,7 @@ def _model(record: CaseRecord) -> tuple[Row, ...]:
         ),
         (tr("Backbone SHA-256"), (Cell(bundle.backbone.sha256, code=True),)),
         *_backbone_trained_on(record),
+        *_lesion_reader(record),
         (
             tr("Head"),
             (Cell(f"{record.risk.head}: {' + '.join(bundle.head_spec.modalities)}, {bundle.head_spec.fusion}"),),
@@ -180,6 +188,17 @@ def _trained_on(record: CaseRecord) -> tuple[Cell, ...]:
     population = f"{made.population} ({tr('simulated')})" if made.simulated else made.population
     words = tr("{population}, {cases} cases, {events} events")
     return (Cell(words.format(population=population, cases=made.cases, events=made.events)),)
+
+
+def _lesion_reader(record: CaseRecord) -> tuple[Row, ...]:
+    reader = record.bundle.backbone.reader
+    if reader is None:
+        return ()
+    learned = tr("trained on the planted lesions of {count} simulated patients").format(count=reader.simulated_cases)
+    return (
+        (tr("Lesion reader"), (Cell(learned),)),
+        (tr("Lesion reader SHA-256"), (Cell(reader.sha256, code=True),)),
+    )
 
 
 def _backbone_trained_on(record: CaseRecord) -> tuple[Row, ...]:

@@ -14,7 +14,7 @@ from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.imaging.window import Modality, Window
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.features import Features
-from MemorySurvivalLib.memory.inside import make_readout
+from MemorySurvivalLib.memory.inside import Region, make_readout
 from MemorySurvivalLib.memory.mapped import take_slices
 from MemorySurvivalLib.memory.prompts import MaskPrompt, PointPrompt, Prompt, PromptBox, Prompter
 from MemorySurvivalLib.memory.propagation import propagate
@@ -58,7 +58,9 @@ def read_arrangements(
                 states[number][modality] = _pass_through(engine, image, modality, window, one, meter)
         for (steps, frame), numbers in together.items():
             image = _image(case, modality, steps)
-            found = _read_boxed(engine, image, frame, window, [arrangements[number] for number in numbers], meter)
+            found = _read_boxed(
+                engine, image, modality, frame, window, [arrangements[number] for number in numbers], meter
+            )
             for number, state in zip(numbers, found, strict=True):
                 states[number][modality] = state
     return states
@@ -93,6 +95,7 @@ def _pass_through(
 def _read_boxed(
     engine: MemoryEngine,
     image: Volume,
+    modality: Modality,
     frame: SliceFrame,
     window: Window,
     arrangements: Sequence[Arrangement],
@@ -120,7 +123,10 @@ def _read_boxed(
     for one, kept in zip(arrangements, memories, strict=True):
         zs = [box.z for box in one.boxes]
         zs = zs[::-1] if one.config.direction == "feet_to_head" else zs
-        readout = make_readout(one.config.readout, torch.stack(kept), one.config.inside, frame, one.mask, zs)
+        region = Region(frame, one.mask, zs)
+        readout = make_readout(
+            one.config.readout, torch.stack(kept), one.config.inside, region, modality, engine.reader
+        )
         states.append(readout.state())
     return states
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import get_args
 
+import msgspec
 import torch
 
 from MemorySurvivalLib import RESEARCH_USE
@@ -17,6 +18,7 @@ from MemorySurvivalLib.study.embed_cohorts import embed_cohorts, part_folder
 from MemorySurvivalLib.study.evidence import write_page
 from MemorySurvivalLib.study.hotspot_summary import summarise
 from MemorySurvivalLib.study.hotspots import explain_cases
+from MemorySurvivalLib.study.lesion_reader import make_reader
 from MemorySurvivalLib.study.models import Group
 from MemorySurvivalLib.study.parts import describe_folder, sort_json
 from MemorySurvivalLib.study.probing import probe_vectors
@@ -34,6 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
     embed.add_argument("--patients", type=int, help="only so many patients of the cohort")
     embed.add_argument("--processes", type=int, default=1, help="processes of one thread each")
     embed.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda", "mps"))
+    reader = steps.add_parser("reader", help="train the lesion reader on phantoms of its own")
+    reader.add_argument("--work", type=Path, required=True, help="the folder of the phantoms' memories (3 MB each)")
+    reader.add_argument("--out", type=Path, required=True, help="the folder of the reader and its card")
+    reader.add_argument("--processes", type=int, default=1, help="processes of one thread each")
     show = steps.add_parser("show", help="what has been embedded, as JSON")
     for one in (embed, show):
         one.add_argument("--out", type=Path, required=True, help="the folder of the parts")
@@ -69,7 +75,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.step == "embed":
             _embed(configuration, options)
-        if options.step == "run":
+        if options.step == "reader":
+            _train_reader(configuration, options)
+        elif options.step == "run":
             _run(configuration, options)
         elif options.step == "probe":
             _probe(configuration, options)
@@ -107,6 +115,13 @@ def _embed(configuration: StudyConfiguration, options: argparse.Namespace) -> No
         )
     for name, count in reached.items():
         sys.stderr.write(f"{name}: {count} of {configuration.cohort(name).patients} simulated patients embedded\n")
+
+
+def _train_reader(configuration: StudyConfiguration, options: argparse.Namespace) -> None:
+    torch.set_num_threads(options.processes)
+    with ProgressBars() as bars:
+        card = make_reader(configuration, options.work, options.out, processes=options.processes, progress=bars)
+    sys.stdout.write(sort_json(msgspec.to_builtins(card)))
 
 
 def _run(configuration: StudyConfiguration, options: argparse.Namespace) -> None:

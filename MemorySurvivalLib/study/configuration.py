@@ -17,6 +17,7 @@ from MemorySurvivalLib.resources import locate_resource
 from MemorySurvivalLib.roi.roi import RoiKind
 from MemorySurvivalLib.simulation.scenario import SCENARIOS, load_scenario
 from MemorySurvivalLib.simulation.scenario_case import name_images
+from MemorySurvivalLib.training.lesion_reader import ReaderRecipe
 
 FORMAT = "memory-survival-study"
 
@@ -24,6 +25,9 @@ Extra = Literal["small", "imagenet"]
 """What is kept of a cohort's first cases alone, in files beside the parts: small maps and ImageNet vectors."""
 
 EXTRAS: tuple[Extra, ...] = get_args(Extra)
+
+ENCODER = "encoder"
+"""Stands for a readout's name where the image encoder's coarsest features were averaged and no memory was made."""
 
 CLOSE = "close-"
 """Before the pooling in a vector's name: it was made of close-ups."""
@@ -48,7 +52,8 @@ class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     first of `rois` is read on every `first_step`-th of its slices, and where these are more than `most_slices` with a
     larger step; the others on every second slice of the same ladder, or fewer (embedding.choose_boxes). Readouts in
     `region_readouts` are kept as one vector of channels that were averaged inside the ROI on each slice, those in
-    `peak_readouts` of each channel's largest value there, those in `grid_readouts` averaged over the whole grid.
+    `peak_readouts` of each channel's largest value there, those in `grid_readouts` averaged over the whole grid, those
+    in `lesion_readouts` of what the lesion reader with the hash `reader_sha256` finds there (study/lesion_reader.py).
     `average_maps` and `small_maps` name readouts by ROI: maps averaged over channels (all the average downsampler
     sees), and maps with all channels on a grid of `small_side` cells, for the first cases of a cohort only. Voxels of
     the ROI at `lesion_suv` or above make its MTV and TLG. With `close_up_mm` pictures show the first ROI with so many
@@ -74,11 +79,15 @@ class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     lesion_suv: float
     imagenet: ImagenetBaseline | None = None
     close_up_mm: float | None = None
+    lesion_readouts: tuple[ReadoutName, ...] = ()
+    reader_sha256: str | None = None
     close_up: Embedding | None = None
 
     def __post_init__(self) -> None:
         if self.close_up_mm is not None and len(self.rois) != 1:
             raise ValueError("close-ups show one region")
+        if bool(self.lesion_readouts) != (self.reader_sha256 is not None):
+            raise ValueError("lesions are read by a lesion reader, which is named by its hash")
         if self.close_up is not None and self.close_up.close_up_mm is None:
             raise ValueError("the second way to embed says how close it comes (close_up_mm)")
 
@@ -97,6 +106,11 @@ class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
         return (self,) if self.close_up is None else (self, self.close_up)
 
     @property
+    def region_vectors(self) -> tuple[str, ...]:
+        """What is averaged inside the ROI: the readouts, and with them the image encoder's own features."""
+        return (*self.region_readouts, ENCODER) if self.region_readouts else ()
+
+    @property
     def window_map(self) -> dict[Modality, Window]:
         """Windows by modality."""
         return {"PET": self.windows.PET, "CT": self.windows.CT}
@@ -105,7 +119,7 @@ class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 class Cohort(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Patients whose images are embedded: those of `scenario` (and of every scenario that shows the same images) with
     the cohort seed `seed`, up to `patients`; the first `small_maps` also keep small maps, the first `imagenet` the
-    vectors of the ImageNet network."""
+    vectors of the ImageNet network. The first `seen` were looked at with models of earlier configurations."""
 
     name: str
     scenario: str
@@ -113,6 +127,7 @@ class Cohort(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     patients: int
     small_maps: int = 0
     imagenet: int = 0
+    seen: int = 0
 
     @property
     def images(self) -> str:
@@ -174,6 +189,15 @@ class Explaining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tolerance_mm: float
 
 
+class ReaderTraining(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the lesion reader is made: from so many phantoms of a scenario, judged on others (study/reader_cases.py)."""
+
+    scenario: str = "main"
+    patients: int = 600
+    held_out: int = 100
+    recipe: ReaderRecipe = ReaderRecipe()
+
+
 class StudyConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole study. Changing what is fitted leaves the embedded parts valid."""
 
@@ -185,6 +209,7 @@ class StudyConfiguration(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     questions: tuple[Question, ...]
     fitting: Fitting
     explaining: Explaining
+    reader: ReaderTraining = ReaderTraining()
     part_cases: int = 25
 
     def __post_init__(self) -> None:

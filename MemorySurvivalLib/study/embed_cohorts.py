@@ -29,6 +29,7 @@ from MemorySurvivalLib.simulation.scenario_case import ScenarioCase, simulate_pa
 from MemorySurvivalLib.study.configuration import Cohort, Embedding, Extra, Stage, StudyConfiguration
 from MemorySurvivalLib.study.embedding import EmbeddedCase, embed_case
 from MemorySurvivalLib.study.imagenet_network import ImagenetNetwork, load_network, locate_weights
+from MemorySurvivalLib.study.lesion_reader import reader_of
 from MemorySurvivalLib.study.parts import CaseNote, PartFolder
 from MemorySurvivalLib.training.demonstration import load_compact
 
@@ -131,19 +132,19 @@ def take_in(ct: Volume, pet: Volume, masks: Mapping[RoiKind, Volume]) -> tuple[C
 
 
 def load_engine(settings: Embedding, device: DeviceName = "cpu", backbone: Path | None = None) -> MemoryEngine:
-    """The study's backbone: that of its bundle, or the folder of a training (`training.demonstration.load_compact`).
+    """The study's backbone: that of its bundle, or the folder of a training (`training.demonstration.load_compact`),
+    with the study's lesion reader where lesions are read.
 
     Raises InputError where these are other weights than the study names.
     """
     if backbone is not None:
         model, _training = load_compact(backbone)
         _check_weights(settings, f"The training {backbone.name}", weights_sha256(model), model.image_size)
-        return MemoryEngine(model, choose_device(device))
-    models = Models()
-    bundle = models.bundle(settings.bundle)
+        return MemoryEngine(model, choose_device(device), reader=reader_of(settings))
+    bundle = Models().bundle(settings.bundle)
     entry = bundle.manifest.backbone
     _check_weights(settings, f"The bundle {settings.bundle}", entry.sha256, entry.image_size)
-    return models.engine(bundle, choose_device(device))
+    return MemoryEngine(bundle.backbone(), choose_device(device), reader=reader_of(settings))
 
 
 def _check_weights(settings: Embedding, where: str, sha256: str, image_size: int) -> None:

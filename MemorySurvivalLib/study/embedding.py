@@ -19,18 +19,15 @@ from MemorySurvivalLib.imaging.window import MODALITIES, Modality, Window
 from MemorySurvivalLib.measure.statistics import HOT_SUV, measure_statistics
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.features import Features
-from MemorySurvivalLib.memory.inside import average_inside, cover_cells, peak_inside
+from MemorySurvivalLib.memory.inside import average_inside, choose_pool, cover_cells, peak_inside
 from MemorySurvivalLib.memory.prompts import box_prompt
 from MemorySurvivalLib.memory.readout import ReadoutName, read_out
 from MemorySurvivalLib.memory.slices import Field, SliceFrame, close_up
 from MemorySurvivalLib.roi.boxes import SliceBox, prompt_boxes, raise_step
 from MemorySurvivalLib.roi.roi import RoiKind
-from MemorySurvivalLib.study.configuration import Embedding
+from MemorySurvivalLib.study.configuration import ENCODER, Embedding
 from MemorySurvivalLib.study.imagenet import IMAGENET, embed_slices
 from MemorySurvivalLib.study.imagenet_network import ImagenetNetwork
-
-ENCODER = "encoder"
-"""Stands for a readout's name where the image encoder's coarsest features were averaged and no memory was made."""
 
 Levels = npt.NDArray[np.intp]
 """Slices of a volume by their number, which grows towards the head."""
@@ -54,12 +51,14 @@ class EmbeddedCase:
 @dataclass(frozen=True, eq=False)
 class _Passes:
     """What the slices of one ROI and modality leave: memories (n, channels, h, w), their means and peaks inside the
-    ROI, and the means of the encoder's features there (n, channels, 1, 1)."""
+    ROI, the means of the encoder's features there (n, channels, 1, 1), and the share of each cell that the ROI covers
+    (n, 1, h, w)."""
 
     memories: torch.Tensor
     inside: torch.Tensor
     peaks: torch.Tensor
     encoder: torch.Tensor
+    cells: torch.Tensor
 
 
 def choose_boxes(
@@ -112,17 +111,23 @@ def embed_case(
         passes = _read(
             engine, case.image(modality), settings.window_map[modality], masks, boxes, settings.batch_size, field
         )
+        pool = choose_pool("lesions", modality, engine.reader) if settings.lesion_readouts else None
         for kind, one in passes.items():
             place = f"{modality}/{kind}"
             for name in settings.region_readouts:
                 vectors[f"{place}/{name}/{settings.kind('region')}"] = _state(name, one.inside).flatten()
             for name in settings.peak_readouts:
                 vectors[f"{place}/{name}/{settings.kind('peak')}"] = _state(name, one.peaks).flatten()
+            for name in settings.lesion_readouts:
+                assert pool is not None
+                found = pool(one.memories, one.cells)
+                vectors[f"{place}/{name}/{settings.kind('lesions')}"] = _state(name, found).flatten()
             for name in settings.grid_readouts:
                 vectors[f"{place}/{name}/{settings.kind('grid')}"] = (
                     _state(name, one.memories).mean(dim=(2, 3)).flatten()
                 )
-            vectors[f"{place}/{ENCODER}/{settings.kind('region')}"] = _state("mean", one.encoder).flatten()
+            if settings.region_readouts:
+                vectors[f"{place}/{ENCODER}/{settings.kind('region')}"] = _state("mean", one.encoder).flatten()
             for name in settings.average_maps.get(kind, ()):
                 maps[f"{place}/{name}/average"] = _state(name, one.memories).mean(dim=(0, 1))[None]
             for name in settings.small_maps.get(kind, ()) if small_maps else ():
@@ -162,6 +167,7 @@ def _read(
     inside: dict[RoiKind, list[torch.Tensor]] = {kind: [] for kind in boxes}
     peaks: dict[RoiKind, list[torch.Tensor]] = {kind: [] for kind in boxes}
     encoder: dict[RoiKind, list[torch.Tensor]] = {kind: [] for kind in boxes}
+    covered: dict[RoiKind, list[torch.Tensor]] = {kind: [] for kind in boxes}
     for start in range(0, len(levels), size):
         batch = levels[start : start + size]
         features = engine.encode(frame.picture(image.voxels[batch], window, engine.device))
@@ -178,7 +184,9 @@ def _read(
             inside[kind].append(average_inside(memory, cells))
             peaks[kind].append(peak_inside(memory, cells))
             encoder[kind].append(average_inside(coarsest[rows], cells))
-    return {kind: _Passes(*(torch.cat(one[kind]) for one in (memories, inside, peaks, encoder))) for kind in boxes}
+            covered[kind].append(cells)
+    kept = (memories, inside, peaks, encoder, covered)
+    return {kind: _Passes(*(torch.cat(one[kind]) for one in kept)) for kind in boxes}
 
 
 def _take(features: Features, rows: list[int]) -> Features:

@@ -10,8 +10,7 @@ import numpy as np
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.simulation.hazard import IMAGE_TERMS
-from MemorySurvivalLib.study.configuration import StudyConfiguration
-from MemorySurvivalLib.study.embedding import ENCODER
+from MemorySurvivalLib.study.configuration import ENCODER, StudyConfiguration
 from MemorySurvivalLib.study.hotspot_summary import summarise
 from MemorySurvivalLib.study.hotspots import HotspotResults, hotspot_path, read_hotspots
 from MemorySurvivalLib.study.judging import Goal, Judge, judge_goals, largest
@@ -20,14 +19,13 @@ from MemorySurvivalLib.study.models import (
     EMBEDDING_STATISTICS,
     IMAGENET_CNN,
     IMAGENET_STATISTICS,
-    POOLING_WORDS,
     PUBLISHED,
-    ROI_WORDS,
     STATISTICS,
     embedding_name,
     study_models,
 )
 from MemorySurvivalLib.study.probing import ALL_TERMS, SCENARIOS, ProbeResults, probe_path, read_probes
+from MemorySurvivalLib.study.readings import POOLING_WORDS, ROI_WORDS
 from MemorySurvivalLib.study.running import ModelResult, ScenarioResults, read_results
 
 BEGIN = "<!-- the study: written by `python -m MemorySurvivalLib.study evidence`, do not edit by hand -->"
@@ -71,6 +69,10 @@ def describe_study(configuration: StudyConfiguration, results: Sequence[Scenario
     """The section: how far the study got, goals, tables by scenario."""
     parts = ["## The study of models (simulated)", "", *_head(configuration, results), "", "### Goals (simulated)", ""]
     parts += [*goals_table(judge_goals(configuration, results)), ""]
+    unseen = judge_goals(configuration, results, unseen=True)
+    if unseen:
+        said = "The same on those test patients alone whom no earlier configuration of the study was asked about:"
+        parts += [said, "", *goals_table(unseen), ""]
     for scenario, found in largest(results).items():
         for test in found.tests:
             parts += [*_scenario(configuration, found, test), ""]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from MemorySurvivalLib.imaging.case import Case
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.memory.engine import MemoryEngine
-from MemorySurvivalLib.memory.inside import InsideReadout, cover_cells
+from MemorySurvivalLib.memory.inside import InsideReadout, choose_pool, cover_cells
+from MemorySurvivalLib.memory.lesion_reader import LesionReader
 from MemorySurvivalLib.memory.prompts import box_prompt
 from MemorySurvivalLib.memory.readout import Readout, read_out
 from MemorySurvivalLib.memory.slices import SliceFrame, close_up
@@ -41,6 +42,7 @@ from MemorySurvivalLib.study.embedding import choose_boxes, split_key
 from MemorySurvivalLib.study.measuring import RegionValues
 from MemorySurvivalLib.study.models import hotspot_models
 from MemorySurvivalLib.study.parts import NOTICE
+from MemorySurvivalLib.study.readings import pool_inside
 from MemorySurvivalLib.training.data import CohortData, Floats
 from MemorySurvivalLib.training.models.cox import RidgeCox
 from MemorySurvivalLib.training.nested import TunedModel, derive_seed, fit_tuned
@@ -195,9 +197,13 @@ def explain_case(
     keys = _keys_read(fitted)
     passes = read_passes(engine, case, roi, embedding, keys)
     counted = engine.encoded_slices
-    changed = {shown: occlude_slices(engine, one, patches, fills, shown[0]) for shown, one in passes.items()}
+    readouts = make_readouts(passes, keys, engine.reader)
+    changed = {
+        shown: occlude_slices(engine, one, patches, fills, shown[0], find_seen(readouts, shown, len(one.boxes)))
+        for shown, one in passes.items()
+    }
     encoded = engine.encoded_slices - counted
-    data = collect_rows(embedding, case, roi, passes, patches, changed, fills, keys)
+    data = collect_rows(embedding, case, roi, passes, readouts, patches, changed, fills)
     findings = {}
     for name, model in fitted.items():
         risks = model.log_risk(data)
@@ -262,19 +268,45 @@ def _memories(
         yield engine.memories(pictures, prompt)
 
 
+def make_readouts(passes: Mapping[Shown, Pass], keys: Iterable[str], reader: LesionReader | None) -> dict[str, Readout]:
+    """The readout of each of the states `keys`; `reader` reads lesions in the engine's memories, where any needs it."""
+    found: dict[str, Readout] = {}
+    for key in keys:
+        _modality, _roi, name, kind = split_key(key)
+        shown = _shown(key)
+        one, pooling = passes[shown], kind.removeprefix(CLOSE)
+        if pooling == "grid":
+            found[key] = read_out(name, one.memories)
+        else:
+            pool = choose_pool(pool_inside(pooling), shown[0], reader)
+            found[key] = InsideReadout(name, one.memories, one.cells, pool)
+    return found
+
+
+def find_seen(readouts: Mapping[str, Readout], shown: Shown, count: int) -> frozenset[int]:
+    """Positions of a pass of `count` slices that any readout of it sees; no other has to be encoded again."""
+    own = [readout for key, readout in readouts.items() if _shown(key) == shown]
+    return frozenset(k for k in range(count) if any(readout.sees(k) for readout in own))
+
+
 Changed = dict[tuple[tuple[int, int, int, int], int], torch.Tensor]
 """By plane of the patch and position in the pass: the memory after occlusion."""
 
 
 def occlude_slices(
-    engine: MemoryEngine, one: Pass, patches: Sequence[Patch], fills: Fills, modality: Modality
+    engine: MemoryEngine,
+    one: Pass,
+    patches: Sequence[Patch],
+    fills: Fills,
+    modality: Modality,
+    seen: Container[int],
 ) -> Changed:
-    """Each distinct (slice, rows, columns) is encoded once, whichever patches contain it."""
+    """Each distinct (slice, rows, columns) at a position in `seen` is encoded once, whichever patches contain it."""
     wanted = {
         (patch.plane, position): patch
         for patch in patches
         for position, box in enumerate(one.boxes)
-        if patch.touches(box.z)
+        if position in seen and patch.touches(box.z)
     }
     slices = []
     for (_plane, position), patch in wanted.items():
@@ -289,20 +321,17 @@ def collect_rows(
     case: Case,
     roi: Roi,
     passes: Mapping[Shown, Pass],
+    readouts: Mapping[str, Readout],
     patches: Sequence[Patch],
     changed: Mapping[Shown, Changed],
     fills: Fills,
-    keys: Iterable[str],
 ) -> CohortData:
-    """The case as it is and after each patch, as rows of a cohort, with the states `keys` and every statistic."""
+    """The case as it is and after each patch, as rows of a cohort, with the states of `readouts` by their keys and
+    every statistic."""
     states: dict[str, torch.Tensor] = {}
-    for key in keys:
-        _modality, _roi, name, kind = split_key(key)
+    for key, readout in readouts.items():
         shown = _shown(key)
-        one, pooling = passes[shown], kind.removeprefix(CLOSE)
-        readout: Readout = read_out(name, one.memories)
-        if pooling != "grid":
-            readout = InsideReadout(name, one.memories, one.cells, pooling == "peak")
+        one = passes[shown]
         rows = [readout.state()]
         for patch in patches:
             touched = [k for k, box in enumerate(one.boxes) if patch.touches(box.z) and readout.sees(k)]

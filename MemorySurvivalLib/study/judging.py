@@ -45,18 +45,26 @@ class Interval:
 class Judge:
     """One test cohort of one file of results: the truth drawn anew, the log-risks as saved.
 
-    With `patients`, only so many first test patients count: some models were asked about no others.
+    With `patients`, only so many first test patients count: some models were asked about no others. With `first`, none
+    before that number: some were looked at before.
     Harrell's c; the oracle knows the log hazard but not the frailty. All figures use the same resampled patients, so
     differences are paired. Raises InputError where the results do not belong to the configuration's patients.
     """
 
     def __init__(
-        self, configuration: StudyConfiguration, results: ScenarioResults, test: str, patients: int | None = None
+        self,
+        configuration: StudyConfiguration,
+        results: ScenarioResults,
+        test: str,
+        patients: int | None = None,
+        first: int = 0,
     ) -> None:
         name, _, scenario = test.partition("/")
         cohort = configuration.cohort(name)
         drawn = draw_tested(scenario, cohort.seed, patients or results.tests[test])
         self._tested = {results.tests[test], len(drawn)}
+        self._asked = slice(first, len(drawn))
+        drawn = drawn[self._asked]
         self.results, self.test, self.scenario = results, test, scenario
         self.times_months: Floats = np.array([patient.time_months for patient in drawn])
         self.events: Bools = np.array([patient.event for patient in drawn])
@@ -113,10 +121,10 @@ class Judge:
         risk = np.array(self.results.models[model].log_risk[self.test], dtype=np.float64)
         if len(risk) not in self._tested:
             raise InputError(
-                f"The results of {model} are of {len(risk)} test patients, not of {len(self.times_months)}; run the "
+                f"The results of {model} are of {len(risk)} test patients, not of {self._asked.stop}; run the "
                 "study again."
             )
-        return risk[: len(self.times_months)]
+        return risk[self._asked]
 
     def _interval(self, value: float, resampled: Floats) -> Interval:
         return Interval(value, *percentile_limits(resampled, "c"))
@@ -146,13 +154,21 @@ def largest(results: Sequence[ScenarioResults]) -> dict[str, ScenarioResults]:
     return {one.scenario: one for one in ordered}
 
 
-def judge_goals(configuration: StudyConfiguration, results: Sequence[ScenarioResults]) -> list[Goal]:
-    """The goals stated before anything was fitted, each on the scenario's own test cohort, at the largest size."""
+def judge_goals(
+    configuration: StudyConfiguration, results: Sequence[ScenarioResults], *, unseen: bool = False
+) -> list[Goal]:
+    """The goals stated before anything was fitted, each on the scenario's own test cohort, at the largest size.
+
+    `unseen`: on those test patients alone whom no earlier configuration was asked about; none where they are too few.
+    """
     goals: list[Goal] = []
     for scenario, found in largest(results).items():
         tests = [test for test in found.tests if test.endswith(f"/{scenario}")]
         if scenario in (*GOAL_SCENARIOS, "null") and tests:
-            judge = Judge(configuration, found, tests[0])
+            first = configuration.cohort(tests[0].partition("/")[0]).seen if unseen else 0
+            if unseen and found.tests[tests[0]] - first < configuration.fitting.smallest_test:
+                continue
+            judge = Judge(configuration, found, tests[0], first=first)
             goals += _advantages(judge) if scenario in GOAL_SCENARIOS else _no_advantages(judge)
     return goals
 

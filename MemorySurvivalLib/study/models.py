@@ -6,14 +6,12 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-from MemorySurvivalLib.memory.inside import Inside
-from MemorySurvivalLib.memory.readout import ReadoutName
 from MemorySurvivalLib.risk.downsamplers import DownsamplerName
 from MemorySurvivalLib.risk.fusion import FusionName
 from MemorySurvivalLib.simulation.patient import COVARIATE_COLUMNS
-from MemorySurvivalLib.study.configuration import CLOSE, Embedding
-from MemorySurvivalLib.study.embedding import ENCODER
+from MemorySurvivalLib.study.configuration import Embedding
 from MemorySurvivalLib.study.imagenet import IMAGENET
+from MemorySurvivalLib.study.readings import POOLING_WORDS, ROI_WORDS, name_pooled, whole_scan
 from MemorySurvivalLib.training.models.cox import RidgeCox
 from MemorySurvivalLib.training.models.features import StateVectors, VectorFeatures
 from MemorySurvivalLib.training.models.image import ImageModel
@@ -53,18 +51,6 @@ DEEP_ALL = f"{DEEP} + statistics + clinical"
 PUBLISHED = "published: PET+CT, dilated spine, last, average, gated"
 """Names that the goals speak of."""
 
-WHOLE_SCAN: tuple[tuple[str, str], ...] = (
-    ("mean", "region"),
-    ("stations:4", "region"),
-    ("mean", "peak"),
-    ("max", "peak"),
-    ("mean", f"{CLOSE}peak"),
-    ("tops:4", f"{CLOSE}peak"),
-)
-"""Readouts, with how channels are pooled inside the ROI on each slice, between which the tuning of the fused models
-chooses with the ROI; the last two of close-ups, which there are of one ROI. `max` of means is left out: probes of
-development patients found least of the truth in it."""
-
 STATE_PENALTY = (3e-2, 1e3)
 """Ridge penalties tried for columns from memory states, of which there are about as many as patients."""
 
@@ -87,16 +73,6 @@ SPATIAL_STATISTICS = (
 """Statistics that change when a patch is occluded: all but the volume."""
 
 LAST = "published readout: last, ridge Cox"
-
-POOLING_WORDS = {
-    "region": "channels averaged inside the ROI",
-    "peak": "channels' peaks inside the ROI",
-    "grid": "channels averaged over the grid",
-    f"{CLOSE}region": "channels averaged inside the ROI, close up",
-    f"{CLOSE}peak": "channels' peaks inside the ROI, close up",
-}
-
-ROI_WORDS = {"spine_dilated": "dilated spine", "skeleton": "skeleton"}
 
 
 @dataclass(frozen=True)
@@ -155,16 +131,15 @@ def hotspot_models(embedding: Embedding, roi: str) -> tuple[Recipe, ...]:
     def alternatives(name: str, measured: tuple[str, ...]) -> tuple[Alternative, ...]:
         return tuple(
             Alternative(
-                _name_read(modality, readout, pooling),
+                name_pooled(readout, pooling),
                 RidgeCox(
                     name,
-                    VectorFeatures(statistics=measured, states=StateVectors(_keys(modality, roi, readout, pooling))),
+                    VectorFeatures(statistics=measured, states=StateVectors(_keys("PET+CT", roi, readout, pooling))),
                     state_penalty=1.0,
                 ),
                 _PENALTIES,
             )
             for readout, pooling in whole_scan(embedding, roi)
-            for modality in _modalities(readout, pooling)
         )
 
     last = RidgeCox("last", VectorFeatures(states=StateVectors(_keys("PET+CT", roi, "last", "grid"))))
@@ -199,46 +174,6 @@ def deep_recipe(
     return Recipe(name, tuple(alternatives))
 
 
-def whole_scan(embedding: Embedding, roi: str) -> tuple[tuple[ReadoutName, str], ...]:
-    """Those of WHOLE_SCAN that are kept of an ROI: readout and pooling."""
-    kept = {
-        one.kind(pooling): readouts
-        for one in embedding.ways
-        if roi in one.rois
-        for pooling, readouts in (("region", one.region_readouts), ("peak", one.peak_readouts))
-    }
-    return tuple((readout, pooling) for readout, pooling in WHOLE_SCAN if readout in kept.get(pooling, ()))
-
-
-_CLOSE_UP = " close up"
-
-PET_ALONE = ", PET alone"
-"""At the end of an alternative's name: it reads no CT."""
-
-
-def _modalities(readout: ReadoutName, pooling: str) -> tuple[str, ...]:
-    """Both images; of the longest vector also the PET alone, because probes of development patients found the planted
-    truth better in it without as many columns from the CT."""
-    return ("PET+CT", "PET") if (readout, pooling) == WHOLE_SCAN[-1] else ("PET+CT",)
-
-
-def _name_read(modality: str, readout: ReadoutName, pooling: str) -> str:
-    return f"{name_pooled(readout, pooling)}{PET_ALONE if modality == 'PET' else ''}"
-
-
-def name_pooled(readout: ReadoutName, pooling: str) -> str:
-    """The name of an alternative: "mean", "mean of peaks", or "mean of peaks close up"."""
-    name = f"{readout} of peaks" if pooling.removeprefix(CLOSE) == "peak" else readout
-    return f"{name}{_CLOSE_UP}" if pooling.startswith(CLOSE) else name
-
-
-def split_pooled(name: str) -> tuple[ReadoutName, Inside, bool]:
-    """The readout of a name that `name_pooled` gave, how a bundle then pools inside its region, and whether its
-    pictures are close-ups."""
-    readout, peaks, _ = name.removesuffix(_CLOSE_UP).partition(" of peaks")
-    return readout, "peak" if peaks else True, name.endswith(_CLOSE_UP)
-
-
 def embedding_name(modality: str, roi: str, readout: str, pooling: str) -> str:
     """The name of an image-only model on one vector."""
     return f"{modality}, {ROI_WORDS.get(roi, roi)}, {readout}, {POOLING_WORDS[pooling]}"
@@ -271,8 +206,9 @@ def _embeddings(embedding: Embedding) -> list[StudyModel]:
     """Image only, one vector a patient, ridge Cox: every modality, ROI, readout and pooling that was kept."""
     models = []
     for way in embedding.ways:
-        pooled = [("region", name) for name in (*way.region_readouts, ENCODER)]
+        pooled = [("region", name) for name in way.region_vectors]
         pooled += [("peak", name) for name in way.peak_readouts]
+        pooled += [("lesions", name) for name in way.lesion_readouts]
         pooled += [("grid", name) for name in way.grid_readouts]
         for roi in way.rois:
             for pooling, readout in pooled:
@@ -298,13 +234,13 @@ def _fused(embedding: Embedding) -> list[StudyModel]:
     for name, features in parts.items():
         alternatives = tuple(
             Alternative(
-                f"{roi} {_name_read(modality, readout, pooling)}",
+                f"{roi} {name_pooled(readout, pooling)}",
                 RidgeCox(
                     name,
                     VectorFeatures(
                         features.clinical,
                         features.statistics,
-                        StateVectors(_keys(modality, roi, readout, pooling)),
+                        StateVectors(_keys("PET+CT", roi, readout, pooling)),
                     ),
                     state_penalty=1.0,
                 ),
@@ -312,7 +248,6 @@ def _fused(embedding: Embedding) -> list[StudyModel]:
             )
             for roi in embedding.rois
             for readout, pooling in whole_scan(embedding, roi)
-            for modality in _modalities(readout, pooling)
         )
         models.append(
             StudyModel(Recipe(name, alternatives), "fused", "PET+CT", "chosen", "chosen", "chosen", "concatenation")

@@ -17,9 +17,9 @@ from MemorySurvivalLib.simulation.patient import draw_patients
 from MemorySurvivalLib.simulation.scenario import load_scenario
 from MemorySurvivalLib.study.cohorts import StudyCohort, read_cohort
 from MemorySurvivalLib.study.configuration import Embedding, StudyConfiguration
-from MemorySurvivalLib.study.embedding import ENCODER
-from MemorySurvivalLib.study.models import ROI_WORDS, STATISTICS, name_pooled, whole_scan
+from MemorySurvivalLib.study.models import STATISTICS
 from MemorySurvivalLib.study.parts import NOTICE, sort_json
+from MemorySurvivalLib.study.readings import ROI_WORDS, name_pooled, whole_scan
 from MemorySurvivalLib.training.data import Floats
 from MemorySurvivalLib.training.models.features import statistics_matrix
 
@@ -119,11 +119,11 @@ def _vectors(embedding: Embedding, cohort: StudyCohort) -> Iterator[tuple[str, F
     measured = np.nan_to_num(statistics)
     for way in embedding.ways:
         for roi in way.rois:
-            for readout in (*way.region_readouts, ENCODER):
+            for readout in way.region_vectors:
                 pooling = way.kind("region")
                 yield f"{ROI_WORDS[roi]}, {name_pooled(readout, pooling)}", _states(cohort, roi, readout, pooling)
-            for readout in way.peak_readouts:
-                pooling = way.kind("peak")
+            kept = (("peak", way.peak_readouts), ("lesions", way.lesion_readouts))
+            for pooling, readout in ((way.kind(kind), name) for kind, names in kept for name in names):
                 yield f"{ROI_WORDS[roi]}, {name_pooled(readout, pooling)}", _states(cohort, roi, readout, pooling)
     first = embedding.rois[0]
     for readout, pooling in whole_scan(embedding, first):

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from MemorySurvivalLib.bundle.bundle import save_bundle
 from MemorySurvivalLib.bundle.manifest import FORMAT, FORMAT_VERSION, BackboneEntry, Manifest, Provenance
 from MemorySurvivalLib.errors import InputError
@@ -18,7 +20,8 @@ from MemorySurvivalLib.simulation.anatomy import PHANTOM_VERSION
 from MemorySurvivalLib.study.cohorts import StudyCohort, read_cohort
 from MemorySurvivalLib.study.configuration import Embedding, Question, StudyConfiguration
 from MemorySurvivalLib.study.embed_cohorts import count_embedded
-from MemorySurvivalLib.study.models import split_pooled
+from MemorySurvivalLib.study.lesion_reader import load_reader
+from MemorySurvivalLib.study.readings import split_pooled
 from MemorySurvivalLib.study.shipping_card import CardFacts, write_shipped_card
 from MemorySurvivalLib.study.shipping_heads import REGION, ShippedHead, choose_settings, fit_shipped, head_recipes
 from MemorySurvivalLib.training.backbone_card import describe_training
@@ -68,15 +71,21 @@ def ship_study(
         fit_shipped(recipe.name, choice, folds, development, tests, configuration.fitting)
         for recipe, choice in zip(recipes, choices, strict=True)
     )
+    reader = None
+    if split_pooled(reading)[1] == "lesions":
+        reader, known = load_reader()
+        if known.sha256 not in {way.reader_sha256 for way in embedding.ways}:
+            raise InputError(f"The study was embedded with another lesion reader than {known.sha256[:12]}; embed anew.")
+        entry = msgspec.structs.replace(entry, reader=known.entry)
     manifest = _make_manifest(configuration, entry, reading, heads, development)
     facts = CardFacts(manifest, heads, development, tests, configuration, describe_training(training))
     tensors = {one.entry.name: one.head for one in heads}
-    return save_bundle(out, manifest, tensors, write_shipped_card(facts), backbone, training).manifest
+    return save_bundle(out, manifest, tensors, write_shipped_card(facts), backbone, training, reader).manifest
 
 
 def shipped_propagation(embedding: Embedding, reading: str) -> PropagationConfig:
-    """The pass over the body that gives what the study embedded of the spine under `reading` (`models.name_pooled`), on
-    the same slices.
+    """The pass over the body that gives what the study embedded of the spine under `reading` (`readings.name_pooled`),
+    on the same slices.
 
     Slice by slice, whatever batches the study used: that differs in the last digits alone, and the cache keeps batches
     whole, so that an edit of one slice then encodes one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from MemorySurvivalLib import RESEARCH_USE
-from MemorySurvivalLib.bundle.manifest import HeadEntry, Manifest
+from MemorySurvivalLib.bundle.manifest import HeadEntry, Manifest, ReaderEntry
 from MemorySurvivalLib.measure.statistics import STATISTICS
 from MemorySurvivalLib.memory.inside import Inside
 from MemorySurvivalLib.simulation.scenario import load_scenario
@@ -42,11 +42,13 @@ Simulation tests the software and the method, not myeloma.
 
 - Backbone: {manifest.backbone.release}, float16 weights with sha256 {manifest.backbone.sha256}; a small network of SAM
   2.1's classes.
-- Heads, on one vector a patient from PET and one from CT, not the paper's downsampler: {_kinds(facts.heads)}.
+{_reader(manifest.backbone.reader)}- Heads, on one vector a patient from PET and one from CT, not the paper's
+  downsampler:
+  {_kinds(facts.heads)}.
 - Learned from {provenance.cases} simulated patients with {provenance.events} events (cohort {development.name}, seed
   {development.seed}, scenario {scenario.name} with sha256 {scenario.sha256}).
 - Pictures: {_pictures(propagation.close_up_mm)}.
-- Vector: the memory's channels, on each slice {_pooled(propagation.inside)}; readout
+- Vector: {_pooled(propagation.inside)}; readout
   `{propagation.readout}` over every {ordinal(propagation.slice_step)} ROI slice, or as few as give at most
   {propagation.most_slices} slices; ROI: {manifest.roi}, the phantoms' masks with each simulated hospital's error.
 - Chosen in {fitting.inner_folds} folds of these patients among {fitting.trials} settings a readout, head and kind
@@ -94,11 +96,19 @@ def _pictures(close_up_mm: float | None) -> str:
 
 
 def _pooled(inside: Inside) -> str:
-    return (
-        "their peaks among the cells that the region covers"
-        if inside == "peak"
-        else "averaged over the cells that the region covers"
-    )
+    if inside == "lesions":
+        return "what the backbone's lesion reader finds on each slice in the memory's cells that the region covers"
+    how = "their peaks among" if inside == "peak" else "averaged over"
+    return f"the memory's channels, on each slice {how} the cells that the region covers"
+
+
+def _reader(entry: ReaderEntry | None) -> str:
+    if entry is None:
+        return ""
+    return f"""- Lesion reader, sha256 {entry.sha256}: a small network that says of each memory cell how much of it is
+  lesion ({", ".join(entry.kinds)}). It learned from the planted lesions of {entry.simulated_cases} other simulated
+  patients; what it does on persons' lesions nobody has measured.
+"""
 
 
 def _kinds(heads: tuple[ShippedHead, ...]) -> str:

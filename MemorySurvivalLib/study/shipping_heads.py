@@ -23,7 +23,6 @@ from MemorySurvivalLib.study.models import (
     ALL,
     DEEP,
     EMBEDDING_STATISTICS,
-    PET_ALONE,
     SPATIAL_STATISTICS,
     deep_recipe,
     hotspot_models,
@@ -77,8 +76,7 @@ def head_recipes(embedding: Embedding) -> tuple[Recipe, Recipe]:
     value.
     """
     searched = next(one for one in hotspot_models(embedding, REGION) if one.name == EMBEDDING_STATISTICS)
-    # Statistics of the CT need a head that reads it.
-    found = tuple(one for one in searched.alternatives if not one.name.endswith(PET_ALONE))
+    found = searched.alternatives
     statistics = tuple(f"{REGION}/{name}" for name in SPATIAL_STATISTICS)
     clinical = make_schema(COVARIATE_COLUMNS)
 
@@ -99,7 +97,7 @@ def head_recipes(embedding: Embedding) -> tuple[Recipe, Recipe]:
 
 
 def reading_of(alternative: Alternative) -> str:
-    """The readout and pooling that an alternative of `head_recipes` reads, as `models.name_pooled` names them."""
+    """The readout and pooling that an alternative of `head_recipes` reads, as `readings.name_pooled` names them."""
     return alternative.name.partition(",")[0]
 
 
@@ -112,10 +110,10 @@ def choose_settings(
 ) -> tuple[str, tuple[Choice, ...], tuple[Fold, ...]]:
     """The readout and pooling that all heads share, each head's kind and settings with it, and the folds that decided.
 
-    A bundle has one pass over the body, so one reading (`models.name_pooled`): that with the highest sum of the heads'
-    mean inner c. No head is second to the other: which one scores a patient depends on whether clinical values are
-    known. The folds are those in which the study tunes its model with everything. Raises InputError where no readout
-    can be fitted for all heads.
+    A bundle has one pass over the body, so one reading (`readings.name_pooled`): that with the highest sum of the
+    heads' mean inner c. No head is second to the other: which one scores a patient depends on whether clinical values
+    are known. The folds are those in which the study tunes its model with everything. Raises InputError where no
+    readout can be fitted for all heads.
     """
     seed = _seed(fitting, scenario)
     splits = make_splits(data, FoldPlan(fitting.inner_folds, 1, seed=seed))

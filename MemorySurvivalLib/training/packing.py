@@ -167,7 +167,13 @@ def train_bundle(
     card = write_card(_facts(cohort, base, config, heads, manifest), stated)
     backbone = base.backbone() if BACKBONE in base.archive.members else None
     saved = save_bundle(
-        out, manifest, {one.entry.name: one.head for one in heads}, card, backbone, base.backbone_training
+        out,
+        manifest,
+        {one.entry.name: one.head for one in heads},
+        card,
+        backbone,
+        base.backbone_training,
+        base.reader,
     )
     return TrainedBundle(saved.manifest, card, tuple(heads))
 

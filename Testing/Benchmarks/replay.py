@@ -125,7 +125,9 @@ def _change_bundle(folder: Path, replay: ReplayRequest) -> ReplayRequest:
     bundle = load_bundle(find_bundle("demonstration"))
     manifest = msgspec.structs.replace(bundle.manifest, version="another", members={})
     training = bundle.backbone_training
-    save_bundle(folder / "other.msbundle", manifest, bundle.heads, bundle.card, bundle.backbone(), training)
+    save_bundle(
+        folder / "other.msbundle", manifest, bundle.heads, bundle.card, bundle.backbone(), training, bundle.reader
+    )
     return replace(replay, bundle=str(folder / "other.msbundle"))
 
 

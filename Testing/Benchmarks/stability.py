@@ -219,7 +219,8 @@ def describe_model() -> str:
     """How the demonstration bundle reads."""
     manifest = Models().bundle("demonstration").manifest
     read = manifest.propagation
-    how = {False: "", True: ", inside the region", "peak": ", peaks inside the region"}[read.inside]
+    words = {"False": "", "True": ", inside the region", "peak": ", peaks inside it", "lesions": ", lesions inside it"}
+    how = words[str(read.inside)] + (", close up" if read.close_up_mm is not None else "")
     return f"demonstration bundle {manifest.version}: {read.mode}, {read.readout}{how}, slice step {read.slice_step}"
 
 

@@ -27,8 +27,9 @@ from MemorySurvivalLib.bundle.manifest import (
 )
 from MemorySurvivalLib.imaging.reading import write_volume
 from MemorySurvivalLib.imaging.volume import Affine, Volume
-from MemorySurvivalLib.imaging.window import Window
+from MemorySurvivalLib.imaging.window import MODALITIES, Window
 from MemorySurvivalLib.memory.backbone import BackboneSpec
+from MemorySurvivalLib.memory.lesion_reader import LesionReader
 from MemorySurvivalLib.memory.propagation import PropagationConfig
 from MemorySurvivalLib.risk.covariates import CategoricalCovariate, ContinuousCovariate, CovariateSchema
 from MemorySurvivalLib.risk.head import HeadSpec, RiskHead
@@ -115,6 +116,19 @@ def make_manifest(heads: tuple[HeadEntry, ...], entry: BackboneEntry, **changes:
         "members": {},
     }
     return Manifest(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def make_reader(seed: int = 0, channels: int = 64) -> LesionReader:
+    """A random lesion reader, float16, whose say differs between slices of `SMALL`'s memories."""
+    import torch
+
+    torch.manual_seed(seed)
+    reader = LesionReader(channels).eval().requires_grad_(False)
+    for modality in MODALITIES:
+        reader.set_scale(modality, torch.zeros(channels), torch.full((channels,), 0.1))
+        reader.networks[modality].get_submodule("5").weight.mul_(3)  # type: ignore[operator]
+    as_float16(reader)
+    return reader
 
 
 def make_head(name: str, schema: CovariateSchema | None, seed: int) -> tuple[RiskHead, HeadEntry]:

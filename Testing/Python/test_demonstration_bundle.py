@@ -16,7 +16,7 @@ from MemorySurvivalLib.bundle.registry import find_bundle
 from MemorySurvivalLib.imaging.case import make_case
 from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.measure.statistics import measure_statistics
-from MemorySurvivalLib.memory.engine import MemoryEngine
+from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.pipeline import embed_case
 from MemorySurvivalLib.roi.roi import Roi
 from MemorySurvivalLib.scoring import needed_statistics, score_states
@@ -24,7 +24,7 @@ from MemorySurvivalLib.simulation.patient import Patient, draw_patient, draw_pat
 from MemorySurvivalLib.simulation.scenario import load_scenario
 from MemorySurvivalLib.simulation.scenario_case import simulate_patient
 from MemorySurvivalLib.study.cohorts import StudyCohort, read_cohort
-from MemorySurvivalLib.study.configuration import load_configuration
+from MemorySurvivalLib.study.configuration import CLOSE, load_configuration
 
 PARTS = Path(__file__).resolve().parents[1] / "Study" / "parts"
 SCENARIO, TESTED = "main", "main-test"
@@ -101,7 +101,7 @@ def test_a_reference_patient_simulated_again_scores_as_the_embedded_one(
     simulated = simulate_patient(patient)
     case, mask = make_case(simulated.ct, simulated.pet), simulated.spine_dilated.reoriented()
     roi = Roi(mask.with_voxels(mask.voxels > 0), "spine_dilated", "simulated")
-    passes = embed_case(MemoryEngine(bundle.backbone(), torch.device("cpu")), bundle, case, roi)
+    passes = embed_case(Models().engine(bundle, torch.device("cpu")), bundle, case, roi)
     states = {modality: one_pass.readout.state() for modality, one_pass in passes.items()}
     measured = measure_statistics(case, roi.mask.voxels, needed_statistics(bundle))
     again, embedded = score(bundle, states, measured, patient), score(bundle, *kept(bundle, cohort, 0), patient)
@@ -115,7 +115,8 @@ def kept(
 ) -> tuple[dict[Modality, torch.Tensor], dict[str, float]]:
     """States and statistics of an embedded patient, as the bundle reads them."""
     propagation, roi = bundle.manifest.propagation, bundle.manifest.roi
-    kind = "peak" if propagation.inside == "peak" else "region"
+    pooling = {"peak": "peak", "lesions": "lesions"}.get(str(propagation.inside), "region")
+    kind = pooling if propagation.close_up_mm is None else f"{CLOSE}{pooling}"
     states = {
         modality: cohort.data.states[f"{modality}/{roi}/{propagation.readout}/{kind}"][number][None].float()
         for modality in bundle.manifest.heads[0].spec.modalities

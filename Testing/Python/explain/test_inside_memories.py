@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
 import pytest
 import torch
 from explain_makers import WINDOWS, make_engine, make_scene, naive_risks, run_pass
+from made_up import make_reader
 
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.explain.fills import make_fills
@@ -22,7 +24,9 @@ from MemorySurvivalLib.memory.inside import (
     CELL,
     Inside,
     InsideReadout,
+    Region,
     average_inside,
+    choose_pool,
     cover_cells,
     make_readout,
     peak_inside,
@@ -54,9 +58,9 @@ def test_cells_lie_where_the_region_does(spacing_mm: tuple[float, float, float],
     assert where == pytest.approx((frame.top + y * rows, frame.left + x * columns), abs=4)
 
 
-@pytest.mark.parametrize("peak", [False, True])
+@pytest.mark.parametrize("inside", [True, "peak", "lesions"])
 @pytest.mark.parametrize("name", READOUTS)
-def test_an_exchange_is_as_if_read_out_anew(name: ReadoutName, peak: bool) -> None:
+def test_an_exchange_is_as_if_read_out_anew(name: ReadoutName, inside: Literal[True, "peak", "lesions"]) -> None:
     torch.manual_seed(0)
     memories = torch.randn(9, 5, 4, 4).to(torch.bfloat16)
     cells = torch.rand(9, 1, 4, 4)
@@ -65,9 +69,10 @@ def test_an_exchange_is_as_if_read_out_anew(name: ReadoutName, peak: bool) -> No
     changed = memories.clone()
     for k, memory in others.items():
         changed[k] = memory
-    readout = InsideReadout(name, memories, cells, peak)
-    found, anew = readout.state_with(others), InsideReadout(name, changed, cells, peak).state()
-    assert found.shape[1:] == (5, 1, 1) and not torch.allclose(found, readout.state())
+    pool = choose_pool(inside, "PET", make_reader(channels=5))
+    readout = InsideReadout(name, memories, cells, pool)
+    found, anew = readout.state_with(others), InsideReadout(name, changed, cells, pool).state()
+    assert found.shape[1:] == (4 if inside == "lesions" else 5, 1, 1) and not torch.allclose(found, readout.state())
     torch.testing.assert_close(found, anew, rtol=0, atol=1e-6)
     k = 5
     own = (memories[k].float() * cells[k]).sum(dim=(1, 2)) / cells[k].sum()
@@ -92,14 +97,16 @@ def test_a_peak_is_that_of_the_cells_that_the_region_covers() -> None:
     assert peaks[:, 1, 0, 0].tolist() == [0.0] * 4
 
 
-@pytest.mark.parametrize("inside", [True, "peak"])
+@pytest.mark.parametrize("inside", [True, "peak", "lesions"])
 def test_occlusion_and_stability_of_a_pooled_head(tmp_path: Path, inside: Inside) -> None:
     engine, (case, roi) = make_engine(), make_scene(tmp_path)
+    engine.reader = make_reader()
     config = PropagationConfig(readout="max", slice_step=3, inside=inside)
     passes = run_pass(engine, case, roi, config)
     state = passes["PET"].readout.state()
-    assert state.shape == (1, 64, 1, 1)
-    spec = HeadSpec(("PET", "CT"), "concatenation", 0, hidden=(), downsampler="pooled", memory_shape=(64, 1, 1))
+    values = 4 if inside == "lesions" else 64
+    assert state.shape == (1, values, 1, 1)
+    spec = HeadSpec(("PET", "CT"), "concatenation", 0, hidden=(), downsampler="pooled", memory_shape=(values, 1, 1))
     torch.manual_seed(1)
     head = RiskHead(spec).eval()
     subject = Subject(engine, case, passes, head, ())
@@ -109,11 +116,16 @@ def test_occlusion_and_stability_of_a_pooled_head(tmp_path: Path, inside: Inside
     assert found == pytest.approx(naive_risks(subject, roi, patches[0], fills, config), abs=1e-5)
     assert abs(found[0] - subject.baseline()) > 1e-4
     assert all(cell.any() for cell in contributions(subject).values())
-    plain = Subject(engine, case, run_pass(engine, case, roi, PropagationConfig(readout="max", slice_step=3)), head, ())
-    keys = {key_of(subject, patches, fills), key_of(plain, patches, fills)}
-    other = PropagationConfig(readout="max", slice_step=3, inside=True if inside == "peak" else "peak")
-    keys.add(key_of(Subject(engine, case, run_pass(engine, case, roi, other), head, ()), patches, fills))
-    assert len(keys) == 3
+    others: tuple[Inside, ...] = (False, True, "peak", "lesions")
+    reading = [PropagationConfig(readout="max", slice_step=3, inside=one) for one in others]
+    keys = {
+        key_of(Subject(engine, case, run_pass(engine, case, roi, one), head, ()), patches, fills) for one in reading
+    }
+    engine.reader = make_reader()
+    engine.reader.set_scale("PET", torch.zeros(64), torch.ones(64))
+    keys.add(key_of(Subject(engine, case, run_pass(engine, case, roi, reading[-1]), head, ()), patches, fills))
+    assert len(keys) == 5 and key_of(subject, patches, fills) in keys
+    engine.reader = make_reader()
     own = read_arrangements(engine, case, [arrange(UNCHANGED, case, roi.mask, config)], {"PET": WINDOWS["PET"]})[0]
     torch.testing.assert_close(own["PET"], state, rtol=0, atol=1e-3)
 
@@ -124,11 +136,18 @@ def test_without_a_mask_there_is_no_inside(tmp_path: Path) -> None:
     boxes = prompt_boxes(roi.mask, 1)[:1]
     with pytest.raises(InputError, match="pooled inside the region, but there is no mask"):
         propagate(make_engine(), case.pet, "PET", WINDOWS["PET"], boxes, config)
-    frame = SliceFrame.of(case.pet, 64)
-    assert not isinstance(make_readout("mean", torch.zeros(1, 2, 4, 4), False, frame, None, [0]), InsideReadout)
+    region = Region(SliceFrame.of(case.pet, 64), None, [0])
+    assert not isinstance(make_readout("mean", torch.zeros(1, 2, 4, 4), False, region, "PET"), InsideReadout)
 
 
-@pytest.mark.parametrize("inside", [False, True, "peak"])
+def test_without_a_reader_no_lesions_are_read(tmp_path: Path) -> None:
+    case, roi = make_scene(tmp_path)
+    config = PropagationConfig(readout="mean", inside="lesions")
+    with pytest.raises(InputError, match="no lesion reader came with this backbone"):
+        propagate(make_engine(), case.pet, "PET", WINDOWS["PET"], prompt_boxes(roi.mask, 1)[:1], config, mask=roi.mask)
+
+
+@pytest.mark.parametrize("inside", [False, True, "peak", "lesions"])
 def test_a_bundle_keeps_how_memories_are_pooled(inside: Inside) -> None:
     config = PropagationConfig(readout="mean", inside=inside)
     assert msgspec.json.decode(msgspec.json.encode(config), type=PropagationConfig) == config

@@ -66,7 +66,7 @@ def embed_made_up(patient: Patient, settings: Embedding, extras: frozenset[Extra
     def values(*shape: int) -> torch.Tensor:
         return torch.from_numpy(rng.normal(size=shape) + 0.3 * burden).half()
 
-    layers = {"bank:2": 2, "stations:4": 4, "tops:4": 4}
+    layers = {"bank:2": 2, "stations:4": 4, "tops:3": 3}
     vectors, maps, small = {}, {}, {}
     for modality in ("PET", "CT"):
         for roi in settings.rois:
@@ -77,7 +77,10 @@ def embed_made_up(patient: Patient, settings: Embedding, extras: frozenset[Extra
                 vectors[f"{place}/{name}/{settings.kind('peak')}"] = values(CHANNELS * layers.get(name, 1))
             for name in settings.grid_readouts:
                 vectors[f"{place}/{name}/{settings.kind('grid')}"] = values(CHANNELS)
-            vectors[f"{place}/encoder/{settings.kind('region')}"] = values(CHANNELS)
+            for name in settings.lesion_readouts:
+                vectors[f"{place}/{name}/{settings.kind('lesions')}"] = values(4 * layers.get(name, 1))
+            if settings.region_readouts:
+                vectors[f"{place}/encoder/{settings.kind('region')}"] = values(CHANNELS)
             for name in settings.average_maps.get(roi, ()):
                 maps[f"{place}/{name}/average"] = values(1, 16, 16)
             for name in settings.small_maps.get(roi, ()) if "small" in extras else ():

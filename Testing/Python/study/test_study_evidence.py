@@ -102,6 +102,32 @@ def test_goals_are_met_missed_or_open(configuration: StudyConfiguration) -> None
     assert [goal.met for goal in judge_goals(configuration, [leaky])] == [False, False]
 
 
+def test_goals_are_judged_apart_on_patients_nobody_was_asked_about(configuration: StudyConfiguration) -> None:
+    """A model that knows the first patients by heart, and of the others nothing, is found out there."""
+    test, seen = "main-test/main", 60
+    results = invent(configuration, "main", GOOD, 227)
+    noise = invent(configuration, "main", {ALL: np.inf}, 227).models[ALL].log_risk[test]
+    learned = results.models[ALL]
+    results.models[ALL] = msgspec.structs.replace(
+        learned, log_risk={test: [*learned.log_risk[test][:seen], *noise[seen:]]}
+    )
+    assert judge_goals(configuration, [results], unseen=True)[0].tested == TESTED, "nobody was seen before"
+    cohorts = tuple(
+        msgspec.structs.replace(one, seen=seen if one.name == "main-test" else 0) for one in configuration.cohorts
+    )
+    looked = msgspec.structs.replace(configuration, cohorts=cohorts)
+    (apart, *_others) = judge_goals(looked, [results], unseen=True)
+    assert (apart.tested, apart.met) == (TESTED - seen, False)
+    assert apart.outcome is not None and apart.outcome.low < 0.2
+    first = Judge(looked, results, test, patients=seen)
+    assert first.recovered(ALL).value > 0.85 > Judge(looked, results, test, first=seen).recovered(ALL).value
+    assert "whom no earlier configuration of the study was asked about" in describe_study(looked, [results])
+    all_seen = msgspec.structs.replace(
+        configuration, cohorts=tuple(msgspec.structs.replace(one, seen=TESTED - 5) for one in configuration.cohorts)
+    )
+    assert not judge_goals(all_seen, [results], unseen=True), "too few to say anything"
+
+
 def test_results_of_other_patients_are_refused(configuration: StudyConfiguration) -> None:
     results = invent(configuration, "main", {ALL: 0.1}, 227)
     fewer = msgspec.structs.replace(results, tests={"main-test/main": TESTED - 1})

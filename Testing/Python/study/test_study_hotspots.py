@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from made_up import SMALL, make_patient
+from made_up import SMALL, make_patient, make_reader
 from study_makers import embed_all, make_configuration
 
 from MemorySurvivalLib.explain.fills import box_of, make_fills
@@ -32,6 +32,8 @@ from MemorySurvivalLib.study.hotspots import (
     Finding,
     collect_rows,
     explain_cases,
+    find_seen,
+    make_readouts,
     occlude_slices,
     read_passes,
 )
@@ -60,7 +62,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, Roi]:
 
 @pytest.fixture(scope="module")
 def engine() -> MemoryEngine:
-    return MemoryEngine(build_backbone(SMALL, seed=3), torch.device("cpu"))
+    return MemoryEngine(build_backbone(SMALL, seed=3), torch.device("cpu"), reader=make_reader())
 
 
 def test_rows_are_what_an_occluded_case_gives(
@@ -70,11 +72,19 @@ def test_rows_are_what_an_occluded_case_gives(
     embedding = configuration.embedding
     patches = plan_patches(roi, ExplainConfig(24, 24))[3:7:3]
     fills = make_fills(case, roi, "roi_median", 24)
-    kept = ("max/region", "stations:4/region", "last/grid", "tops:4/close-peak")
+    kept = ("max/region", "stations:4/region", "last/grid", "tops:3/close-lesions")
     keys = [f"{m}/spine_dilated/{name}" for m in MODALITIES for name in kept]
     passes = read_passes(engine, case, roi, embedding, keys)
-    changed = {shown: occlude_slices(engine, one, patches, fills, shown[0]) for shown, one in passes.items()}
-    rows = collect_rows(embedding, case, roi, passes, patches, changed, fills, keys)
+    readouts = make_readouts(passes, keys, engine.reader)
+    changed = {
+        shown: occlude_slices(engine, one, patches, fills, shown[0], find_seen(readouts, shown, len(one.boxes)))
+        for shown, one in passes.items()
+    }
+    rows = collect_rows(embedding, case, roi, passes, readouts, patches, changed, fills)
+    count = len(passes["PET", False].boxes)
+    only_last = {key: readout for key, readout in readouts.items() if "/last/" in key}
+    assert find_seen(only_last, ("PET", False), count) == {count - 1}, "no other slice is encoded again for it"
+    assert find_seen(readouts, ("PET", False), count) == set(range(count))
     assert len(rows) == 3
     for number, patch in enumerate((None, *patches)):
         other = case

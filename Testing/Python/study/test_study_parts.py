@@ -33,7 +33,7 @@ from MemorySurvivalLib.study.parts import describe_folder
 from MemorySurvivalLib.training.backbone import WEIGHTS
 from MemorySurvivalLib.training.demonstration import load_compact
 
-COMMITTED = "44907c057a73"
+COMMITTED = "9a454a9e109f"
 
 
 @pytest.fixture

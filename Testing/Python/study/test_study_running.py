@@ -63,7 +63,7 @@ def test_every_model_has_a_name_and_needs_only_what_is_kept() -> None:
     names = [model.name for model in models]
     assert len(set(names)) == len(names)
     assert {CLINICAL, STATISTICS, EMBEDDING, ALL, PUBLISHED} <= set(names)
-    kept = {name for way in embedding.ways for name in (*way.region_readouts, *way.peak_readouts)}
+    kept = {name for way in embedding.ways for name in (*way.region_readouts, *way.peak_readouts, *way.lesion_readouts)}
     assert {model.readout for model in models if model.group == "embeddings"} == {*kept, "encoder"}
     assert len(nested_models(embedding)) == 7
     fits = sum(count_fits(model, load_configuration().fitting) for model in models)
@@ -122,7 +122,7 @@ def test_a_run_resumes_and_knows_its_patients(
     test = read_cohort(configuration, "main-test", "main", parts).data
     risk = np.array(main.models[STATISTICS].log_risk["main-test/main"])
     assert concordance(test.times_months, test.events, risk) > 0.5, "made-up statistics follow the burden"
-    assert main.models[EMBEDDING].chosen.split()[1] in ("mean", "max", "stations:4", "tops:4")
+    assert main.models[EMBEDDING].chosen.split()[1] in ("mean", "max", "stations:4", "tops:3")
     assert main.models[EMBEDDING].fits == 11 * 2 * 2 + 1
     before = [path.read_bytes() for path in paths]
     shorter = msgspec.structs.replace(main.models[EMBEDDING], log_risk={"main-test/main": [0.1] * 89})

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from backbone_cards import make_card
-from made_up import SMALL, make_patient
+from made_up import SMALL, make_patient, make_reader
 from study_makers import make_configuration
 
 from MemorySurvivalLib.bundle.backbone_training import TRAINING_CARD
@@ -22,6 +22,7 @@ from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.imaging.case import make_case
 from MemorySurvivalLib.memory.backbone import build_backbone, weights_sha256
 from MemorySurvivalLib.memory.engine import MemoryEngine
+from MemorySurvivalLib.memory.lesion_reader import KINDS, LesionReader, reader_sha256
 from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.pipeline import ScoreRequest, embed_case
 from MemorySurvivalLib.preparing import Run, ignore_note
@@ -31,12 +32,14 @@ from MemorySurvivalLib.roi.roi import Roi
 from MemorySurvivalLib.scoring import needed_statistics, score_states
 from MemorySurvivalLib.simulation.patient import Patient
 from MemorySurvivalLib.study import __main__ as command
-from MemorySurvivalLib.study import embedding, models, shipping, shipping_heads
+from MemorySurvivalLib.study import embedding, readings, shipping, shipping_heads
 from MemorySurvivalLib.study.cohorts import StudyCohort, read_cohort
 from MemorySurvivalLib.study.configuration import CLOSE, Embedding, StudyConfiguration
 from MemorySurvivalLib.study.embed_cohorts import embed_cohorts, take_in
 from MemorySurvivalLib.study.embedding import EmbeddedCase
-from MemorySurvivalLib.study.models import deep_recipe, split_pooled
+from MemorySurvivalLib.study.lesion_reader import ReaderCard
+from MemorySurvivalLib.study.models import deep_recipe
+from MemorySurvivalLib.study.readings import split_pooled
 from MemorySurvivalLib.study.shipping import ship_study
 from MemorySurvivalLib.study.shipping_heads import (
     REGION,
@@ -48,6 +51,7 @@ from MemorySurvivalLib.study.shipping_heads import (
 )
 from MemorySurvivalLib.training.data import CohortData
 from MemorySurvivalLib.training.demonstration_heads import HEADS
+from MemorySurvivalLib.training.lesion_reader import ReaderRecipe
 from MemorySurvivalLib.training.models.cox import RidgeCox
 from MemorySurvivalLib.training.models.fitting import TrainingConfig
 from MemorySurvivalLib.training.models.image import ImageModel
@@ -62,8 +66,9 @@ READOUTS = (
     "stations:4",
     "mean of peaks",
     "max of peaks",
-    "mean of peaks close up",
-    "tops:4 of peaks close up",
+    "mean of lesions close up",
+    "max of lesions close up",
+    "tops:3 of lesions close up",
 )
 
 SAME_SDS = 5e-3
@@ -77,6 +82,16 @@ class Shipped:
     path: Path
     manifest: Manifest
     heads: Mapping[str, ShippedHead]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_reader() -> Iterator[None]:
+    """Heads that read lesions ship with a reader of the small backbone."""
+    reader = make_reader()
+    card = ReaderCard("simulated", reader_sha256(reader), KINDS, "", "main", "", 1, 2, 30, 10, ReaderRecipe(), {}, {})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shipping, "load_reader", lambda: (reader, card))
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -105,6 +120,7 @@ def backbone() -> SAM2Base:
 @pytest.fixture(scope="module")
 def configuration(backbone: SAM2Base) -> StudyConfiguration:
     made = make_configuration(PATIENTS)
+    reader = reader_sha256(make_reader())
     settings = msgspec.structs.replace(
         made.embedding,
         backbone_sha256=weights_sha256(backbone),
@@ -115,6 +131,7 @@ def configuration(backbone: SAM2Base) -> StudyConfiguration:
         grid_readouts=(),
         average_maps={},
         small_maps={},
+        close_up=msgspec.structs.replace(made.embedding.close_up, image_size=SMALL.image_size, reader_sha256=reader),
     )
     return msgspec.structs.replace(made, embedding=settings)
 
@@ -124,7 +141,7 @@ def embedded(
     backbone: SAM2Base, configuration: StudyConfiguration, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[EmbeddedCase, ...]:
     """Three small patients as the study embeds them."""
-    engine = MemoryEngine(backbone, torch.device("cpu"))
+    engine = MemoryEngine(backbone, torch.device("cpu"), reader=make_reader())
     found = []
     for seed in range(3):
         patient = make_patient(tmp_path_factory.mktemp("patient"), seed=seed)
@@ -191,9 +208,15 @@ def ship_unwritten(
     made: list[ModelBundle] = []
 
     def keep(
-        _path: Path, manifest: Manifest, heads: Mapping[str, RiskHead], _card: str, *_backbone: object
+        _path: Path,
+        manifest: Manifest,
+        heads: Mapping[str, RiskHead],
+        _card: str,
+        _backbone: object,
+        _training: object,
+        reader: LesionReader | None,
     ) -> ModelBundle:
-        made.append(ModelBundle(replace(load_bundle(like).archive, manifest=manifest), heads))
+        made.append(ModelBundle(replace(load_bundle(like).archive, manifest=manifest), heads, reader))
         return made[0]
 
     patch.setattr(shipping, "save_bundle", keep)
@@ -241,7 +264,7 @@ def test_the_bundle_gives_a_case_the_log_risk_that_the_study_gives(
         assert difference_in_sds(risk.log_risk, head, as_cohort(embedded[1], values), development) < SAME_SDS
         # The other head may lean on clinical values, which are the same here.
         if given is None:
-            assert difference_in_sds(risk.log_risk, head, as_cohort(embedded[2], values), development) > 0.02
+            assert difference_in_sds(risk.log_risk, head, as_cohort(embedded[2], values), development) > SAME_SDS
         assert tuple(one.name for one in risk.statistics) == head.entry.spec.statistics
 
 
@@ -259,17 +282,21 @@ def test_so_does_every_readout_and_kind_that_may_be_chosen(
     kind: type,
 ) -> None:
     readout_alone, inside, close = split_pooled(readout)
-    pooling = "peak" if inside == "peak" else "region"
-    monkeypatch.setattr(models, "WHOLE_SCAN", ((readout_alone, f"{CLOSE}{pooling}" if close else pooling),))
+    pooling = {"peak": "peak", "lesions": "lesions"}.get(str(inside), "region")
+    monkeypatch.setattr(readings, "WHOLE_SCAN", ((readout_alone, f"{CLOSE}{pooling}" if close else pooling),))
     monkeypatch.setattr(shipping, "head_recipes", lambda settings: only_of(kind, head_recipes(settings)))
     heads = keep_heads(monkeypatch)
     bundle = ship_unwritten(configuration, parts, backbone, shipped.path, monkeypatch)
     propagation = bundle.manifest.propagation
     assert (propagation.readout, propagation.inside) == (readout_alone, inside)
     assert (propagation.close_up_mm is not None) == close
+    entry = bundle.manifest.backbone.reader
+    assert (entry is not None) == (inside == "lesions") == (bundle.reader is not None)
+    assert entry is None or (entry.kinds, entry.simulated_cases) == (KINDS, 30)
     patient = make_patient(tmp_path, seed=1)
     case, mask = make_case(patient.ct, patient.pet), patient.spine.with_voxels(patient.spine.voxels > 0)
-    passes = embed_case(MemoryEngine(backbone, torch.device("cpu")), bundle, case, Roi(mask, REGION, "test"))
+    engine = MemoryEngine(backbone, torch.device("cpu"), reader=bundle.reader)
+    passes = embed_case(engine, bundle, case, Roi(mask, REGION, "test"))
     development = read_cohort(configuration, "main-dev", "main", parts).data
     values = development.covariates[3]
     measured = {name: embedded[1].statistics[f"{REGION}/{name}"] for name in needed_statistics(bundle)}
@@ -282,6 +309,21 @@ def test_so_does_every_readout_and_kind_that_may_be_chosen(
         statistics=measured,
     )
     assert difference_in_sds(risk.log_risk, heads[risk.head], as_cohort(embedded[1], values), development) < SAME_SDS
+
+
+def test_another_lesion_reader_than_the_one_that_read_the_cohorts_is_refused(
+    configuration: StudyConfiguration,
+    backbone: SAM2Base,
+    parts: Path,
+    shipped: Shipped,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(readings, "WHOLE_SCAN", (("mean", f"{CLOSE}lesions"),))
+    reader, card = shipping.load_reader()
+    other = msgspec.structs.replace(card, sha256="0" * 64)
+    monkeypatch.setattr(shipping, "load_reader", lambda: (reader, other))
+    with pytest.raises(InputError, match="embedded with another lesion reader than 000000000000"):
+        ship_unwritten(configuration, parts, backbone, shipped.path, monkeypatch)
 
 
 def only_of(kind: type, recipes: Sequence[Recipe]) -> tuple[Recipe, ...]:
