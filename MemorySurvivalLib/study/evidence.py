@@ -26,7 +26,7 @@ from MemorySurvivalLib.study.models import (
 )
 from MemorySurvivalLib.study.probing import ALL_TERMS, SCENARIOS, ProbeResults, probe_path, read_probes
 from MemorySurvivalLib.study.readings import POOLING_WORDS, ROI_WORDS
-from MemorySurvivalLib.study.running import ModelResult, ScenarioResults, read_results
+from MemorySurvivalLib.study.running import ModelResult, ScenarioResults, read_results, without_outdated
 
 BEGIN = "<!-- the study: written by `python -m MemorySurvivalLib.study evidence`, do not edit by hand -->"
 END = "<!-- end of the study -->"
@@ -37,10 +37,12 @@ _NOTHING = ModelResult("", "", "", "", "", "", "")
 
 
 def load_results(configuration: StudyConfiguration, results: Path) -> list[ScenarioResults]:
-    """Every file of results of this embedding, in the configuration's order of scenarios and rising size."""
+    """Every file of results of this embedding, in the configuration's order of scenarios and rising size, without what
+    is to be fitted again."""
     folder = results / f"embedding-{configuration.embedding.sha256[:12]}"
     order = [question.scenario for question in configuration.questions]
     found = [one for one in map(read_results, sorted(folder.glob("*.json"))) if one is not None]
+    found = [without_outdated(configuration, one) for one in found]
     return sorted(found, key=lambda one: (order.index(one.scenario), one.patients))
 
 

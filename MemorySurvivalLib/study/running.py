@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import numpy as np
@@ -24,7 +25,7 @@ from MemorySurvivalLib.study.parts import NOTICE
 from MemorySurvivalLib.training.folds import FoldPlan
 from MemorySurvivalLib.training.inner_score import concordance
 from MemorySurvivalLib.training.nested import Validation, derive_seed, fit_tuned, validate_models
-from MemorySurvivalLib.training.tuning import FIT_ERRORS, Budget
+from MemorySurvivalLib.training.tuning import FIT_ERRORS, Budget, Recipe
 
 _FORMAT = 1
 _DIGITS = 4
@@ -175,6 +176,43 @@ def count_fits(model: StudyModel, fitting: Fitting) -> int:
     return trials * fitting.inner_folds + 1
 
 
+def result_key(
+    configuration: StudyConfiguration, scenario: str, patients: int, tests: Mapping[str, int] | None, recipe: Recipe
+) -> str:
+    """What a result depends on: embedding, scenario, how many patients taught and were asked, recipe and budget.
+
+    `tests` None: a nested cross-validation."""
+    embedding, fitting, described = configuration.embedding, configuration.fitting, repr(recipe)
+    read = [one.sha256 for one in embedding.ways if one is embedding or f"/{CLOSE}" in described]
+    said = (
+        _FORMAT,
+        read[0] if len(read) == 1 else read,
+        load_scenario(scenario).sha256,
+        patients,
+        [] if tests is None else tests,
+        described,
+        fitting if tests is None else (Budget(fitting.trials, fitting.inner_folds, fitting.seed), fitting.seed),
+    )
+    return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()[:16]
+
+
+def without_outdated(configuration: StudyConfiguration, results: ScenarioResults) -> ScenarioResults:
+    """Without results of other recipes, patients or settings than the configuration's, which are to be fitted again."""
+    recipes = {model.name: model.recipe for model in study_models(configuration.embedding, get_args(Group))}
+
+    def key(name: str, tests: Mapping[str, int] | None) -> str:
+        return result_key(configuration, results.scenario, results.patients, tests, recipes[name])
+
+    models = {
+        name: one
+        for name, one in results.models.items()
+        if name in recipes
+        and (one.error or one.key == key(name, {test: len(risk) for test, risk in one.log_risk.items()}))
+    }
+    nested = {name: one for name, one in results.nested.items() if name in recipes and one.key == key(name, None)}
+    return msgspec.structs.replace(results, models=models, nested=nested)
+
+
 @dataclass(frozen=True)
 class _Cohorts:
     """Who is learned from, and the tests by "cohort/scenario"."""
@@ -250,18 +288,10 @@ class _Run:
     def key(self, model: StudyModel, *, nested: bool = False) -> str:
         """What a result depends on."""
         cohorts = self._cohorts(model.group)
-        embedding, recipe = self._configuration.embedding, repr(model.recipe)
-        read = [one.sha256 for one in embedding.ways if one is embedding or f"/{CLOSE}" in recipe]
-        said = (
-            _FORMAT,
-            read[0] if len(read) == 1 else read,
-            load_scenario(self._question.scenario).sha256,
-            len(cohorts.development.data),
-            [] if nested else {name: len(test.data) for name, test in cohorts.tests.items()},
-            recipe,
-            self._fitting if nested else (self._budget, self._fitting.seed),
+        tests = None if nested else {name: len(test.data) for name, test in cohorts.tests.items()}
+        return result_key(
+            self._configuration, self._question.scenario, len(cohorts.development.data), tests, model.recipe
         )
-        return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()[:16]
 
     def fit(self, model: StudyModel) -> ModelResult:
         """Tuned in inner folds of the development patients, fitted on all of them, asked about the test patients."""

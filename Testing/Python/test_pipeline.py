@@ -241,9 +241,9 @@ def test_gpu_out_of_memory_falls_back_to_the_cpu_and_says_so(
     expected = score(patient, small_bundle, Models(), "cpu").record.risk.log_risk
 
     class CrowdedGpu(MemoryEngine):
-        def __init__(self, model: torch.nn.Module, device: torch.device) -> None:
+        def __init__(self, model: torch.nn.Module, device: torch.device, **named: object) -> None:
             self.crowded = device.type == "cuda"
-            super().__init__(model, torch.device("cpu"))  # type: ignore[arg-type]
+            super().__init__(model, torch.device("cpu"), **named)  # type: ignore[arg-type]
 
         def memories(self, pictures: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
             if self.crowded:

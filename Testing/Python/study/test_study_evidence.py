@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import numpy as np
@@ -23,14 +24,18 @@ from MemorySurvivalLib.study.models import (
     IMAGENET_CNN,
     PUBLISHED,
     STATISTICS,
+    Group,
     embedding_name,
+    study_models,
 )
 from MemorySurvivalLib.study.parts import NOTICE
 from MemorySurvivalLib.study.running import (
     ModelResult,
     NestedResult,
     ScenarioResults,
+    result_key,
     result_path,
+    without_outdated,
     write_results,
 )
 
@@ -49,18 +54,20 @@ def invent(configuration: StudyConfiguration, scenario: str, noise: dict[str, fl
     rng = np.random.default_rng(3)
     drawn = draw_tested(scenario, configuration.cohort("main-test").seed, TESTED)
     hazard = np.array([patient.log_hazard for patient in drawn])
+    recipes = {model.name: model.recipe for model in study_models(configuration.embedding, get_args(Group))}
     models = {}
     for name, sd in noise.items():
         draws = rng.normal(size=TESTED)
         risk = draws if np.isinf(sd) else hazard + sd * draws
-        models[name] = ModelResult(
-            "k", "baselines", "", "", "", "", "", log_risk={f"main-test/{scenario}": risk.tolist()}
-        )
+        tested = f"main-test/{scenario}"
+        key = result_key(configuration, scenario, patients, {tested: TESTED}, recipes[name])
+        models[name] = ModelResult(key, "baselines", "", "", "", "", "", log_risk={tested: risk.tolist()})
     sha256 = load_scenario(scenario).sha256
     results = ScenarioResults(
         NOTICE, "c", "e", scenario, sha256, "main-dev", patients, 100, {f"main-test/{scenario}": TESTED}, models
     )
-    results.nested[CLINICAL] = NestedResult("k", [[0.61, 0.65]], 0.6, ["ridge"], 1.0)
+    key = result_key(configuration, scenario, patients, None, recipes[CLINICAL])
+    results.nested[CLINICAL] = NestedResult(key, [[0.61, 0.65]], 0.6, ["ridge"], 1.0)
     return results
 
 
@@ -174,6 +181,24 @@ def test_explained_cases_stand_beside_chance(configuration: StudyConfiguration) 
     assert f"| {ALL} | 1 | 1.0 | [0.207, 1.0] | 0 | 0.2 | 10.0 |" in text
     assert f"| {HOTTEST} | 1 | 0.0 | [0.0, 0.793] | 0 |  |  |" in text
     assert "| a point by chance | 1 | 0.1 |  |  | 0.02 | 1.0 |" in text
+
+
+def test_what_is_to_be_fitted_again_stands_on_no_page(configuration: StudyConfiguration) -> None:
+    results = invent(configuration, "main", {CLINICAL: 1.0, STATISTICS: 2.0, EMBEDDING: 0.3}, 227)
+    results.models["a model that is asked no more"] = results.models[CLINICAL]
+    failed = ModelResult("old", "fused", "", "", "", "", "", error="It did not converge.")
+    results.models[ALL] = failed
+    assert set(without_outdated(configuration, results).models) == {CLINICAL, STATISTICS, EMBEDDING, ALL}
+    assert set(without_outdated(configuration, results).nested) == {CLINICAL}
+    fitting = msgspec.structs.replace(configuration.fitting, trials=configuration.fitting.trials + 1)
+    budget = msgspec.structs.replace(configuration, fitting=fitting)
+    assert not without_outdated(budget, results).nested and set(without_outdated(budget, results).models) == {ALL}
+    close = configuration.embedding.close_up
+    assert close is not None
+    other = msgspec.structs.replace(close, reader_sha256="1" * 64)
+    embedding = msgspec.structs.replace(configuration.embedding, close_up=other)
+    reader = without_outdated(msgspec.structs.replace(configuration, embedding=embedding), results)
+    assert set(reader.models) == {CLINICAL, STATISTICS, ALL}, "only what may read close-ups depends on the reader"
 
 
 def test_the_page_keeps_what_is_around_the_section(configuration: StudyConfiguration, tmp_path: Path) -> None:
