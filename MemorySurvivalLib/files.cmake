@@ -431,6 +431,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/study/probing.py
   MemorySurvivalLib/study/reader_cases.py
   MemorySurvivalLib/study/readings.py
+  MemorySurvivalLib/study/results.py
   MemorySurvivalLib/study/running.py
   MemorySurvivalLib/study/shipping.py
   MemorySurvivalLib/study/shipping_card.py

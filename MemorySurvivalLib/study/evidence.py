@@ -26,7 +26,7 @@ from MemorySurvivalLib.study.models import (
 )
 from MemorySurvivalLib.study.probing import ALL_TERMS, SCENARIOS, ProbeResults, probe_path, read_probes
 from MemorySurvivalLib.study.readings import POOLING_WORDS, ROI_WORDS
-from MemorySurvivalLib.study.running import ModelResult, ScenarioResults, read_results, without_outdated
+from MemorySurvivalLib.study.results import ModelResult, ScenarioResults, read_results, without_outdated
 
 BEGIN = "<!-- the study: written by `python -m MemorySurvivalLib.study evidence`, do not edit by hand -->"
 END = "<!-- end of the study -->"

@@ -24,7 +24,7 @@ from MemorySurvivalLib.study.models import (
     STATISTICS,
     embedding_name,
 )
-from MemorySurvivalLib.study.running import ScenarioResults
+from MemorySurvivalLib.study.results import ScenarioResults
 
 RECOVERED_GOAL = 0.85
 GOAL_SCENARIOS = ("main", "spatial")

@@ -2,81 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 import msgspec
 import numpy as np
 
 from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.progress import Meter, ProgressCallback, ignore_progress
 from MemorySurvivalLib.simulation.scenario import load_scenario
 from MemorySurvivalLib.study.cohorts import StudyCohort, read_cohort
-from MemorySurvivalLib.study.configuration import CLOSE, Extra, Fitting, Question, StudyConfiguration
+from MemorySurvivalLib.study.configuration import Extra, Fitting, Question, StudyConfiguration
 from MemorySurvivalLib.study.embed_cohorts import count_embedded
 from MemorySurvivalLib.study.models import Group, StudyModel, nested_imagenet, nested_models, study_models
 from MemorySurvivalLib.study.parts import NOTICE
+from MemorySurvivalLib.study.results import (
+    ModelResult,
+    NestedResult,
+    ScenarioResults,
+    read_results,
+    result_key,
+    result_path,
+    write_results,
+)
 from MemorySurvivalLib.training.folds import FoldPlan
 from MemorySurvivalLib.training.inner_score import concordance
-from MemorySurvivalLib.training.nested import Validation, derive_seed, fit_tuned, validate_models
-from MemorySurvivalLib.training.tuning import FIT_ERRORS, Budget, Recipe
+from MemorySurvivalLib.training.nested import TunedModel, Validation, derive_seed, fit_tuned, validate_models
+from MemorySurvivalLib.training.tuning import FIT_ERRORS, Budget, Choice, Values, sobol_points
 
-_FORMAT = 1
 _DIGITS = 4
-
-
-class ModelResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One model fitted once. `key` ties it to embedding, scenario, patients, recipe and budget; `log_risk` are those of
-    the test patients in their order, by "cohort/scenario"; `fits` how many fits it took."""
-
-    key: str
-    group: str
-    modality: str
-    roi: str
-    readout: str
-    downsampler: str
-    fusion: str
-    chosen: str = ""
-    values: dict[str, float] = {}
-    log_risk: dict[str, list[float]] = {}
-    fits: int = 0
-    seconds: float = 0.0
-    error: str = ""
-
-
-class NestedResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One model judged within the development patients: `c` (repeats, folds), and the pooled out-of-fold c."""
-
-    key: str
-    c: list[list[float]]
-    pooled_c: float
-    chosen: list[str]
-    seconds: float
-    error: str = ""
-
-
-class ScenarioResults(msgspec.Struct, forbid_unknown_fields=True):
-    """One file of results: a scenario at one size of the development cohort. `left_out` says by group why its models
-    were not fitted."""
-
-    notice: str
-    configuration: str
-    embedding: str
-    scenario: str
-    scenario_sha256: str
-    development: str
-    patients: int
-    events: int
-    tests: dict[str, int]
-    models: dict[str, ModelResult] = {}
-    nested: dict[str, NestedResult] = {}
-    left_out: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -103,8 +60,8 @@ def run_study(
 
     Sizes of which too few patients are embedded, and tests with fewer than the configured smallest number, are left
     out, and so are models of the ImageNet network where its vectors are not kept of these patients (the file says it);
-    those are judged on the first test patients that have them. A result of other patients or settings is fitted
-    again. Raises InputError where nothing can be run.
+    those are judged on the first test patients that have them. A result of other patients or settings is fitted again;
+    where test patients were added alone, with the settings chosen then. Raises InputError where nothing can be run.
     """
     deadline = time.monotonic() + 60 * plan.minutes
     runs = list(_list_runs(configuration, parts, plan))
@@ -131,7 +88,7 @@ def run_study(
         for model in models:
             wanted = model.group not in run.left_out and _is_new(kept, model.name, run.key(model))
             if wanted and time.monotonic() < deadline:
-                kept.models[model.name] = run.fit(model)
+                kept.models[model.name] = run.fit(model, kept.models.get(model.name))
                 write_results(kept, path)
             meter.step()
         nested = plan.nested and not plan.models and question.nested
@@ -144,29 +101,6 @@ def run_study(
     return written
 
 
-def result_path(configuration: StudyConfiguration, results: Path, scenario: str, size: int) -> Path:
-    """The file of one scenario at one size."""
-    return results / f"embedding-{configuration.embedding.sha256[:12]}" / f"{scenario}-n{size:04d}.json"
-
-
-def read_results(path: Path) -> ScenarioResults | None:
-    """A file of results, None where there is none. Raises InputError where it is damaged."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=ScenarioResults)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.MsgspecError) as error:
-        raise InputError(f"The results {path} cannot be read ({error}); delete the file and run again.") from error
-
-
-def write_results(results: ScenarioResults, path: Path) -> None:
-    """Write them whole or not at all, one line a model, so that changes can be read."""
-    results.models = dict(sorted(results.models.items()))
-    results.nested = dict(sorted(results.nested.items()))
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(_one_line_each(results))
-
-
 def count_fits(model: StudyModel, fitting: Fitting) -> int:
     """How many fits a tuned model takes: every point in every inner fold, and the last one on all patients."""
     recipe = model.recipe
@@ -174,43 +108,6 @@ def count_fits(model: StudyModel, fitting: Fitting) -> int:
         return 1
     trials = sum(fitting.trials if alternative.space else 1 for alternative in recipe.alternatives)
     return trials * fitting.inner_folds + 1
-
-
-def result_key(
-    configuration: StudyConfiguration, scenario: str, patients: int, tests: Mapping[str, int] | None, recipe: Recipe
-) -> str:
-    """What a result depends on: embedding, scenario, how many patients taught and were asked, recipe and budget.
-
-    `tests` None: a nested cross-validation."""
-    embedding, fitting, described = configuration.embedding, configuration.fitting, repr(recipe)
-    read = [one.sha256 for one in embedding.ways if one is embedding or f"/{CLOSE}" in described]
-    said = (
-        _FORMAT,
-        read[0] if len(read) == 1 else read,
-        load_scenario(scenario).sha256,
-        patients,
-        [] if tests is None else tests,
-        described,
-        fitting if tests is None else (Budget(fitting.trials, fitting.inner_folds, fitting.seed), fitting.seed),
-    )
-    return hashlib.sha256(msgspec.json.encode(said, order="sorted")).hexdigest()[:16]
-
-
-def without_outdated(configuration: StudyConfiguration, results: ScenarioResults) -> ScenarioResults:
-    """Without results of other recipes, patients or settings than the configuration's, which are to be fitted again."""
-    recipes = {model.name: model.recipe for model in study_models(configuration.embedding, get_args(Group))}
-
-    def key(name: str, tests: Mapping[str, int] | None) -> str:
-        return result_key(configuration, results.scenario, results.patients, tests, recipes[name])
-
-    models = {
-        name: one
-        for name, one in results.models.items()
-        if name in recipes
-        and (one.error or one.key == key(name, {test: len(risk) for test, risk in one.log_risk.items()}))
-    }
-    nested = {name: one for name, one in results.nested.items() if name in recipes and one.key == key(name, None)}
-    return msgspec.structs.replace(results, models=models, nested=nested)
 
 
 @dataclass(frozen=True)
@@ -257,8 +154,7 @@ class _Run:
         return self._imagenet if group == "imagenet" and self._imagenet is not None else self._all
 
     def begin(self, path: Path) -> ScenarioResults:
-        """The file as it is, with the sizes of today; without results on other numbers of test patients, which no page
-        could compare with those to come."""
+        """The file as it is, with the sizes of today."""
         scenario = load_scenario(self._question.scenario)
         kept = read_results(path)
         left_out = {**(kept.left_out if kept else {}), **self.left_out}
@@ -274,15 +170,9 @@ class _Run:
             len(self._all.development.data),
             int(self._all.development.data.events.sum()),
             {name: len(test.data) for name, test in self._all.tests.items()},
-            {name: one for name, one in kept.models.items() if self._is_of_today(one)} if kept else {},
+            kept.models if kept else {},
             kept.nested if kept else {},
             left_out,
-        )
-
-    def _is_of_today(self, result: ModelResult) -> bool:
-        tests = self._all.tests
-        return result.group == "imagenet" or all(
-            name not in tests or len(risk) == len(tests[name].data) for name, risk in result.log_risk.items()
         )
 
     def key(self, model: StudyModel, *, nested: bool = False) -> str:
@@ -293,27 +183,58 @@ class _Run:
             self._configuration, self._question.scenario, len(cohorts.development.data), tests, model.recipe
         )
 
-    def fit(self, model: StudyModel) -> ModelResult:
-        """Tuned in inner folds of the development patients, fitted on all of them, asked about the test patients."""
+    def fit(self, model: StudyModel, earlier: ModelResult | None = None) -> ModelResult:
+        """Tuned in inner folds of the development patients, fitted on all of them, asked about the test patients.
+
+        `earlier`: what stands in the file. The tuning never sees test patients, so where these alone are others, what
+        it chose is taken as it is.
+        """
         start = time.process_time()
         cohorts = self._cohorts(model.group)
         result = ModelResult(
             self.key(model), model.group, model.modality, model.roi, model.readout, model.downsampler, model.fusion
         )
         seed = derive_seed(self._fitting.seed, model.name, self._question.scenario)
+        data = cohorts.development.data
         try:
-            tuned = fit_tuned(model.recipe, cohorts.development.data, self._budget, seed)
-            risks = {name: tuned.log_risk(test.data) for name, test in cohorts.tests.items()}
+            tuned = self._fit_as_before(model, earlier, seed)
+            before = earlier.seconds if tuned and earlier else 0.0
+            tuned = tuned or fit_tuned(model.recipe, data, self._budget, seed)
+            risks = self._ask(tuned, cohorts)
         except FIT_ERRORS as error:
             return msgspec.structs.replace(result, error=str(error) or type(error).__name__)
         return msgspec.structs.replace(
             result,
             chosen=tuned.choice.alternative.name if len(model.recipe.alternatives) > 1 else "",
-            values={name: float(f"{value:.4g}") for name, value in tuned.choice.values.items()},
-            log_risk={name: np.round(risk, _DIGITS).tolist() for name, risk in risks.items()},
+            values=_shorten(tuned.choice.values),
+            log_risk=risks,
             fits=count_fits(model, self._fitting),
-            seconds=round(time.process_time() - start, 2),
+            seconds=round(before + time.process_time() - start, 2),
         )
+
+    @staticmethod
+    def _ask(tuned: TunedModel, cohorts: _Cohorts) -> dict[str, list[float]]:
+        return {name: np.round(tuned.log_risk(test.data), _DIGITS).tolist() for name, test in cohorts.tests.items()}
+
+    def _fit_as_before(self, model: StudyModel, earlier: ModelResult | None, seed: int) -> TunedModel | None:
+        """The model with what was chosen earlier on the same development patients, None where that is not known or
+        gives those test patients that were asked about other risks than it gave then."""
+        cohorts = self._cohorts(model.group)
+        data = cohorts.development.data
+        if earlier is None or earlier.error or model.recipe.fixed:
+            return None
+        asked = {name: len(risk) for name, risk in earlier.log_risk.items()}
+        if earlier.key != result_key(self._configuration, self._question.scenario, len(data), asked, model.recipe):
+            return None
+        choice = _find_choice(model, earlier, self._budget)
+        if choice is None:
+            return None
+        tuned = TunedModel(choice, choice.model.fit(data, seed))
+        for name, risks in self._ask(tuned, cohorts).items():
+            known = earlier.log_risk.get(name, [])
+            if not np.allclose(risks[: len(known)], known[: len(risks)], rtol=0, atol=2 * 10.0**-_DIGITS):
+                return None
+        return tuned
 
     def validate(self, kept: ScenarioResults, path: Path, deadline: float) -> None:
         """Nested cross-validation within the development patients, model by model."""
@@ -375,15 +296,15 @@ def _is_new(kept: ScenarioResults, name: str, key: str) -> bool:
     return name not in kept.models or kept.models[name].key != key
 
 
-def _one_line_each(results: ScenarioResults) -> bytes:
-    """JSON of the file with each model on a line of its own."""
-    plain = msgspec.to_builtins(results)
-    lines = [f"{_text(name)}: {_text(value)}" for name, value in plain.items() if name not in ("models", "nested")]
-    for name in ("models", "nested"):
-        rows = ",\n ".join(f"{_text(key)}: {_text(value)}" for key, value in plain[name].items())
-        lines.append(f"{_text(name)}: {{\n {rows}\n}}" if rows else f"{_text(name)}: {{}}")
-    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+def _shorten(values: Values) -> Values:
+    return {name: float(f"{value:.4g}") for name, value in values.items()}
 
 
-def _text(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+def _find_choice(model: StudyModel, earlier: ModelResult, budget: Budget) -> Choice | None:
+    """The point that was tried then, with all its digits."""
+    for alternative in model.recipe.alternatives:
+        if earlier.chosen in ("", alternative.name):
+            for values in sobol_points(alternative.space, budget.trials, budget.points_seed):
+                if _shorten(values) == earlier.values:
+                    return Choice(alternative, values, None)
+    return None

@@ -29,7 +29,7 @@ from MemorySurvivalLib.study.models import (
     study_models,
 )
 from MemorySurvivalLib.study.parts import NOTICE
-from MemorySurvivalLib.study.running import (
+from MemorySurvivalLib.study.results import (
     ModelResult,
     NestedResult,
     ScenarioResults,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -27,10 +28,21 @@ from MemorySurvivalLib.study.models import (
     nested_models,
     study_models,
 )
-from MemorySurvivalLib.study.running import Plan, count_fits, read_results, result_path, run_study
+from MemorySurvivalLib.study.results import (
+    ModelResult,
+    ScenarioResults,
+    read_results,
+    result_key,
+    result_path,
+    without_outdated,
+    write_results,
+)
+from MemorySurvivalLib.study.running import Plan, count_fits, run_study
 from MemorySurvivalLib.training.inner_score import concordance
 from MemorySurvivalLib.training.models.cox import PartialLikelihood, RidgeCox, fit_cox
 from MemorySurvivalLib.training.models.features import StateVectors, VectorFeatures
+from MemorySurvivalLib.training.nested import TunedModel, fit_tuned
+from MemorySurvivalLib.training.tuning import Recipe
 
 GROUPS = ("baselines", "embeddings", "fused", "imagenet", "published", "small maps")
 
@@ -125,12 +137,6 @@ def test_a_run_resumes_and_knows_its_patients(
     assert main.models[EMBEDDING].chosen.split()[1] in ("mean", "max", "stations:4", "tops:3")
     assert main.models[EMBEDDING].fits == 11 * 2 * 2 + 1
     before = [path.read_bytes() for path in paths]
-    shorter = msgspec.structs.replace(main.models[EMBEDDING], log_risk={"main-test/main": [0.1] * 89})
-    main.models[EMBEDDING] = shorter
-    running.write_results(main, paths[0])
-    run_study(configuration, parts, tmp_path, replace(plan, groups=("baselines",), models=(STATISTICS,)))
-    assert EMBEDDING not in (read_results(paths[0]) or main).models, "results on fewer test patients stand beside none"
-    paths[0].write_bytes(before[0])
 
     def refuse(*_: object) -> None:
         raise AssertionError("a finished model was fitted again")
@@ -144,6 +150,54 @@ def test_a_run_resumes_and_knows_its_patients(
     again = read_results(paths[0])
     assert again is not None
     assert again.models[STATISTICS].key != main.models[STATISTICS].key
+
+
+def test_more_test_patients_are_asked_without_tuning_again(
+    configuration: StudyConfiguration, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was chosen is found again with all its digits; a file that says other risks than the model gives is not
+    believed."""
+    keep_models(monkeypatch, (STATISTICS, EMBEDDING))
+    plan = Plan(scenarios=("main",), groups=("baselines", "fused"), nested=False)
+    path = run_study(configuration, parts, tmp_path, plan)[0]
+    whole = read_results(path)
+    assert whole is not None
+    first = {STATISTICS: 70, EMBEDDING: 60}
+    fewer = {name: _ask_fewer(configuration, whole, name, count) for name, count in first.items()}
+    older = msgspec.structs.replace(whole, models=fewer)
+    assert not without_outdated(configuration, older).models, "fewer test patients than others have stand on no page"
+    write_results(older, path)
+    tuned: list[str] = []
+
+    def note(recipe: Recipe, *given: Any) -> TunedModel:
+        tuned.append(recipe.name)
+        return fit_tuned(recipe, *given)
+
+    monkeypatch.setattr(running, "fit_tuned", note)
+    run_study(configuration, parts, tmp_path, plan)
+    again = read_results(path)
+    assert again is not None and not tuned
+    for name in first:
+        assert again.models[name].seconds >= fewer[name].seconds
+        assert msgspec.structs.replace(again.models[name], seconds=whole.models[name].seconds) == whole.models[name]
+    wrong = {test: [risk + 0.001 for risk in risks] for test, risks in fewer[STATISTICS].log_risk.items()}
+    write_results(
+        msgspec.structs.replace(whole, models={STATISTICS: msgspec.structs.replace(fewer[STATISTICS], log_risk=wrong)}),
+        path,
+    )
+    run_study(configuration, parts, tmp_path, replace(plan, models=(STATISTICS,)))
+    assert tuned == [STATISTICS]
+    assert (read_results(path) or whole).models[STATISTICS].log_risk == whole.models[STATISTICS].log_risk
+
+
+def _ask_fewer(configuration: StudyConfiguration, results: ScenarioResults, name: str, count: int) -> ModelResult:
+    """A result as it was when the first test cohort had `count` patients."""
+    model = results.models[name]
+    risks = {test: risk[:count] for test, risk in model.log_risk.items()}
+    asked = {test: len(risk) for test, risk in risks.items()}
+    (recipe,) = (m.recipe for m in study_models(configuration.embedding, GROUPS) if m.name == name)
+    key = result_key(configuration, results.scenario, results.patients, asked, recipe)
+    return msgspec.structs.replace(model, key=key, log_risk=risks)
 
 
 def test_nested_validation_is_kept_with_the_heads_on_maps(
