@@ -1,4 +1,4 @@
-"""What occluded voxels become: one value, or the blurred image."""
+"""What occluded voxels become: one value, or the blurred image. Air stays air."""
 
 from __future__ import annotations
 
@@ -22,31 +22,46 @@ FloatArray = npt.NDArray[np.float32]
 BLUR_SHARE = 0.5
 """Standard deviation of the blur as a share of the patch's edge: nothing of a patch's size is left."""
 
+AIR_HU = -300.0
+"""Below this the CT shows lung or air (fat is near -100). Tissue put there would be a mass that nobody has: beside the
+spine a model that knows masses finds it, and the map shows the patch's own trace instead of the patient's tissue."""
+
+FILLING_VERSION = 2
+"""Goes up when the same plan replaces other voxels."""
+
 
 @dataclass(frozen=True, eq=False)
 class Filling:
     """The replacement for occluded voxels of one modality (HU or SUVbw), taken once from the unoccluded image.
 
     `value` is put everywhere, or where it is None what `blurred` (a coarse grid of the same axes) shows there, between
-    its voxels linearly; `grid` places the slices.
+    its voxels linearly; `grid` places the slices. Voxels where `ct` (z, y, x; HU, on the grid of both images) is below
+    AIR_HU stay as they are; with None all are replaced.
     """
 
     value: float | None
     blurred: Volume | None = None
     grid: Affine | None = None
+    ct: npt.NDArray[Any] | None = None
 
     def occlude(self, pixels: npt.NDArray[Any], z: int, occlusion: Occlusion) -> FloatArray:
         """A copy of slice `z` (rows, columns), float32, with the occluded voxels replaced."""
         occluded = pixels.astype(np.float32)
         where = occlusion.where(z)
-        if self.blurred is None or self.grid is None:
-            occluded[where] = self.value
-            return occluded
-        window = where if isinstance(where, tuple) else (slice(None), slice(None))
-        rows, columns = (np.arange(count)[part] for count, part in zip(occluded.shape, window, strict=True))
-        blurred = self._slice(z, rows, columns)
-        occluded[where] = blurred if isinstance(where, tuple) else blurred[where]
+        occluded[where] = self._put(z, where, occluded.shape)
+        if self.ct is not None:
+            air = np.zeros(occluded.shape, dtype=bool)
+            air[where] = self.ct[z][where] < AIR_HU
+            occluded[air] = pixels[air]
         return occluded
+
+    def _put(self, z: int, where: Any, shape: tuple[int, ...]) -> FloatArray | float | None:
+        if self.blurred is None or self.grid is None:
+            return self.value
+        window = where if isinstance(where, tuple) else (slice(None), slice(None))
+        rows, columns = (np.arange(count)[part] for count, part in zip(shape, window, strict=True))
+        blurred = self._slice(z, rows, columns)
+        return blurred if isinstance(where, tuple) else blurred[where]
 
     def _slice(self, z: int, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> FloatArray:
         assert self.blurred is not None
@@ -76,10 +91,11 @@ def fill_values(case: Case, roi: Roi, fill: FillName) -> dict[Modality, float]:
 
 
 def make_fills(case: Case, roi: Roi, fill: FillName, patch_mm: float) -> dict[Modality, Filling]:
-    """The replacement of every modality."""
-    if fill != "blur":
-        return {modality: Filling(value) for modality, value in fill_values(case, roi, fill).items()}
-    return {modality: _blur(case, modality, patch_mm) for modality in MODALITIES}
+    """The replacement of every modality. `volume_mean` is the paper's and fills air too; the others leave it."""
+    if fill == "blur":
+        return {modality: _blur(case, modality, patch_mm) for modality in MODALITIES}
+    ct = None if fill == "volume_mean" else case.ct.voxels
+    return {modality: Filling(value, ct=ct) for modality, value in fill_values(case, roi, fill).items()}
 
 
 def _blur(case: Case, modality: Modality, patch_mm: float) -> Filling:
@@ -89,7 +105,7 @@ def _blur(case: Case, modality: Modality, patch_mm: float) -> Filling:
     coarse = shrink(image, sigma_mm / 3)
     sigma = [sigma_mm / mm for mm in coarse.spacing_mm[::-1]]
     blurred = ndimage.gaussian_filter(coarse.voxels, sigma, mode="nearest", truncate=3.0)
-    return Filling(None, coarse.with_voxels(blurred), image.affine)
+    return Filling(None, coarse.with_voxels(blurred), image.affine, case.ct.voxels)
 
 
 def box_of(patch: Patch) -> tuple[slice, slice, slice]:

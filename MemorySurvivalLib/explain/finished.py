@@ -114,6 +114,7 @@ def key_of(subject: Subject, occlusions: Sequence[Occlusion], fills: Fills) -> s
         "covariates": list(subject.covariates),
         "statistics": [list(subject.statistics.key), subject.follow_statistics] if subject.statistics else None,
         "images": {m: subject.case.image(m).sha256() for m in subject.modalities},
+        "air": subject.case.ct.sha256() if any(fills[m].ct is not None for m in subject.modalities) else None,
         "memories": {m: _digest(p.memories.view(torch.int16).numpy()) for m, p in sorted(subject.passes.items())},
         "readout": _name_readout(one.readout) + str(tuple(one.readout.state().shape)),
         "mode": [one.mode, subject.direction],

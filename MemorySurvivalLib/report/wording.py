@@ -44,7 +44,7 @@ READOUT_WORDS = {
 }
 
 FILL_WORDS = {
-    "roi_median": later("the median inside the region of interest"),
+    "roi_median": later("the median inside the region of interest, air left as it is"),
     "volume_mean": later("the mean of the whole volume"),
     "blur": later("the image itself, blurred by a Gaussian of half the cube's edge"),
 }

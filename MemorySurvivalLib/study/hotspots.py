@@ -15,7 +15,7 @@ import torch
 from scipy import ndimage
 
 from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.explain.fills import Fills, make_fills
+from MemorySurvivalLib.explain.fills import FILLING_VERSION, Fills, make_fills
 from MemorySurvivalLib.explain.heatmap import spread_effects
 from MemorySurvivalLib.explain.hotspots import find_hotspots
 from MemorySurvivalLib.explain.plan import ExplainConfig, Patch, plan_patches
@@ -385,7 +385,7 @@ def _fit(configuration: StudyConfiguration, data: CohortData) -> Iterator[tuple[
 def _begin(configuration: StudyConfiguration, settings: Explaining, learned_from: int, path: Path) -> HotspotResults:
     recipes = [repr(recipe) for recipe in hotspot_models(configuration.embedding, settings.roi)]
     ways = [way.sha256 for way in configuration.embedding.ways]
-    said = (ways, load_scenario(settings.scenario).sha256, settings, learned_from, recipes)
+    said = (ways, load_scenario(settings.scenario).sha256, settings, FILLING_VERSION, learned_from, recipes)
     key = hashlib.sha256(msgspec.json.encode((*said, configuration.fitting))).hexdigest()[:16]
     kept = read_hotspots(path)
     if kept is not None and kept.key == key:

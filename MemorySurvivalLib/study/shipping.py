@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from MemorySurvivalLib.bundle.bundle import save_bundle
-from MemorySurvivalLib.bundle.manifest import FORMAT, FORMAT_VERSION, BackboneEntry, Manifest, Provenance
+from MemorySurvivalLib.bundle.manifest import (
+    FORMAT,
+    FORMAT_VERSION,
+    BackboneEntry,
+    ExplainDefaults,
+    Manifest,
+    Provenance,
+)
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.memory.backbone import weights_sha256
 from MemorySurvivalLib.memory.propagation import PropagationConfig
@@ -18,7 +25,7 @@ from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 from MemorySurvivalLib.report.record import software_versions
 from MemorySurvivalLib.simulation.anatomy import PHANTOM_VERSION
 from MemorySurvivalLib.study.cohorts import StudyCohort, read_cohort
-from MemorySurvivalLib.study.configuration import Embedding, Question, StudyConfiguration
+from MemorySurvivalLib.study.configuration import Embedding, Explaining, Question, StudyConfiguration
 from MemorySurvivalLib.study.embed_cohorts import count_embedded
 from MemorySurvivalLib.study.lesion_reader import load_reader
 from MemorySurvivalLib.study.readings import split_pooled
@@ -32,7 +39,7 @@ if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
 
 SCENARIO = "main"
-VERSION = "2"
+VERSION = "3"
 COMMAND = "python -m MemorySurvivalLib.study bundle"
 
 
@@ -101,6 +108,13 @@ def shipped_propagation(embedding: Embedding, reading: str) -> PropagationConfig
     )
 
 
+def _explain_as_judged(explaining: Explaining, defaults: ExplainDefaults) -> ExplainDefaults:
+    """Patches and fill whose hotspots the study held against planted lesions."""
+    return msgspec.structs.replace(
+        defaults, patch_mm=explaining.patch_mm, stride_mm=explaining.stride_mm, fill=explaining.fill
+    )
+
+
 def _find_question(configuration: StudyConfiguration, scenario: str) -> Question:
     found = next((question for question in configuration.questions if question.scenario == scenario), None)
     if found is None:
@@ -145,7 +159,7 @@ def _make_manifest(
         roi=REGION,
         propagation=shipped_propagation(embedding, reading),
         heads=entries,
-        explain=scale_display(HeadRecipe().explain, entries[0]),
+        explain=_explain_as_judged(configuration.explaining, scale_display(HeadRecipe().explain, entries[0])),
         provenance=Provenance(
             created=datetime.now(UTC).date().isoformat(),
             population=say_population(backbone),

@@ -64,8 +64,8 @@ Simulation tests the software and the method, not myeloma.
 c on its own patients is optimistic. Intervals are 95 % percentiles over resampled test patients. The oracle knows the
 simulated log hazard, without what nobody can know; recovered is (c - .5) / (c of the oracle - .5).
 
-The study's best models also read the skeleton and its statistics, which one bundle cannot; these heads are theirs on
-the spine alone. Nothing here is calibrated or validated, or compared with any clinical score.
+The study's models may read the skeleton too and take statistics of both regions, which one bundle cannot; these heads
+are theirs on the spine alone. Nothing here is calibrated or validated, or compared with any clinical score.
 
 Study: configuration sha256 {configuration.sha256}, embedding sha256 {configuration.embedding.sha256}, seed
 {fitting.seed}.

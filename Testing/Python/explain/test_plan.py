@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from explain_makers import make_scene
 from scipy.spatial.transform import Rotation
@@ -12,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.explain.fills import make_fills
 from MemorySurvivalLib.explain.heatmap import spread_effects
-from MemorySurvivalLib.explain.plan import Blob, ExplainChoice, ExplainConfig, Patch, plan_patches
+from MemorySurvivalLib.explain.plan import Blob, ExplainChoice, ExplainConfig, FillName, Patch, plan_patches
 from MemorySurvivalLib.imaging.case import Case
 from MemorySurvivalLib.imaging.volume import Affine, Volume
 from MemorySurvivalLib.roi.roi import Roi
@@ -89,6 +90,34 @@ def test_the_blur_leaves_nothing_of_a_patch_and_keeps_what_is_larger(scene: tupl
     kept = filling.occlude(case.pet.voxels[z], z, half)
     assert (kept[20:] == case.pet.voxels[z][20:]).all()
     assert (kept[:20] == blurred[:20]).all()
+
+
+@pytest.mark.parametrize("fill", ["roi_median", "blur", "volume_mean"])
+def test_air_stays_air_in_both_images_but_for_the_papers_fill(scene: tuple[Case, Roi], fill: FillName) -> None:
+    case, roi = scene
+    lung = np.zeros(case.ct.shape, dtype=bool)
+    lung[:, :, : case.ct.shape[2] // 2] = True
+    breathing = replace(case, ct=case.ct.with_voxels(np.where(lung, -800.0, 40.0)))
+    fills = make_fills(breathing, roi, fill, 24)
+    z = case.ct.shape[0] // 2
+    patch = Patch(z, z + 1, 4, 20, 4, case.ct.shape[2] - 4)
+    blob = Blob(np.broadcast_to(patch_mask(patch, case), case.ct.shape))
+    for modality, ramp in (("CT", breathing.ct.voxels[z]), ("PET", np.indices(case.ct.shape[1:]).sum(0) + 100.0)):
+        occluded = fills[modality].occlude(ramp, z, patch)
+        assert (fills[modality].occlude(ramp, z, blob) == occluded).all()
+        changed = occluded != ramp
+        inside = patch_mask(patch, case)[0]
+        assert not changed[~inside].any()
+        assert (changed & lung[z]).any() == (fill == "volume_mean")
+        if modality == "PET":
+            assert changed[inside & ~lung[z]].all()
+
+
+def patch_mask(patch: Patch, case: Case) -> npt.NDArray[np.bool_]:
+    """One slice of it."""
+    inside = np.zeros((1, *case.ct.shape[1:]), dtype=bool)
+    inside[(0, *patch.where(patch.z0))] = True
+    return inside
 
 
 def test_the_blur_lies_at_its_place_on_every_grid(scene: tuple[Case, Roi]) -> None:
