@@ -134,13 +134,13 @@ def test_what_the_catalogue_shows_is_in_the_repository() -> None:
 
 
 def test_the_repository_stays_small() -> None:
-    """The catalogue wants a clone below 100 MB; what is checked out should be far below."""
+    """The catalogue wants a clone below 100 MB: that of the last commit alone (some 0.8 of this again, packed)."""
     git = shutil.which("git")
     if git is None or not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
     listed = subprocess.run([git, "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     sizes = [(ROOT / name).stat().st_size for name in listed.split("\0") if name and (ROOT / name).is_file()]
-    assert 0 < sum(sizes) < 40e6
+    assert 0 < sum(sizes) < 45e6
 
 
 def test_no_file_ends_lines_as_windows_does() -> None:
