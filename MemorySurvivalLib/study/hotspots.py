@@ -22,7 +22,7 @@ from MemorySurvivalLib.explain.plan import ExplainConfig, Patch, plan_patches
 from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.imaging.case import Case
 from MemorySurvivalLib.imaging.volume import Volume
-from MemorySurvivalLib.imaging.window import Modality
+from MemorySurvivalLib.imaging.window import MODALITIES, Modality
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.inside import InsideReadout, choose_pool, cover_cells
 from MemorySurvivalLib.memory.lesion_reader import LesionReader
@@ -49,6 +49,9 @@ from MemorySurvivalLib.training.nested import TunedModel, derive_seed, fit_tuned
 from MemorySurvivalLib.training.tuning import Budget
 
 HOTTEST = "hottest voxel in the region"
+
+PET_ALONE = "PET alone occluded"
+"""Every map is also made with the CT left as it is: the tissue keeps its shape, its uptake becomes ordinary."""
 
 
 class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -203,11 +206,12 @@ def explain_case(
         for shown, one in passes.items()
     }
     encoded = engine.encoded_slices - counted
-    data = collect_rows(embedding, case, roi, passes, readouts, patches, changed, fills)
     findings = {}
-    for name, model in fitted.items():
-        risks = model.log_risk(data)
-        findings[name] = _judge(roi, patches, risks[0] - risks[1:], away, planted, settings)
+    for suffix, occluded in (("", MODALITIES), (f"; {PET_ALONE}", ("PET",))):
+        data = collect_rows(embedding, case, roi, passes, readouts, patches, changed, fills, occluded)
+        for name, model in fitted.items():
+            risks = model.log_risk(data)
+            findings[name + suffix] = _judge(roi, patches, risks[0] - risks[1:], away, planted, settings)
     hottest = np.argwhere(inside)[int(case.pet.voxels[inside].argmax())]
     findings[HOTTEST] = Finding(_point(case.ct, hottest), round(float(away[tuple(hottest)]), 1), None)
     return ExplainedCase(
@@ -325,21 +329,23 @@ def collect_rows(
     patches: Sequence[Patch],
     changed: Mapping[Shown, Changed],
     fills: Fills,
+    occluded: tuple[Modality, ...] = MODALITIES,
 ) -> CohortData:
     """The case as it is and after each patch, as rows of a cohort, with the states of `readouts` by their keys and
-    every statistic."""
+    every statistic. Images that are not among the `occluded` ones stay as they are."""
     states: dict[str, torch.Tensor] = {}
     for key, readout in readouts.items():
         shown = _shown(key)
         one = passes[shown]
         rows = [readout.state()]
-        for patch in patches:
+        for patch in patches if shown[0] in occluded else ():
             touched = [k for k, box in enumerate(one.boxes) if patch.touches(box.z) and readout.sees(k)]
             memories = {k: changed[shown][patch.plane, k] for k in touched}
             rows.append(readout.state_with(memories))
+        rows += rows[:1] * (len(patches) + 1 - len(rows))
         states[key] = torch.stack([row.mean(dim=(2, 3)).flatten() for row in rows]).half()[:, :, None, None]
     values = RegionValues(case, roi, embedding.lesion_suv)
-    measured = [values.as_they_are, *(values.occluded(patch, fills) for patch in patches)]
+    measured = [values.as_they_are, *(values.occluded(patch, fills, occluded) for patch in patches)]
     statistics = {f"{roi.kind}/{name}": np.array([row[name] for row in measured]) for name in values.as_they_are}
     n = len(patches) + 1
     names = tuple(f"row {row}" for row in range(n))
@@ -385,7 +391,7 @@ def _fit(configuration: StudyConfiguration, data: CohortData) -> Iterator[tuple[
 def _begin(configuration: StudyConfiguration, settings: Explaining, learned_from: int, path: Path) -> HotspotResults:
     recipes = [repr(recipe) for recipe in hotspot_models(configuration.embedding, settings.roi)]
     ways = [way.sha256 for way in configuration.embedding.ways]
-    said = (ways, load_scenario(settings.scenario).sha256, settings, FILLING_VERSION, learned_from, recipes)
+    said = (ways, load_scenario(settings.scenario).sha256, settings, FILLING_VERSION, PET_ALONE, learned_from, recipes)
     key = hashlib.sha256(msgspec.json.encode((*said, configuration.fitting))).hexdigest()[:16]
     kept = read_hotspots(path)
     if kept is not None and kept.key == key:

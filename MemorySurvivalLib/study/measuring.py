@@ -7,9 +7,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from MemorySurvivalLib.explain.fills import Fills, box_of
+from MemorySurvivalLib.explain.fills import AIR_HU, Filling, Fills, box_of
 from MemorySurvivalLib.explain.plan import Patch
 from MemorySurvivalLib.imaging.case import Case
+from MemorySurvivalLib.imaging.window import MODALITIES, Modality
 from MemorySurvivalLib.measure.uptake import PEAK_RADIUS_MM, peak_lattice, sphere_means, sphere_weights
 from MemorySurvivalLib.roi.roi import Roi
 
@@ -56,15 +57,23 @@ class RegionValues:
         """Statistics of the case as it is."""
         return self._measure(self._suv, self._hu, float(self._means.max()))
 
-    def occluded(self, patch: Patch, fills: Fills) -> dict[str, float]:
-        """Statistics after the patch took the fills' values in both images."""
+    def occluded(self, patch: Patch, fills: Fills, modalities: tuple[Modality, ...] = MODALITIES) -> dict[str, float]:
+        """Statistics after the patch took the fills' values in these images."""
         where = self._index[box_of(patch)]
         rows = where[where >= 0]
-        suv, hu = self._suv.copy(), self._hu.copy()
-        suv[rows], hu[rows] = _value(fills, "PET"), _value(fills, "CT")
-        return self._measure(suv, hu, self._peak(patch, np.float32(_value(fills, "PET"))))
+        suv, hu, peak = self._suv, self._hu, float(self._means.max())
+        if "CT" in modalities:
+            hu = self._filled(hu, rows, fills["CT"])
+        if "PET" in modalities:
+            suv, peak = self._filled(suv, rows, fills["PET"]), self._peak(patch, fills["PET"])
+        return self._measure(suv, hu, peak)
 
-    def _peak(self, patch: Patch, value: np.float32) -> float:
+    def _filled(self, values: Values, rows: npt.NDArray[np.int64], filling: Filling) -> Values:
+        filled = values.copy()
+        filled[rows if filling.ct is None else rows[self._hu[rows] >= AIR_HU]] = _value(filling)
+        return filled
+
+    def _peak(self, patch: Patch, filling: Filling) -> float:
         """Spheres that do not reach into the patch keep their means."""
         reach = np.abs(self._offsets).max(axis=0)
         low = np.array((patch.z0, patch.y0, patch.x0)) - reach
@@ -74,7 +83,9 @@ class RegionValues:
         if near.any():
             box = box_of(patch)
             kept = self._pet[box].copy()
-            self._pet[box] = value
+            self._pet[box] = _value(filling)
+            if filling.ct is not None:
+                self._pet[box] = np.where(filling.ct[box] < AIR_HU, kept, self._pet[box])
             best.append(float(sphere_means(self._pet, self._centres[near], self._offsets, self._weights).max()))
             self._pet[box] = kept
         return max(best)
@@ -84,8 +95,7 @@ class RegionValues:
         return _summarise(suv, hu, peak, volume_ml, self._lesion_suv)
 
 
-def _value(fills: Fills, modality: str) -> float:
-    value = fills["PET" if modality == "PET" else "CT"].value
-    if value is None:
+def _value(filling: Filling) -> float:
+    if filling.value is None:
         raise ValueError("statistics of a blurred patch are not kept up; use a fill of one value")
-    return value
+    return filling.value

@@ -16,7 +16,7 @@ from MemorySurvivalLib.explain.fills import box_of, make_fills
 from MemorySurvivalLib.explain.plan import ExplainConfig, plan_patches
 from MemorySurvivalLib.imaging.case import Case
 from MemorySurvivalLib.imaging.volume import Volume
-from MemorySurvivalLib.imaging.window import MODALITIES
+from MemorySurvivalLib.imaging.window import MODALITIES, Modality
 from MemorySurvivalLib.measure.statistics import measure_statistics
 from MemorySurvivalLib.memory.backbone import build_backbone
 from MemorySurvivalLib.memory.engine import MemoryEngine
@@ -28,6 +28,7 @@ from MemorySurvivalLib.study.embedding import embed_case
 from MemorySurvivalLib.study.hotspot_summary import summarise
 from MemorySurvivalLib.study.hotspots import (
     HOTTEST,
+    PET_ALONE,
     ExplainedCase,
     Finding,
     collect_rows,
@@ -65,10 +66,18 @@ def engine() -> MemoryEngine:
     return MemoryEngine(build_backbone(SMALL, seed=3), torch.device("cpu"), reader=make_reader())
 
 
+@pytest.mark.parametrize("occluded", [MODALITIES, ("PET",), ("CT",)])
 def test_rows_are_what_an_occluded_case_gives(
-    configuration: StudyConfiguration, scene: tuple[Case, Roi], engine: MemoryEngine
+    configuration: StudyConfiguration,
+    scene: tuple[Case, Roi],
+    engine: MemoryEngine,
+    occluded: tuple[Modality, ...],
 ) -> None:
     case, roi = scene
+    # Lung at the region's border, which no patch fills.
+    hu = case.ct.voxels.copy()
+    hu[roi.mask.voxels & (np.indices(hu.shape)[2] % 5 == 0)] = -700
+    case = replace(case, ct=case.ct.with_voxels(hu))
     embedding = configuration.embedding
     patches = plan_patches(roi, ExplainConfig(24, 24))[3:7:3]
     fills = make_fills(case, roi, "roi_median", 24)
@@ -80,7 +89,7 @@ def test_rows_are_what_an_occluded_case_gives(
         shown: occlude_slices(engine, one, patches, fills, shown[0], find_seen(readouts, shown, len(one.boxes)))
         for shown, one in passes.items()
     }
-    rows = collect_rows(embedding, case, roi, passes, readouts, patches, changed, fills)
+    rows = collect_rows(embedding, case, roi, passes, readouts, patches, changed, fills, occluded)
     count = len(passes["PET", False].boxes)
     only_last = {key: readout for key, readout in readouts.items() if "/last/" in key}
     assert find_seen(only_last, ("PET", False), count) == {count - 1}, "no other slice is encoded again for it"
@@ -92,7 +101,9 @@ def test_rows_are_what_an_occluded_case_gives(
             volumes = {}
             for modality in MODALITIES:
                 voxels = case.image(modality).voxels.copy()
-                voxels[box_of(patch)] = fills[modality].value
+                box = box_of(patch)
+                if modality in occluded:
+                    voxels[box] = np.where(hu[box] < -300, voxels[box], fills[modality].value)
                 volumes[modality] = case.image(modality).with_voxels(voxels)
             other = replace(case, ct=volumes["CT"], pet=volumes["PET"])
         ways = [embed_case(engine, other, {"spine_dilated": roi.mask}, w, small_maps=False) for w in embedding.ways]
@@ -101,7 +112,9 @@ def test_rows_are_what_an_occluded_case_gives(
             torch.testing.assert_close(rows.states[key][number, :, 0, 0], vectors[key], rtol=2e-3, atol=2e-3)
         for name, value in ways[0].statistics.items():
             assert rows.statistics[name][number] == pytest.approx(value, rel=1e-5), name
-    assert len({float(value) for value in rows.statistics["spine_dilated/suv_mean_g_ml"]}) == 3
+    for modality, name in (("PET", "suv_mean_g_ml"), ("CT", "hu_mean")):
+        different = {float(value) for value in rows.statistics[f"spine_dilated/{name}"]}
+        assert len(different) == (3 if modality in occluded else 1), name
 
 
 def test_statistics_without_a_patch_are_those_of_the_embedding(scene: tuple[Case, Roi]) -> None:
@@ -129,6 +142,7 @@ def test_a_model_of_the_hottest_voxels_finds_the_planted_lesion(
     assert found.findings["TLG"].distance_mm is not None
     assert found.findings["TLG"].distance_mm <= 32
     assert (found.findings["TLG"].energy_in_lesions or 0) > 2 * found.lesion_share
+    assert found.findings[f"TLG; {PET_ALONE}"] == found.findings["TLG"], "the CT is none of its business"
     assert found.findings[HOTTEST].distance_mm == 0
     assert found.lesion_share < found.near_share < 1
     nothing: Volume = planted.with_voxels(np.zeros_like(planted.voxels))
