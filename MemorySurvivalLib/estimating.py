@@ -68,7 +68,8 @@ def estimate(request: EstimateRequest, manifest: Manifest, slice_s: float) -> Es
     kind = manifest.roi
     height_mm = min(request.mask_mm or TYPICAL_HEIGHT_MM.get(kind, request.ct_mm), request.ct_mm)
     volume_ml = request.mask_ml or TYPICAL_AREA_CM2.get(kind, 50.0) * height_mm / 10
-    images = len({modality for head in manifest.heads for modality in head.spec.modalities})
+    read = {modality for head in manifest.heads for modality in head.spec.modalities}
+    images = len(read)
     propagation = manifest.propagation
     there = math.ceil(height_mm / request.spacing_mm)
     between_mm = request.spacing_mm * raise_step(there, propagation.slice_step, propagation.most_slices)
@@ -78,5 +79,5 @@ def estimate(request: EstimateRequest, manifest: Manifest, slice_s: float) -> Es
         patch_mm = request.patch_mm or manifest.explain.patch_mm
         stride_mm = request.stride_mm or min(manifest.explain.stride_mm, patch_mm)
         columns_mm = volume_ml * 1000 / stride_mm**2  # the lengths of all columns of patches together
-        explained = max(math.ceil(columns_mm / between_mm), 1) * images
+        explained = max(math.ceil(columns_mm / between_mm), 1) * len(read & set(manifest.explain.modalities))
     return Estimate(slices, slices * slice_s, explained, explained * slice_s, slice_s, request.mask_mm is None)

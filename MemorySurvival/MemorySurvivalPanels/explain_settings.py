@@ -23,13 +23,13 @@ def explanation_settings(parameters: ScoreParameters) -> dict[str, Any]:
         "patch_mm": patch,
         "stride_mm": stride,
         "fill": parameters.explain_fill.value or None,
-        "modalities": parameters.explain_images.value.split(","),
+        "modalities": parameters.explain_images.value.split(",") if parameters.explain_images.value else None,
         "coarse": parameters.explain_quick,
     }
 
 
 def score_settings(parameters: ScoreParameters) -> dict[str, Any]:
-    """The same for a scoring run that explains itself; it has no coarse look and replaces tissue in all images."""
+    """The same for a scoring run that explains itself; it has no coarse look and occludes what the bundle says."""
     if not parameters.explain:
         return {"patch_mm": None, "stride_mm": None, "fill": None}
     settings = explanation_settings(parameters)

@@ -74,8 +74,9 @@ class Fill(enum.Enum):
 
 
 class ExplainedImages(enum.Enum):
-    """In which images tissue is replaced; the values are the library's modalities."""
+    """In which images tissue is replaced; the values are the library's modalities, empty for what the bundle says."""
 
+    BUNDLE = ""
     BOTH = "PET,CT"
     PET = "PET"
     CT = "CT"
@@ -83,6 +84,7 @@ class ExplainedImages(enum.Enum):
     def label(self) -> str:
         """The text in the list."""
         return {
+            ExplainedImages.BUNDLE: _("As the model says"),
             ExplainedImages.BOTH: _("PET and CT"),
             ExplainedImages.PET: _("PET alone"),
             ExplainedImages.CT: _("CT alone"),
@@ -179,7 +181,7 @@ class ScoreParameters:
     explain_patch_mm: str = ""
     explain_stride_mm: str = ""
     explain_fill: Fill = Fill.BUNDLE
-    explain_images: ExplainedImages = ExplainedImages.BOTH
+    explain_images: ExplainedImages = ExplainedImages.BUNDLE
     explain_quick: bool = False
     mask_source: MaskSource = MaskSource.BUILT_IN
     mask_file: str = ""

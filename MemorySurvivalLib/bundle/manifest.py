@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from MemorySurvivalLib.imaging.pet_quality import PetLimits
-from MemorySurvivalLib.imaging.window import Window
+from MemorySurvivalLib.imaging.window import MODALITIES, Modality, Window
 from MemorySurvivalLib.measure.statistics import STATISTICS, STATISTICS_VERSION, check_names, find_unknown
 from MemorySurvivalLib.memory.backbone import Architecture
 from MemorySurvivalLib.memory.propagation import PropagationConfig
@@ -176,12 +176,13 @@ class HeadEntry(_Part, frozen=True):
 
 
 class ExplainDefaults(_Part, frozen=True):
-    """Occlusion patches used unless the user asks otherwise, and the fixed colour scale in log-risk."""
+    """Occlusion patches unless the user asks otherwise, in which images, and the fixed colour scale in log-risk."""
 
     patch_mm: float
     stride_mm: float
     fill: Literal["roi_median", "volume_mean"]
     display_limit: float
+    modalities: tuple[Modality, ...] = MODALITIES
 
 
 class Provenance(_Part, frozen=True):
@@ -247,10 +248,14 @@ def check_manifest(manifest: Manifest) -> str | None:
     explain = manifest.explain
     if not 0 < explain.stride_mm <= explain.patch_mm or not explain.display_limit > 0:
         return "its occlusion patches need 0 < stride <= size and a colour limit above 0"
+    if len(set(explain.modalities)) != len(explain.modalities):
+        return "it names an image to occlude twice"
     for head in manifest.heads:
         problem = _check_head(head)
         if problem:
             return f"head {head.name!r}: {problem}"
+        if not set(explain.modalities) & set(head.spec.modalities):
+            return f"head {head.name!r} reads none of the images in which the bundle occludes patches"
     return None
 
 

@@ -21,6 +21,7 @@ from MemorySurvivalLib.roi.roi import ROI_KINDS
 
 if TYPE_CHECKING:
     from MemorySurvivalLib.explaining import Estimate, ExplainOutput
+    from MemorySurvivalLib.imaging.window import Modality
     from MemorySurvivalLib.preparing import ScoreRequest
     from MemorySurvivalLib.report.record import CaseRecord
 
@@ -39,6 +40,7 @@ _OF_THE_CASE = (
 """What a saved result names by itself."""
 
 FILLS = ("roi_median", "volume_mean", "blur")
+IMAGES: dict[str, tuple[Modality, ...]] = {"PET": ("PET",), "CT": ("CT",), "both": ("PET", "CT")}
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -73,7 +75,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--patch-mm", type=float, help="edge of the occluded cubes (default: the bundle's)")
     parser.add_argument("--stride-mm", type=float, help="distance between cube centres (default: the bundle's)")
     parser.add_argument("--fill", choices=FILLS, help="what occluded voxels become (default: the bundle's)")
-    parser.add_argument("--only", choices=("PET", "CT"), help="occlude this image alone (default: both at once)")
+    parser.add_argument(
+        "--occlude", choices=tuple(IMAGES), help="in which image, or in both at once (default: the bundle's)"
+    )
     parser.add_argument("--coarse", action="store_true", help="a fifth of the work, the rest estimated; may miss some")
     parser.add_argument("--estimate", action="store_true", help="only say how long it would take")
     parser.add_argument(
@@ -96,8 +100,8 @@ def run(options: argparse.Namespace) -> int:
     from MemorySurvivalLib.explaining import estimate_explanation, explain_to_folder
     from MemorySurvivalLib.report.record import read_record
 
-    only = (options.only,) if options.only else None
-    choice = ExplainChoice(options.patch_mm, options.stride_mm, options.fill, only, options.coarse)
+    images = IMAGES[options.occlude] if options.occlude else None
+    choice = ExplainChoice(options.patch_mm, options.stride_mm, options.fill, images, options.coarse)
     with ProgressBars() as bars, tempfile.TemporaryDirectory(prefix="memory-survival-explain-") as scratch:
 
         def tell(text: str) -> None:

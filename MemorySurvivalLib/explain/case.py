@@ -22,7 +22,7 @@ from MemorySurvivalLib.roi.roi import Roi
 def choose_config(run: Run, choice: ExplainChoice) -> ExplainConfig:
     """The settings of a map, with the bundle's defaults."""
     defaults = run.bundle.manifest.explain
-    return choice.config(defaults.patch_mm, defaults.stride_mm, defaults.fill)
+    return choice.config(defaults.patch_mm, defaults.stride_mm, defaults.fill, defaults.modalities)
 
 
 def make_subject(run: Run, scored: ScoredCase, engine: MemoryEngine, config: ExplainConfig) -> Subject:

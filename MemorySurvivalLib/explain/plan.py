@@ -52,7 +52,7 @@ class ExplainConfig:
 
 @dataclass(frozen=True)
 class ExplainChoice:
-    """What a user asks of a map; None takes the bundle's default. `modalities` None means all that the head reads."""
+    """What a user asks of a map; None takes the bundle's default. Of `modalities` those count that the head reads."""
 
     patch_mm: float | None = None
     stride_mm: float | None = None
@@ -60,12 +60,14 @@ class ExplainChoice:
     modalities: tuple[Modality, ...] | None = None
     coarse: bool | None = None
 
-    def config(self, patch_mm: float, stride_mm: float, fill: FillName) -> ExplainConfig:
+    def config(
+        self, patch_mm: float, stride_mm: float, fill: FillName, modalities: tuple[Modality, ...] = MODALITIES
+    ) -> ExplainConfig:
         """The settings, with defaults for what was left open. Raises InputError for what cannot be."""
         patch = patch_mm if self.patch_mm is None else self.patch_mm
         stride = min(stride_mm, patch) if self.stride_mm is None else self.stride_mm
-        modalities = MODALITIES if self.modalities is None else self.modalities
-        return ExplainConfig(patch, stride, self.fill or fill, modalities, bool(self.coarse))
+        images = modalities if self.modalities is None else self.modalities
+        return ExplainConfig(patch, stride, self.fill or fill, images, bool(self.coarse))
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ def test_says_what_it_is(bundle: ModelBundle) -> None:
     assert [head.covariates is None for head in manifest.heads] == [True, False]
     judged, ships = load_configuration().explaining, manifest.explain
     assert (ships.patch_mm, ships.stride_mm, ships.fill) == (judged.patch_mm, judged.stride_mm, judged.fill)
+    assert ships.modalities == ("PET",)
 
 
 def test_weights_are_small(bundle: ModelBundle) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from MemorySurvivalLib.bundle.archive import read_archive
 from MemorySurvivalLib.bundle.registry import find_bundle
@@ -27,3 +28,15 @@ def test_a_thin_slice_scan_costs_no_more_than_the_most_slices() -> None:
         (1.0, None): 200 * images,
         (1.0, 48): 47 * images,
     }
+
+
+def test_a_map_costs_the_images_in_which_the_bundle_occludes() -> None:
+    manifest = read_archive(find_bundle("demonstration")).manifest
+    request = EstimateRequest(1000, 3.0, mask_mm=600, explain=True)
+    slices = {
+        images: estimate(
+            request, msgspec.structs.replace(manifest, explain=replace(manifest.explain, modalities=images)), 0.1
+        ).explain_slices
+        for images in (("PET",), ("PET", "CT"))
+    }
+    assert 0 < slices["PET",] == slices["PET", "CT"] / 2

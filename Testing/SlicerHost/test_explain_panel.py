@@ -258,6 +258,8 @@ def test_the_estimate_follows_the_controls_and_says_what_is_done(case: Any) -> N
 
 
 def test_the_job_says_what_the_user_chose(case: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from MemorySurvivalPanels.explain_settings import explanation_settings
+
     case.score()
     asked: list[tuple[str, dict[str, Any], bool]] = []
     monkeypatch.setattr(
@@ -268,7 +270,8 @@ def test_the_job_says_what_the_user_chose(case: Any, monkeypatch: pytest.MonkeyP
     case.ui.patchSpinBox.value = 32.5
     case.ui.strideSpinBox.value = 16
     case.ui.fillCombo.currentIndex = 3
-    case.ui.imagesCombo.currentIndex = 1
+    assert explanation_settings(case.widget._parameters)["modalities"] is None, "the bundle says in which images"
+    case.ui.imagesCombo.currentIndex = 2
     case.ui.quickCheckBox.checked = True
     case.ui.explainButton.click()
     kind, job, background = asked[-1]

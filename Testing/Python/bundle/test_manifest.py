@@ -105,6 +105,11 @@ def test_a_field_that_cannot_be(tmp_path: Path, members: Members, change: Any, c
             set_in("explain", "display_limit", value=0),
             "its occlusion patches need 0 < stride <= size and a colour limit above 0",
         ),
+        (set_in("explain", "modalities", value=["PET", "PET"]), "it names an image to occlude twice"),
+        (
+            set_in("explain", "modalities", value=[]),
+            "head 'image' reads none of the images in which the bundle occludes patches",
+        ),
     ],
 )
 def test_a_contradicting_manifest(tmp_path: Path, members: Members, change: Any, clause: str) -> None:

@@ -293,7 +293,7 @@ def test_a_coarse_map_costs_less_and_says_so(patient: Patient, small_bundle: Pat
 
 def test_the_command(patient: Patient, small_bundle: Path, capsys: pytest.CaptureFixture[str], cached: None) -> None:
     arguments = ["explain", "--ct", str(patient.ct_path), "--pet", str(patient.pet_path), "--device", "cpu"]
-    arguments += ["--roi", str(patient.spine_path), "--bundle", str(small_bundle), "--only", "PET"]
+    arguments += ["--roi", str(patient.spine_path), "--bundle", str(small_bundle), "--occlude", "PET"]
     out = ["--out", str(patient.folder / "map")]
     assert main([*arguments, *out, "--estimate"]) == 0
     assert "0 of them finished" in capsys.readouterr().out

@@ -71,6 +71,9 @@ def test_settings_that_cannot_be_are_refused(changes: dict[str, object], sentenc
 def test_what_is_left_open_takes_the_defaults() -> None:
     assert ExplainChoice().config(40, 20, "volume_mean") == ExplainConfig(40, 20, "volume_mean")
     assert ExplainChoice(patch_mm=10).config(40, 20, "roi_median") == ExplainConfig(10, 10)
+    assert ExplainChoice().config(40, 20, "blur", ("PET",)) == ExplainConfig(40, 20, "blur", ("PET",))
+    both = ExplainChoice(modalities=("PET", "CT")).config(40, 20, "blur", ("PET",))
+    assert both == ExplainConfig(40, 20, "blur", ("PET", "CT"))
     chosen = ExplainChoice(30, 15, "blur", ("CT",), True)
     assert chosen.config(40, 20, "roi_median") == ExplainConfig(30, 15, "blur", ("CT",), True)
     with pytest.raises(InputError, match="got patch 0 mm"):

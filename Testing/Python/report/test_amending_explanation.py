@@ -200,7 +200,7 @@ def test_the_command_puts_another_in_the_place_of_the_first_and_it_can_be_replay
     elsewhere = replace(explained, record=replace(explained.record, device="cuda: a card"))
     assert "cuda" in add_explanation(result, elsewhere).notes[-1]
     (result / "pictures" / "hotspot-99.png").write_bytes(b"of the first")
-    settings = ["--patch-mm", "60", "--stride-mm", "60", "--only", "PET", "--fill", "blur", "--coarse"]
+    settings = ["--patch-mm", "60", "--stride-mm", "60", "--occlude", "PET", "--fill", "blur", "--coarse"]
     assert main(["explain", "--result", str(result), *settings]) == 0
     assert str(result / "report.html") in capsys.readouterr().out
     record = read_record(result / "result.json")

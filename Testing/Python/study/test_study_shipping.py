@@ -372,6 +372,7 @@ def test_the_manifest_and_the_card_say_what_was_done(
     assert manifest.propagation.inside and manifest.propagation.slice_step == configuration.embedding.first_step
     judged, ships = configuration.explaining, manifest.explain
     assert (ships.patch_mm, ships.stride_mm, ships.fill) == (judged.patch_mm, judged.stride_mm, judged.fill)
+    assert ships.modalities == ("PET",)
     assert [head.name for head in manifest.heads] == list(HEADS)
     assert [head.covariates is None for head in manifest.heads] == [True, False]
     for head in manifest.heads:
