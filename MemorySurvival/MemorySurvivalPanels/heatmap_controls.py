@@ -62,7 +62,7 @@ class HeatmapControls:
             return
         was_updating, self._updating = self._updating, True
         try:
-            self._show_maps()
+            self._show_maps(explanation.modalities)
             self._show_values(explanation)
         finally:
             self._updating = was_updating
@@ -78,15 +78,16 @@ class HeatmapControls:
         if self._node is not None:
             self._switch(display.shown_heatmap() is None)
 
-    def _show_maps(self) -> None:
-        """Offer the maps that are in the scene."""
+    def _show_maps(self, images: tuple[str, ...]) -> None:
+        """Offer the maps that are in the scene; `images` are those in which tissue was replaced."""
         combo, maps = self._ui.mapCombo, list(sisters(self._node))
         if self._which not in maps:
             self._which = maps[0]
-        if [combo.itemData(index) for index in range(combo.count)] != maps:
+        offered = [(_map_label(which, images), which) for which in maps]
+        if [(combo.itemText(index), combo.itemData(index)) for index in range(combo.count)] != offered:
             combo.clear()
-            for which in maps:
-                combo.addItem(_map_label(which), which)
+            for label, which in offered:
+                combo.addItem(label, which)
         combo.currentIndex = maps.index(self._which)
         self._ui.mapCaption.visible = combo.visible = len(maps) > 1
 
@@ -178,7 +179,10 @@ def legend_style(hidden: float = 0.0) -> str:
     return f"background: {gradient}; border: 1px solid #808080; border-radius: 2px;"
 
 
-def _map_label(which: str) -> str:
+def _map_label(which: str, images: tuple[str, ...]) -> str:
+    """The name of a map; what is called fused is of one image where tissue was replaced in that one alone."""
+    if which == FUSED and len(images) == 1:
+        which = images[0]
     return {
         FUSED: _("PET and CT together"),
         PET: _("PET alone"),

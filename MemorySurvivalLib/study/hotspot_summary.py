@@ -6,6 +6,9 @@ import numpy as np
 
 from MemorySurvivalLib.study.hotspots import HotspotResults
 
+AVID_SUV = 2.5
+"""SUVbw (g/mL) from which a lesion counts as avid here, a customary bound; said beside all cases, never instead."""
+
 
 def summarise(kept: HotspotResults, tolerance_mm: float) -> list[dict[str, object]]:
     """A row for each model: how often its top hotspot lies in or near a lesion, with a 95 % Wilson interval, and how
@@ -14,7 +17,9 @@ def summarise(kept: HotspotResults, tolerance_mm: float) -> list[dict[str, objec
     rows: list[dict[str, object]] = []
     for name in dict.fromkeys(name for case in cases for name in case.findings):
         found = [case.findings[name] for case in cases]
-        hits = sum(one.distance_mm is not None and one.distance_mm <= tolerance_mm for one in found)
+        hit = [one.distance_mm is not None and one.distance_mm <= tolerance_mm for one in found]
+        avid = [yes for yes, case in zip(hit, cases, strict=True) if case.lesion_suv_max >= AVID_SUV]
+        hits = sum(hit)
         low, high = _wilson(hits, len(found))
         energies = [
             (one.energy_in_lesions, case.lesion_share)
@@ -28,6 +33,7 @@ def summarise(kept: HotspotResults, tolerance_mm: float) -> list[dict[str, objec
                 "cases": len(found),
                 "top_in_or_near_a_lesion": round(hits / len(found), 3),
                 "interval": [round(low, 3), round(high, 3)],
+                "with_an_avid_lesion": f"{sum(avid)} of {len(avid)}",
                 "without_any_hotspot": sum(one.distance_mm is None for one in found),
                 "median_energy_in_lesions": _round(np.median([e for e, _ in energies]) if energies else None),
                 "median_energy_against_chance": _round(gain),
@@ -36,8 +42,10 @@ def summarise(kept: HotspotResults, tolerance_mm: float) -> list[dict[str, objec
     if cases:
         near, share = (float(np.mean([getattr(c, n) for c in cases])) for n in ("near_share", "lesion_share"))
         chance = {"map": "a point by chance", "cases": len(cases), "top_in_or_near_a_lesion": round(near, 3)}
-        blank = {"interval": "", "without_any_hotspot": "", "median_energy_in_lesions": round(share, 4)}
-        rows.append({**chance, **blank, "median_energy_against_chance": 1.0})
+        blank = dict.fromkeys(("interval", "with_an_avid_lesion", "without_any_hotspot"), "")
+        rows.append(
+            {**chance, **blank, "median_energy_in_lesions": round(share, 4), "median_energy_against_chance": 1.0}
+        )
     return rows
 
 

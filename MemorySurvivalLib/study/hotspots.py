@@ -66,12 +66,14 @@ class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class ExplainedCase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One case. `lesion_share` is the part of the region that is lesion, `near_share` the part within the tolerance of
-    one: what a point and an effect spread by chance would find."""
+    one: what a point and an effect spread by chance would find. `lesion_suv_max` is the highest SUVbw (g/mL) of lesions
+    in the region: disease may be planted without uptake."""
 
     number: int
     lesions: int
     lesion_share: float
     near_share: float
+    lesion_suv_max: float
     patches: int
     encoded: int
     seconds: float
@@ -219,6 +221,7 @@ def explain_case(
         int(ndimage.label(planted.voxels & inside)[1]),
         round(lesion_share, 5),
         round(float((away[inside] <= settings.tolerance_mm).mean()), 4),
+        round(float(case.pet.voxels[inside & planted.voxels].max()), 2),
         len(patches),
         encoded,
         round(time.process_time() - start, 1),

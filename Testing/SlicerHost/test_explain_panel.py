@@ -58,6 +58,14 @@ def explain(panel: Any) -> Any:
     return panel.widget._parameters.heatmap
 
 
+def change_heatmap(panel: Any, **heatmap: Any) -> None:
+    """Have the worker make another map."""
+    path = panel.made / "explanation.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["result"]["heatmap"].update(heatmap)
+    path.write_text(json.dumps(record), encoding="utf-8")
+
+
 def change_record(panel: Any, **estimate: Any) -> None:
     """Have the worker estimate something else."""
     path = panel.made / "explanation.json"
@@ -210,6 +218,14 @@ def test_the_threshold_never_goes_below_the_noise_floor_unasked(case: Any) -> No
     case.ui.opacitySlider.value = 30
     assert [view.GetForegroundOpacity() for view in views()] == pytest.approx([0.3] * 3)
     assert snapshot(heatmap)[1:] == voxels
+
+
+def test_a_map_of_one_image_is_called_so(case: Any) -> None:
+    change_heatmap(case, modalities=["PET"])
+    explain(case)
+    combo = case.ui.mapCombo
+    assert [combo.itemData(index) for index in range(combo.count)].count("PET") == 0
+    assert (combo.itemText(0), combo.itemData(0)) == ("PET alone", "fused")
 
 
 def test_maps_of_one_modality_and_of_agreement_can_be_chosen(case: Any) -> None:

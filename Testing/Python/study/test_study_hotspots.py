@@ -145,6 +145,7 @@ def test_a_model_of_the_hottest_voxels_finds_the_planted_lesion(
     assert found.findings[f"TLG; {PET_ALONE}"] == found.findings["TLG"], "the CT is none of its business"
     assert found.findings[HOTTEST].distance_mm == 0
     assert found.lesion_share < found.near_share < 1
+    assert found.lesion_suv_max == pytest.approx(case.pet.voxels[roi.mask.voxels].max(), abs=0.01)
     nothing: Volume = planted.with_voxels(np.zeros_like(planted.voxels))
     assert hotspots.explain_case(configuration, case, roi, nothing, 7, engine, fitted) is None
 
@@ -159,7 +160,7 @@ def test_explaining_goes_on_and_passes_over_cases_without_disease(
         assert set(fitted) == {EMBEDDING, EMBEDDING_STATISTICS, LAST}
         asked.append(number)
         found = {name: Finding((0.0, 0.0, 0.0), 1.0, 0.5) for name in (*fitted, HOTTEST)}
-        return None if number == 0 else ExplainedCase(number, 1, 0.01, 0.05, 9, 9, 1.0, found)
+        return None if number == 0 else ExplainedCase(number, 1, 0.01, 0.05, 3.0 - number, 9, 9, 1.0, found)
 
     monkeypatch.setattr(hotspots, "explain_number", explain)
     monkeypatch.setattr(hotspots, "load_engine", lambda _, backbone: None)
@@ -172,6 +173,9 @@ def test_explaining_goes_on_and_passes_over_cases_without_disease(
     row = summarise(second, 10)[0]
     assert (row["map"], row["cases"], row["top_in_or_near_a_lesion"]) == (EMBEDDING, 2, 1.0)
     assert row["interval"] == [0.342, 1.0], "Wilson's interval of 2 of 2"
+    assert row["with_an_avid_lesion"] == "0 of 0", "SUV 2 and 1"
+    second.cases["1"] = msgspec.structs.replace(second.cases["1"], lesion_suv_max=2.5)
+    assert summarise(second, 10)[0]["with_an_avid_lesion"] == "1 of 1"
     assert row["median_energy_against_chance"] == 50.0
     far = Finding((0.0, 0.0, 0.0), 10.5, None)
     second.cases["9"] = msgspec.structs.replace(second.cases["1"], findings={LAST: far})
