@@ -419,6 +419,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/study/embed_cohorts.py
   MemorySurvivalLib/study/embedding.py
   MemorySurvivalLib/study/evidence.py
+  MemorySurvivalLib/study/hidden_images.py
   MemorySurvivalLib/study/hotspot_summary.py
   MemorySurvivalLib/study/hotspots.py
   MemorySurvivalLib/study/imagenet.py
@@ -476,7 +477,6 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/training/models/outcomes.py
   MemorySurvivalLib/training/models/partial_likelihood.py
   MemorySurvivalLib/training/models/pycox_loop.py
-  MemorySurvivalLib/training/models/recipes.py
   MemorySurvivalLib/training/models/stage.py
   MemorySurvivalLib/training/nested.py
   MemorySurvivalLib/training/own_cohort.py

@@ -6,16 +6,20 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
+from MemorySurvivalLib.imaging.window import MODALITIES, Modality
 from MemorySurvivalLib.risk.downsamplers import DownsamplerName
 from MemorySurvivalLib.risk.fusion import FusionName
 from MemorySurvivalLib.simulation.patient import COVARIATE_COLUMNS
 from MemorySurvivalLib.study.configuration import Embedding
+from MemorySurvivalLib.study.hidden_images import AskedWithout
 from MemorySurvivalLib.study.imagenet import IMAGENET
 from MemorySurvivalLib.study.readings import POOLING_WORDS, ROI_WORDS, name_pooled, whole_scan
 from MemorySurvivalLib.training.models.cox import RidgeCox
+from MemorySurvivalLib.training.models.deep_surv import DeepSurv
 from MemorySurvivalLib.training.models.features import StateVectors, VectorFeatures
+from MemorySurvivalLib.training.models.fitting import TrainingConfig
 from MemorySurvivalLib.training.models.image import ImageModel
-from MemorySurvivalLib.training.models.stage import StageRisk
+from MemorySurvivalLib.training.models.stage import StageName, StageRisk
 from MemorySurvivalLib.training.quantities import make_schema
 from MemorySurvivalLib.training.search import searched
 from MemorySurvivalLib.training.stacked_mlp import StackedMlp
@@ -48,6 +52,7 @@ IMAGENET_STATISTICS = f"{IMAGENET_CNN} + statistics"
 DEEP = "DeepSurv, gated"
 DEEP_STATISTICS = f"{DEEP} + statistics"
 DEEP_ALL = f"{DEEP} + statistics + clinical"
+DEEP_HIDING = f"{DEEP_STATISTICS}, images hidden in training"
 PUBLISHED = "published: PET+CT, dilated spine, last, average, gated"
 """Names that the goals speak of."""
 
@@ -71,6 +76,12 @@ SPATIAL_STATISTICS = (
     "hu_tenth_percentile",
 )
 """Statistics that change when a patch is occluded: all but the volume."""
+
+HIDDEN_SHARE = 0.2
+"""How often each image is hidden in training of the models that shall do without one."""
+
+PCA_COMPONENTS = 16
+"""Principal components of the flattened maps that a head the paper rejected sees."""
 
 LAST = "published readout: last, ridge Cox"
 
@@ -152,12 +163,19 @@ def hotspot_models(embedding: Embedding, roi: str) -> tuple[Recipe, ...]:
 
 
 def deep_recipe(
-    embedding: Embedding, name: str, roi: str, statistics: tuple[str, ...] = (), clinical: bool = False
+    embedding: Embedding,
+    name: str,
+    roi: str,
+    statistics: tuple[str, ...] = (),
+    clinical: bool = False,
+    hidden_share: float = 0.0,
+    asked_without: Modality | None = None,
 ) -> Recipe:
     """The paper's gate and DeepSurv on the whole-scan vectors of one ROI, each way to read them out an alternative.
 
     The gate mixes PET and CT channel by channel; statistics and clinical values enter beside the mixture. A fit on
-    vectors takes a fraction of a second, so its settings are searched as those of ridge Cox are.
+    vectors takes a fraction of a second, so its settings are searched as those of ridge Cox are. With `hidden_share`
+    each image is hidden so often in training; the model can then be asked without one (hidden_images.py).
     """
     alternatives = []
     for readout, pooling in whole_scan(embedding, roi):
@@ -168,10 +186,16 @@ def deep_recipe(
             "gated",
             make_schema(COVARIATE_COLUMNS) if clinical else None,
             statistics,
+            missing_modality=hidden_share > 0,
             hidden=(32,),
+            training=TrainingConfig(modality_dropout=hidden_share),
         )
-        alternatives.append(dataclasses.replace(searched(model).alternatives[0], name=name_pooled(readout, pooling)))
-    return Recipe(name, tuple(alternatives))
+        found = dataclasses.replace(searched(model).alternatives[0], name=name_pooled(readout, pooling))
+        if asked_without:
+            space = tuple(dataclasses.replace(number, name=f"base.{number.name}") for number in found.space)
+            found = dataclasses.replace(found, base=AskedWithout(model, asked_without), space=space)
+        alternatives.append(found)
+    return Recipe(f"{name}, asked without {asked_without}" if asked_without else name, tuple(alternatives))
 
 
 def embedding_name(modality: str, roi: str, readout: str, pooling: str) -> str:
@@ -196,9 +220,13 @@ def _baselines(embedding: Embedding) -> list[StudyModel]:
     single = [
         _as_it_is(RidgeCox(f"{word}, {ROI_WORDS[roi]}", VectorFeatures(statistics=(f"{roi}/{name}",)), penalty=1e-4))
         for roi in embedding.rois
-        for word, name in (("TLG", "tlg_g"), ("SUVmax", "suv_max_g_ml"))
+        for word, name in (("TLG", "tlg_g"), ("MTV", "mtv_ml"), ("SUVmax", "suv_max_g_ml"))
     ]
-    recipes = [_as_it_is(StageRisk("R-ISS")), *single, *(searched(model) for model in ridge + networks)]
+    # The same network as the MLP's, trained by pycox's own loop with its fixed settings: what a paper would have run.
+    reference = DeepSurv(f"{CLINICAL}, DeepSurv (pycox)", VectorFeatures(clinical), engine="pycox")
+    stages: list[StageName] = ["ISS", "R-ISS", "R2-ISS"]
+    recipes = [*(_as_it_is(StageRisk(stage)) for stage in stages), *single, _as_it_is(reference)]
+    recipes += [searched(model) for model in ridge + networks]
     return [StudyModel(recipe, "baselines") for recipe in recipes]
 
 
@@ -263,6 +291,10 @@ def _deep(embedding: Embedding) -> list[StudyModel]:
         deep_recipe(embedding, DEEP, roi),
         deep_recipe(embedding, DEEP_STATISTICS, roi, statistics),
         deep_recipe(embedding, DEEP_ALL, roi, statistics, clinical=True),
+        *(
+            deep_recipe(embedding, DEEP_HIDING, roi, statistics, hidden_share=HIDDEN_SHARE, asked_without=absent)
+            for absent in (None, *MODALITIES)
+        ),
     )
     return [StudyModel(recipe, "deep", "PET+CT", roi, "chosen", "pooled", "gated") for recipe in recipes]
 
@@ -310,24 +342,27 @@ def _published(embedding: Embedding) -> list[StudyModel]:
 
 
 def _small_maps(embedding: Embedding) -> list[StudyModel]:
-    """Heads that need all channels of the maps, kept of the first patients only; fixed settings."""
+    """Heads that need all channels of the maps, kept of the first patients only; fixed settings.
+
+    Light attention is the paper's, channels kept ours; flatten, 3D CNN and PCA are those that it rejected.
+    """
     heads: tuple[DownsamplerName, ...] = ("attention", "channels", "flatten")
-    return [
-        StudyModel(
-            _as_it_is(
-                ImageModel(f"{head}: PET+CT, {ROI_WORDS[roi]}, {readout}", _keys("PET+CT", roi, readout, "small"), head)
-            ),
-            "small maps",
-            "PET+CT",
-            roi,
-            readout,
-            head,
-            "concatenation",
-        )
-        for roi, readouts in embedding.small_maps.items()
-        for readout in readouts
-        for head in heads
-    ]
+    models = []
+    for roi, readouts in embedding.small_maps.items():
+        for readout in readouts:
+            keys = _keys("PET+CT", roi, readout, "small")
+            where = f"PET+CT, {ROI_WORDS[roi]}, {readout}"
+            compressed = VectorFeatures(states=StateVectors(keys, "flatten", components=PCA_COMPONENTS))
+            rows: list[tuple[str, SurvivalModel]] = [
+                *((head, ImageModel(f"{head}: {where}", keys, head)) for head in heads),
+                ("volume", ImageModel(f"3D CNN: {where}", keys, "volume", downsampler_width=8)),
+                ("PCA", DeepSurv(f"PCA: {where}", compressed)),
+            ]
+            models += [
+                StudyModel(_as_it_is(model), "small maps", "PET+CT", roi, readout, head, "concatenation")
+                for head, model in rows
+            ]
+    return models
 
 
 def _keys(modality: str, roi: str, readout: str, kind: str) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from MemorySurvivalLib.study.configuration import (
 )
 from MemorySurvivalLib.study.embed_cohorts import embed_cohorts
 from MemorySurvivalLib.study.embedding import EmbeddedCase
+from MemorySurvivalLib.study.models import SPATIAL_STATISTICS
 
 CHANNELS = 4
 
@@ -90,7 +91,7 @@ def embed_made_up(patient: Patient, settings: Embedding, extras: frozenset[Extra
     statistics = {
         f"{roi}/{name}": float(np.exp(rng.normal() * 0.3 + 0.5 * burden))
         for roi in settings.rois
-        for name in ("suv_max_g_ml", "tlg_g")
+        for name in SPATIAL_STATISTICS
     }
     return EmbeddedCase(vectors, maps, small, statistics, dict.fromkeys(settings.rois, 3), 3, 0.5)
 

@@ -23,7 +23,6 @@ from MemorySurvivalLib.training.models.features import StateVectors, VectorFeatu
 from MemorySurvivalLib.training.models.fitting import TrainingConfig, make_batches
 from MemorySurvivalLib.training.models.image import ImageModel
 from MemorySurvivalLib.training.models.outcomes import split_for_watching
-from MemorySurvivalLib.training.models.recipes import study_recipes
 from MemorySurvivalLib.training.models.stage import StageRisk
 
 CHANNELS = ImageModel("channels", downsampler="channels", downsampler_width=8, hidden=(8,), dropout=0.1, training=QUICK)
@@ -218,23 +217,6 @@ def test_stages_keep_their_order_and_take_the_mean_where_unknown() -> None:
     steps = StageRisk("ISS").fit(computed, 0).log_risk(computed)
     assert len(np.unique(steps)) == 3 and (np.diff(steps) >= 0).all()
     assert StageRisk("ISS").name == "ISS alone"
-
-
-def test_recipes_of_the_study_have_names_of_their_own_and_fit() -> None:
-    recipes = study_recipes(SCHEMA, ("tlg_g",), readout="mean", published="mean")
-    assert len({recipe.name for recipe in recipes}) == len(recipes) >= 15
-    data = make_cohort(30, 1, shape=(64, 4, 4))
-    computed = tuple(
-        {**row, "beta2_microglobulin_mg_l": f"{2 + i / 5}", "albumin_g_dl": "4", "r2_iss": ("low", "high")[i % 2]}
-        for i, row in enumerate(data.covariates)
-    )
-    data = dataclasses.replace(data, covariates=computed)
-    few = TrainingConfig(epochs=1)
-    for recipe in recipes:
-        if isinstance(recipe, ImageModel) and recipe.downsampler != "channels":
-            continue  # each kind is fitted above; 64 x 64 maps take seconds
-        quick = dataclasses.replace(recipe, training=few) if isinstance(recipe, (ImageModel, DeepSurv)) else recipe
-        assert np.isfinite(quick.fit(data, 0).log_risk(data)).all(), recipe.name
 
 
 @pytest.mark.parametrize(
