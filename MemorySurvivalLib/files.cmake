@@ -420,6 +420,8 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/study/embedding.py
   MemorySurvivalLib/study/evidence.py
   MemorySurvivalLib/study/hidden_images.py
+  MemorySurvivalLib/study/hotspot_places.py
+  MemorySurvivalLib/study/hotspot_results.py
   MemorySurvivalLib/study/hotspot_summary.py
   MemorySurvivalLib/study/hotspots.py
   MemorySurvivalLib/study/imagenet.py

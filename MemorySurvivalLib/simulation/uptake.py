@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK as sitk
 
 from MemorySurvivalLib.imaging.volume import Affine, Volume
@@ -155,7 +157,8 @@ def _activity(phantom: Phantom, rng: np.random.Generator, texture_rng: np.random
     activity[bone] += (marrow * (_marrow_suv(phantom, rng, texture, patchy, hours) * shares[labels] - _CORTEX_SUV))[
         bone
     ]
-    _add_benign(phantom, activity)
+    for voxels, suv in list_benign(phantom):
+        activity[voxels] += suv
     spacing = phantom.ct.spacing_mm
     origin = phantom.ct.affine.origin_mm
     x, y, z = ((origin[i] + spacing[i] * np.arange(phantom.ct.shape[2 - i])).astype(np.float32) for i in range(3))
@@ -175,18 +178,16 @@ def _marrow_suv(phantom: Phantom, rng: np.random.Generator, fine: Array, patchy:
     return np.asarray(normal * (1 - 0.3 * disease.marrow_infiltration) + gain, dtype=np.float32)
 
 
-def _add_benign(phantom: Phantom, activity: Array) -> None:
-    """Healing fractures and worn joints are mildly hot."""
+def list_benign(phantom: Phantom) -> Iterator[tuple[npt.NDArray[np.bool_], float]]:
+    """Voxels of healing fractures, worn joints and bone around an implant, and how much SUV each adds; no hazard."""
     labels = phantom.labels.voxels
     distractors = phantom.spec.distractors
     if distractors.fracture is not None:
-        activity[labels == distractors.fracture] += 1.1
+        yield labels == distractors.fracture, 1.1
     for level in distractors.degeneration:
-        edge = (labels == level) & (np.asarray(phantom.marrow.voxels) < 0.6)
-        activity[edge] += 1.3
+        yield (labels == level) & (np.asarray(phantom.marrow.voxels) < 0.6), 1.3
     if distractors.implant is not None:
-        femur = Tissue.FEMUR_LEFT if distractors.implant == "left" else Tissue.FEMUR_RIGHT
-        activity[labels == femur] += 0.7
+        yield labels == (Tissue.FEMUR_LEFT if distractors.implant == "left" else Tissue.FEMUR_RIGHT), 0.7
 
 
 def _pet_grid(ct: Volume, spacing_mm: tuple[float, float, float], rng: np.random.Generator) -> Volume:

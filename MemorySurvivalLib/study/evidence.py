@@ -11,8 +11,8 @@ from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.simulation.hazard import IMAGE_TERMS
 from MemorySurvivalLib.study.configuration import ENCODER, StudyConfiguration
+from MemorySurvivalLib.study.hotspot_results import HotspotResults, hotspot_path, read_hotspots
 from MemorySurvivalLib.study.hotspot_summary import AVID_SUV, summarise
-from MemorySurvivalLib.study.hotspots import HotspotResults, hotspot_path, read_hotspots
 from MemorySurvivalLib.study.judging import Goal, Judge, judge_goals, largest
 from MemorySurvivalLib.study.models import (
     EMBEDDING,
@@ -97,6 +97,9 @@ def describe_hotspots(configuration: StudyConfiguration, explained: HotspotResul
         ("top_in_or_near_a_lesion", "top in or near a lesion"),
         ("interval", "95 % interval"),
         ("with_an_avid_lesion", "the same, of cases with an avid lesion"),
+        ("at_distractor", "at a distractor"),
+        ("at_organ", "at an organ"),
+        ("at_elsewhere", "elsewhere"),
         ("without_any_hotspot", "no hotspot"),
         ("median_energy_in_lesions", "effect in lesions"),
         ("median_energy_against_chance", "against chance"),
@@ -109,7 +112,10 @@ def describe_hotspots(configuration: StudyConfiguration, explained: HotspotResul
         f"every {settings.stride_mm:g} mm, filled with {settings.fill}. `near`: within {settings.tolerance_mm:g} mm.",
         "The effect is the part that raised the risk: median share of it in lesions, and how many times what an effect",
         "spread evenly would have there. The models hold no clinical values. It says nothing about lesions in persons.",
-        f"Avid: a lesion in the region reaches SUV {AVID_SUV:g}; some disease is planted without uptake.",
+        f"Avid: a lesion in the region reaches SUV {AVID_SUV:g}; some disease is planted without uptake. Where a top",
+        "is not near a lesion: near a benign change of bone that is hot without hazard (a healing fracture, worn end",
+        "plates, bone around an implant), near an organ with much uptake (brain, heart, liver, kidneys, bladder), or",
+        "elsewhere.",
         "",
         *_table([title for _, title in columns], [[row[name] for name, _ in columns] for row in rows]),
     ]

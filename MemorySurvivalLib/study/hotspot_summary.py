@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from MemorySurvivalLib.study.hotspots import HotspotResults
+from MemorySurvivalLib.study.hotspot_places import Place
+from MemorySurvivalLib.study.hotspot_results import HotspotResults
 
 AVID_SUV = 2.5
 """SUVbw (g/mL) from which a lesion counts as avid here, a customary bound; said beside all cases, never instead."""
+
+_ASTRAY: tuple[Place, ...] = ("distractor", "organ", "elsewhere")
 
 
 def summarise(kept: HotspotResults, tolerance_mm: float) -> list[dict[str, object]]:
@@ -34,17 +37,27 @@ def summarise(kept: HotspotResults, tolerance_mm: float) -> list[dict[str, objec
                 "top_in_or_near_a_lesion": round(hits / len(found), 3),
                 "interval": [round(low, 3), round(high, 3)],
                 "with_an_avid_lesion": f"{sum(avid)} of {len(avid)}",
+                **{f"at_{place}": sum(one.place == place for one in found) for place in _ASTRAY},
                 "without_any_hotspot": sum(one.distance_mm is None for one in found),
                 "median_energy_in_lesions": _round(np.median([e for e, _ in energies]) if energies else None),
                 "median_energy_against_chance": _round(gain),
             }
         )
     if cases:
-        near, share = (float(np.mean([getattr(c, n) for c in cases])) for n in ("near_share", "lesion_share"))
-        chance = {"map": "a point by chance", "cases": len(cases), "top_in_or_near_a_lesion": round(near, 3)}
-        blank = dict.fromkeys(("interval", "with_an_avid_lesion", "without_any_hotspot"), "")
+        share = float(np.mean([case.lesion_share for case in cases]))
+        near = {place: float(np.mean([case.place_shares[place] for case in cases])) for place in ("lesion", *_ASTRAY)}
         rows.append(
-            {**chance, **blank, "median_energy_in_lesions": round(share, 4), "median_energy_against_chance": 1.0}
+            {
+                "map": "a point by chance",
+                "cases": len(cases),
+                "top_in_or_near_a_lesion": round(near.pop("lesion"), 3),
+                "interval": "",
+                "with_an_avid_lesion": "",
+                **{f"at_{place}": f"{value:.0%}" for place, value in near.items()},
+                "without_any_hotspot": "",
+                "median_energy_in_lesions": round(share, 4),
+                "median_energy_against_chance": 1.0,
+            }
         )
     return rows
 

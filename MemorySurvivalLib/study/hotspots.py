@@ -14,7 +14,6 @@ import numpy.typing as npt
 import torch
 from scipy import ndimage
 
-from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.explain.fills import FILLING_VERSION, Fills, make_fills
 from MemorySurvivalLib.explain.heatmap import spread_effects
 from MemorySurvivalLib.explain.hotspots import find_hotspots
@@ -31,7 +30,7 @@ from MemorySurvivalLib.memory.readout import Readout, read_out
 from MemorySurvivalLib.memory.slices import SliceFrame, close_up
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress, track
 from MemorySurvivalLib.roi.boxes import SliceBox
-from MemorySurvivalLib.roi.roi import Roi, RoiKind
+from MemorySurvivalLib.roi.roi import Roi
 from MemorySurvivalLib.simulation.patient import draw_patient
 from MemorySurvivalLib.simulation.scenario import load_scenario
 from MemorySurvivalLib.simulation.scenario_case import simulate_patient
@@ -39,6 +38,14 @@ from MemorySurvivalLib.study.cohorts import read_cohort
 from MemorySurvivalLib.study.configuration import CLOSE, Embedding, Explaining, StudyConfiguration
 from MemorySurvivalLib.study.embed_cohorts import load_engine, take_in
 from MemorySurvivalLib.study.embedding import choose_boxes, split_key
+from MemorySurvivalLib.study.hotspot_places import PlaceMap, Truth, find_places, read_truth
+from MemorySurvivalLib.study.hotspot_results import (
+    ExplainedCase,
+    Finding,
+    HotspotResults,
+    hotspot_path,
+    read_hotspots,
+)
 from MemorySurvivalLib.study.measuring import RegionValues
 from MemorySurvivalLib.study.models import hotspot_models
 from MemorySurvivalLib.study.parts import NOTICE
@@ -52,44 +59,6 @@ HOTTEST = "hottest voxel in the region"
 
 PET_ALONE = "PET alone occluded"
 """Every map is also made with the CT left as it is: the tissue keeps its shape, its uptake becomes ordinary."""
-
-
-class Finding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one model's map says of one case: the top hotspot that raised the risk (LPS, mm), how far from the nearest
-    planted lesion it lies (0 inside; None: the map has no such hotspot), and the share of the risk-raising effect that
-    lies in lesions."""
-
-    top_lps_mm: tuple[float, float, float] | None
-    distance_mm: float | None
-    energy_in_lesions: float | None
-
-
-class ExplainedCase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One case. `lesion_share` is the part of the region that is lesion, `near_share` the part within the tolerance of
-    one: what a point and an effect spread by chance would find. `lesion_suv_max` is the highest SUVbw (g/mL) of lesions
-    in the region: disease may be planted without uptake."""
-
-    number: int
-    lesions: int
-    lesion_share: float
-    near_share: float
-    lesion_suv_max: float
-    patches: int
-    encoded: int
-    seconds: float
-    findings: dict[str, Finding]
-
-
-class HotspotResults(msgspec.Struct, forbid_unknown_fields=True):
-    """All explained cases, and what was fitted to explain them."""
-
-    notice: str
-    key: str
-    scenario: str
-    cohort: str
-    learned_from: int
-    cases: dict[str, ExplainedCase] = {}
-    passed_over: list[int] = []
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,21 +116,6 @@ def explain_cases(
     return kept
 
 
-def hotspot_path(configuration: StudyConfiguration, results: Path) -> Path:
-    """The file of explained cases."""
-    return results / f"embedding-{configuration.embedding.sha256[:12]}" / "explained" / "hotspots.json"
-
-
-def read_hotspots(path: Path) -> HotspotResults | None:
-    """What was explained, None where nothing was. Raises InputError where the file is damaged."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=HotspotResults)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.MsgspecError) as error:
-        raise InputError(f"{path} cannot be read ({error}); delete it and explain again.") from error
-
-
 def explain_number(
     configuration: StudyConfiguration, number: int, engine: MemoryEngine, fitted: Mapping[str, TunedModel]
 ) -> ExplainedCase | None:
@@ -169,12 +123,10 @@ def explain_number(
     settings = configuration.explaining
     cohort = configuration.cohort(settings.cohort)
     images = simulate_patient(draw_patient(load_scenario(settings.scenario), cohort.seed, number))
-    masks: dict[RoiKind, Volume] = {settings.roi: getattr(images, settings.roi)}
-    lesions: dict[RoiKind, Volume] = {"other": images.lesions}
-    case, masks = take_in(images.ct, images.pet, masks)
-    planted = take_in(images.ct, images.pet, lesions)[1]["other"]
+    case, masks = take_in(images.ct, images.pet, {settings.roi: getattr(images, settings.roi)})
+    truth = read_truth(images, case.ct)
     return explain_case(
-        configuration, case, Roi(masks[settings.roi], settings.roi, "site"), planted, number, engine, fitted
+        configuration, case, Roi(masks[settings.roi], settings.roi, "site"), truth, number, engine, fitted
     )
 
 
@@ -182,20 +134,19 @@ def explain_case(
     configuration: StudyConfiguration,
     case: Case,
     roi: Roi,
-    planted: Volume,
+    truth: Truth,
     number: int,
     engine: MemoryEngine,
     fitted: Mapping[str, TunedModel],
 ) -> ExplainedCase | None:
-    """Occlude every patch of the lattice and compare each model's map with the planted lesions (bool, same grid)."""
+    """Occlude every patch of the lattice and compare each model's map with what was planted (same grid)."""
     start = time.process_time()
     settings, embedding = configuration.explaining, configuration.embedding
-    inside = roi.mask.voxels
-    lesion_share = float(planted.voxels[inside].mean())
+    inside, planted = roi.mask.voxels, truth.lesions
+    lesion_share = float(planted[inside].mean())
     if lesion_share == 0:
         return None
-    # From each voxel's centre to the nearest lesion voxel's centre; 0 inside.
-    away = ndimage.distance_transform_edt(~planted.voxels, sampling=case.ct.spacing_mm[::-1])
+    places = find_places(truth, settings.tolerance_mm)
     config = ExplainConfig(settings.patch_mm, settings.stride_mm, settings.fill)
     patches = plan_patches(roi, config)
     fills = make_fills(case, roi, settings.fill, settings.patch_mm)
@@ -213,15 +164,15 @@ def explain_case(
         data = collect_rows(embedding, case, roi, passes, readouts, patches, changed, fills, occluded)
         for name, model in fitted.items():
             risks = model.log_risk(data)
-            findings[name + suffix] = _judge(roi, patches, risks[0] - risks[1:], away, planted, settings)
+            findings[name + suffix] = _judge(roi, patches, risks[0] - risks[1:], places, truth, settings)
     hottest = np.argwhere(inside)[int(case.pet.voxels[inside].argmax())]
-    findings[HOTTEST] = Finding(_point(case.ct, hottest), round(float(away[tuple(hottest)]), 1), None)
+    findings[HOTTEST] = Finding(_point(case.ct, hottest), places.distance_mm(hottest), None, places.at(hottest))
     return ExplainedCase(
         number,
-        int(ndimage.label(planted.voxels & inside)[1]),
+        int(ndimage.label(planted & inside)[1]),
         round(lesion_share, 5),
-        round(float((away[inside] <= settings.tolerance_mm).mean()), 4),
-        round(float(case.pet.voxels[inside & planted.voxels].max()), 2),
+        places.shares(inside),
+        round(float(case.pet.voxels[inside & planted].max()), 2),
         len(patches),
         encoded,
         round(time.process_time() - start, 1),
@@ -365,8 +316,8 @@ def _judge(
     roi: Roi,
     patches: Sequence[Patch],
     effects: Floats,
-    away: npt.NDArray[np.float64],
-    planted: Volume,
+    places: PlaceMap,
+    truth: Truth,
     settings: Explaining,
 ) -> Finding:
     effect, _covered = spread_effects(roi, patches, effects)
@@ -374,14 +325,13 @@ def _judge(
     total = float(raising.voxels.sum(dtype=np.float64))
     if total <= 0:
         return Finding(None, None, None)
-    (z0, y0, x0), stop = roi.bounds_zyx
-    lesions = planted.cropped((z0, y0, x0), stop).voxels
+    lesions = roi.mask.with_voxels(truth.lesions).cropped(*roi.bounds_zyx).voxels
     energy = float(raising.voxels[lesions].sum(dtype=np.float64)) / total
     found = find_hotspots(raising, 0.0, settings.stride_mm, most=1)
     if not found:
         return Finding(None, None, round(energy, 4))
     index = np.rint(roi.mask.affine.indices(found[0].position_lps_mm)).astype(np.intp)[::-1]
-    return Finding(_point(roi.mask, index), round(float(away[tuple(index)]), 1), round(energy, 4))
+    return Finding(_point(roi.mask, index), places.distance_mm(index), round(energy, 4), places.at(index))
 
 
 def _fit(configuration: StudyConfiguration, data: CohortData) -> Iterator[tuple[str, TunedModel]]:

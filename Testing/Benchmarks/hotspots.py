@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from MemorySurvivalLib.study.configuration import load_configuration
+from MemorySurvivalLib.study.hotspot_results import hotspot_path, read_hotspots
 from MemorySurvivalLib.study.hotspot_summary import summarise
-from MemorySurvivalLib.study.hotspots import hotspot_path, read_hotspots
 from MemorySurvivalLib.study.models import EMBEDDING_STATISTICS
 
 RESULTS = Path(__file__).resolve().parents[1] / "Study" / "results"

@@ -14,7 +14,8 @@ from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.simulation.scenario import load_scenario
 from MemorySurvivalLib.study.configuration import StudyConfiguration
 from MemorySurvivalLib.study.evidence import BEGIN, END, describe_hotspots, describe_study, load_results, write_page
-from MemorySurvivalLib.study.hotspots import HOTTEST, ExplainedCase, Finding, HotspotResults
+from MemorySurvivalLib.study.hotspot_results import ExplainedCase, Finding, HotspotResults
+from MemorySurvivalLib.study.hotspots import HOTTEST
 from MemorySurvivalLib.study.judging import Judge, draw_tested, judge_goals
 from MemorySurvivalLib.study.models import (
     ALL,
@@ -174,13 +175,14 @@ def test_what_was_fitted_on_fewer_patients_alone_is_shown_too(configuration: Stu
 
 
 def test_explained_cases_stand_beside_chance(configuration: StudyConfiguration) -> None:
-    near, far = Finding((0.0, 0.0, 0.0), 4.0, 0.2), Finding((0.0, 0.0, 0.0), 30.0, None)
-    case = ExplainedCase(3, 2, 0.02, 0.1, 6.0, 9, 9, 1.0, {ALL: near, HOTTEST: far})
+    near, far = Finding((0.0, 0.0, 0.0), 4.0, 0.2, "lesion"), Finding((0.0, 0.0, 0.0), 30.0, None, "organ")
+    shares = {"lesion": 0.1, "distractor": 0.2, "organ": 0.3, "elsewhere": 0.4}
+    case = ExplainedCase(3, 2, 0.02, shares, 6.0, 9, 9, 1.0, {ALL: near, HOTTEST: far})
     text = describe_hotspots(configuration, HotspotResults(NOTICE, "k", "spatial", "main-test", 227, {"3": case}, [1]))
     assert "(simulated)" in text.splitlines()[0]
-    assert f"| {ALL} | 1 | 1.0 | [0.207, 1.0] | 1 of 1 | 0 | 0.2 | 10.0 |" in text
-    assert f"| {HOTTEST} | 1 | 0.0 | [0.0, 0.793] | 0 of 1 | 0 |  |  |" in text
-    assert "| a point by chance | 1 | 0.1 |  |  |  | 0.02 | 1.0 |" in text
+    assert f"| {ALL} | 1 | 1.0 | [0.207, 1.0] | 1 of 1 | 0 | 0 | 0 | 0 | 0.2 | 10.0 |" in text
+    assert f"| {HOTTEST} | 1 | 0.0 | [0.0, 0.793] | 0 of 1 | 0 | 1 | 0 | 0 |  |  |" in text
+    assert "| a point by chance | 1 | 0.1 |  |  | 20% | 30% | 40% |  | 0.02 | 1.0 |" in text
 
 
 def test_what_is_to_be_fitted_again_stands_on_no_page(configuration: StudyConfiguration) -> None:

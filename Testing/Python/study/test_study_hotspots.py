@@ -15,22 +15,24 @@ from study_makers import embed_all, make_configuration
 from MemorySurvivalLib.explain.fills import box_of, make_fills
 from MemorySurvivalLib.explain.plan import ExplainConfig, plan_patches
 from MemorySurvivalLib.imaging.case import Case
-from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.imaging.window import MODALITIES, Modality
 from MemorySurvivalLib.measure.statistics import measure_statistics
 from MemorySurvivalLib.memory.backbone import build_backbone
 from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.roi.roi import Roi
+from MemorySurvivalLib.simulation.patient import draw_patient
+from MemorySurvivalLib.simulation.scenario import load_scenario
+from MemorySurvivalLib.simulation.scenario_case import simulate_patient
 from MemorySurvivalLib.study import hotspots
 from MemorySurvivalLib.study.configuration import StudyConfiguration
 from MemorySurvivalLib.study.embed_cohorts import take_in
 from MemorySurvivalLib.study.embedding import embed_case
+from MemorySurvivalLib.study.hotspot_places import Truth, find_places, read_truth
+from MemorySurvivalLib.study.hotspot_results import ExplainedCase, Finding
 from MemorySurvivalLib.study.hotspot_summary import summarise
 from MemorySurvivalLib.study.hotspots import (
     HOTTEST,
     PET_ALONE,
-    ExplainedCase,
-    Finding,
     collect_rows,
     explain_cases,
     find_seen,
@@ -44,6 +46,8 @@ from MemorySurvivalLib.training.models.cox import RidgeCox
 from MemorySurvivalLib.training.models.features import VectorFeatures
 from MemorySurvivalLib.training.nested import TunedModel, fit_tuned
 from MemorySurvivalLib.training.tuning import Alternative, Budget, Recipe
+
+SHARES = {"lesion": 0.05, "distractor": 0.2, "organ": 0.3, "elsewhere": 0.45}
 
 
 @pytest.fixture(scope="module")
@@ -136,18 +140,24 @@ def test_a_model_of_the_hottest_voxels_finds_the_planted_lesion(
     )
     recipe = Recipe("TLG", (Alternative("as it is", RidgeCox("TLG", VectorFeatures(statistics=(name,)))),))
     fitted: dict[str, TunedModel] = {"TLG": fit_tuned(recipe, data, Budget(), 0)}
-    planted = case.pet.with_voxels((case.pet.voxels > 5) & roi.mask.voxels)
-    found = hotspots.explain_case(configuration, case, roi, planted, 7, engine, fitted)
+    planted = (case.pet.voxels > 5) & roi.mask.voxels
+    nothing = np.zeros_like(planted)
+    truth = Truth(planted, nothing, ~planted, case.ct.spacing_mm)
+    found = hotspots.explain_case(configuration, case, roi, truth, 7, engine, fitted)
     assert found is not None
     assert found.findings["TLG"].distance_mm is not None
     assert found.findings["TLG"].distance_mm <= 32
     assert (found.findings["TLG"].energy_in_lesions or 0) > 2 * found.lesion_share
     assert found.findings[f"TLG; {PET_ALONE}"] == found.findings["TLG"], "the CT is none of its business"
     assert found.findings[HOTTEST].distance_mm == 0
-    assert found.lesion_share < found.near_share < 1
+    assert found.findings[HOTTEST].place == "lesion"
+    shares = found.place_shares
+    assert found.lesion_share < shares["lesion"] < 1
+    assert (shares["distractor"], shares["elsewhere"]) == (0, 0)
+    assert shares["lesion"] + shares["organ"] == pytest.approx(1, abs=1e-3)
     assert found.lesion_suv_max == pytest.approx(case.pet.voxels[roi.mask.voxels].max(), abs=0.01)
-    nothing: Volume = planted.with_voxels(np.zeros_like(planted.voxels))
-    assert hotspots.explain_case(configuration, case, roi, nothing, 7, engine, fitted) is None
+    healthy = replace(truth, lesions=nothing)
+    assert hotspots.explain_case(configuration, case, roi, healthy, 7, engine, fitted) is None
 
 
 def test_explaining_goes_on_and_passes_over_cases_without_disease(
@@ -159,8 +169,8 @@ def test_explaining_goes_on_and_passes_over_cases_without_disease(
     def explain(_: StudyConfiguration, number: int, __: object, fitted: dict[str, TunedModel]) -> ExplainedCase | None:
         assert set(fitted) == {EMBEDDING, EMBEDDING_STATISTICS, LAST}
         asked.append(number)
-        found = {name: Finding((0.0, 0.0, 0.0), 1.0, 0.5) for name in (*fitted, HOTTEST)}
-        return None if number == 0 else ExplainedCase(number, 1, 0.01, 0.05, 3.0 - number, 9, 9, 1.0, found)
+        found = {name: Finding((0.0, 0.0, 0.0), 1.0, 0.5, "lesion") for name in (*fitted, HOTTEST)}
+        return None if number == 0 else ExplainedCase(number, 1, 0.01, SHARES, 3.0 - number, 9, 9, 1.0, found)
 
     monkeypatch.setattr(hotspots, "explain_number", explain)
     monkeypatch.setattr(hotspots, "load_engine", lambda _, backbone: None)
@@ -177,10 +187,44 @@ def test_explaining_goes_on_and_passes_over_cases_without_disease(
     second.cases["1"] = msgspec.structs.replace(second.cases["1"], lesion_suv_max=2.5)
     assert summarise(second, 10)[0]["with_an_avid_lesion"] == "1 of 1"
     assert row["median_energy_against_chance"] == 50.0
-    far = Finding((0.0, 0.0, 0.0), 10.5, None)
+    chance = summarise(second, 10)[-1]
+    assert (chance["top_in_or_near_a_lesion"], chance["at_distractor"], chance["at_elsewhere"]) == (0.05, "20%", "45%")
+    far = Finding((0.0, 0.0, 0.0), 10.5, None, "distractor")
     second.cases["9"] = msgspec.structs.replace(second.cases["1"], findings={LAST: far})
     second.cases["8"] = msgspec.structs.replace(second.cases["1"], findings={LAST: Finding(None, None, None)})
     for case in ("1", "2"):
         second.cases.pop(case)
     row = summarise(second, 10)[0]
     assert (row["top_in_or_near_a_lesion"], row["without_any_hotspot"]) == (0.0, 1)
+    assert (row["at_distractor"], row["at_organ"], row["at_elsewhere"]) == (1, 0, 0)
+
+
+def test_places_are_measured_in_millimetres_and_lesions_come_first() -> None:
+    lesions, distractors, organs = (np.zeros((5, 9, 30), np.bool_) for _ in range(3))
+    lesions[2, 4, 2], distractors[2, 4, 8], organs[2, 4, 20] = True, True, True
+    places = find_places(Truth(lesions, distractors, organs, (2.0, 3.0, 20.0)), 10)
+    line = [places.at(np.array([2, 4, x])) for x in range(30)]
+    assert line == ["lesion"] * 8 + ["distractor"] * 6 + ["elsewhere"] + ["organ"] * 11 + ["elsewhere"] * 4
+    assert (places.distance_mm(np.array([2, 4, 5])), places.distance_mm(np.array([1, 4, 2]))) == (6.0, 20.0)
+    assert places.at(np.array([1, 4, 2])) == "elsewhere", "20 mm between slices"
+    whole = places.shares(np.ones_like(lesions))
+    assert sum(whole.values()) == pytest.approx(1, abs=1e-3)
+
+
+def test_the_truth_of_a_patient_lies_on_the_case_grid() -> None:
+    patient = next(
+        one
+        for one in (draw_patient(load_scenario("spatial"), 2028, number) for number in range(50))
+        if one.shown.spec.distractors.fracture is not None and one.shown.disease.foci
+    )
+    images = simulate_patient(patient)
+    case, masks = take_in(images.ct, images.pet, {"skeleton": images.skeleton})
+    truth = read_truth(images, case.ct)
+    bones = masks["skeleton"].voxels
+    assert truth.lesions.shape == case.ct.shape == truth.distractors.shape
+    assert truth.spacing_mm == case.ct.spacing_mm
+    assert truth.distractors.any() and truth.lesions.any()
+    assert bones[truth.distractors].mean() > 0.9, "benign changes are of bone"
+    assert bones[truth.organs].mean() < 0.1
+    pet = case.pet.voxels
+    assert np.median(pet[truth.organs]) > np.median(pet[bones]), "organs are hot"
