@@ -483,6 +483,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/training/nested.py
   MemorySurvivalLib/training/own_cohort.py
   MemorySurvivalLib/training/packing.py
+  MemorySurvivalLib/training/promoting.py
   MemorySurvivalLib/training/quantities.py
   MemorySurvivalLib/training/rebuild_estimate.py
   MemorySurvivalLib/training/rebuilding.py

@@ -14,7 +14,9 @@ from MemorySurvivalLib.commands.train import add_cohort_options, work_folder
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand and its actions."""
-    parser = subparsers.add_parser("bundle", help="list, show, verify, sign, recalibrate and rebuild model bundles")
+    parser = subparsers.add_parser(
+        "bundle", help="list, show, verify, sign, recalibrate, promote and rebuild model bundles"
+    )
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="the bundles that ship and your own")
     listing.set_defaults(run=run_list)
@@ -40,6 +42,14 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     again.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="the .msbundle file to write")
     add_cohort_options(again, with_base=False)
     again.set_defaults(run=run_recalibrate)
+    promote = actions.add_parser("promote", help="a local bundle made `validated`: statements and a validation in it")
+    promote.add_argument("base", metavar="BUNDLE", help="name or file, with status local-research")
+    promote.add_argument("--validation", type=Path, required=True, metavar="JSON", help="what `validate --json` wrote")
+    promote.add_argument("--patients", required=True, metavar="TEXT", help="who was validated on, for the model card")
+    promote.add_argument("--as", dest="by", required=True, metavar="NAME", help="who answers for it")
+    promote.add_argument("--stated", type=Path, metavar="JSON", help="answers to what the model card leaves open")
+    promote.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="the .msbundle file to write")
+    promote.set_defaults(run=run_promote)
     add_rebuild(actions)
 
 
@@ -127,4 +137,18 @@ def run_recalibrate(options: argparse.Namespace) -> int:
     )
     manifest = recalibrate_bundle(bundle, patients, options.out).manifest
     sys.stdout.write(f"{cohort.flow.sentence}\n{options.out} is written: {manifest.name} {manifest.version}.\n")
+    return 0
+
+
+def run_promote(options: argparse.Namespace) -> int:
+    """Write the bundle with its evidence and the higher status."""
+    from MemorySurvivalLib.bundle.bundle import load_bundle
+    from MemorySurvivalLib.bundle.registry import find_bundle
+    from MemorySurvivalLib.training.model_card import read_stated
+    from MemorySurvivalLib.training.promoting import promote_bundle, read_validation
+
+    stated, validation = read_stated(options.stated), read_validation(options.validation)
+    bundle = load_bundle(find_bundle(options.base))
+    manifest = promote_bundle(bundle, stated, validation, options.patients, options.by, options.out).manifest
+    sys.stdout.write(f"{options.out} is written: {manifest.name} {manifest.version}, status {manifest.status}.\n")
     return 0

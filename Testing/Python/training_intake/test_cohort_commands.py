@@ -20,6 +20,7 @@ from MemorySurvivalLib.training import external, own_cohort
 from MemorySurvivalLib.training.external import validate_bundle
 from MemorySurvivalLib.training.model_card import QUESTIONS
 from MemorySurvivalLib.training.own_cohort import EmbedOptions, OwnCohort
+from MemorySurvivalLib.training.promoting import read_validation
 
 
 def call(*arguments: str) -> int:
@@ -109,6 +110,9 @@ def test_validate_and_recalibrate(
     assert call("validate", str(light_base), table, "--horizon", "24", "--json", str(found)) == 0
     assert "image: " in capsys.readouterr().out
     assert msgspec.json.decode(found.read_bytes())["research_use"]
+    judged = read_validation(found)
+    assert judged.simulated and judged.bundle_sha256 == load_bundle(light_base).archive.sha256
+    assert judged.heads[0].head == "image" and 0 <= judged.heads[0].estimates[0].value <= 1
     assert call("bundle", "recalibrate", str(light_base), table, "--site", "B", "--out", str(out)) == 0
     assert "Recalibration for B" in load_bundle(out).card
 
