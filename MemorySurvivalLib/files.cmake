@@ -449,6 +449,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/training/backbone_loss.py
   MemorySurvivalLib/training/backbone_real.py
   MemorySurvivalLib/training/clips.py
+  MemorySurvivalLib/training/cohort_subgroups.py
   MemorySurvivalLib/training/cohort_table.py
   MemorySurvivalLib/training/combat.py
   MemorySurvivalLib/training/data.py
@@ -456,6 +457,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/training/demonstration_heads.py
   MemorySurvivalLib/training/duplicates.py
   MemorySurvivalLib/training/embedded_cohort.py
+  MemorySurvivalLib/training/evidence_picture.py
   MemorySurvivalLib/training/exclusion.py
   MemorySurvivalLib/training/external.py
   MemorySurvivalLib/training/fit.py
@@ -465,6 +467,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/training/intake.py
   MemorySurvivalLib/training/intake_covariates.py
   MemorySurvivalLib/training/intake_findings.py
+  MemorySurvivalLib/training/judged_head.py
   MemorySurvivalLib/training/lesion_reader.py
   MemorySurvivalLib/training/model_card.py
   MemorySurvivalLib/training/models/__init__.py
@@ -483,6 +486,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/training/nested.py
   MemorySurvivalLib/training/own_cohort.py
   MemorySurvivalLib/training/packing.py
+  MemorySurvivalLib/training/plain_models.py
   MemorySurvivalLib/training/promoting.py
   MemorySurvivalLib/training/quantities.py
   MemorySurvivalLib/training/rebuild_estimate.py
@@ -492,6 +496,8 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/training/stacked_mlp.py
   MemorySurvivalLib/training/survival_model.py
   MemorySurvivalLib/training/tables.py
+  MemorySurvivalLib/training/train_config.py
+  MemorySurvivalLib/training/trained_page.py
   MemorySurvivalLib/training/tuning.py
   MemorySurvivalLib/training/whole_procedure.py
   MemorySurvivalLib/worker.py

@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     from MemorySurvivalLib.report.html import write_html
     from MemorySurvivalLib.training.intake import take_cohort
     from MemorySurvivalLib.training.model_card import empty_statements, read_stated
-    from MemorySurvivalLib.training.tables import SIMULATED_PATIENTS, cohort_document
+    from MemorySurvivalLib.training.tables import cohort_document
 
     if options.questions:
         sys.stdout.write(empty_statements())
@@ -75,8 +75,11 @@ def run(options: argparse.Namespace) -> int:
     from MemorySurvivalLib.bundle.card import find_open_fields
     from MemorySurvivalLib.commands.terminal import ProgressBars
     from MemorySurvivalLib.models import Models
+    from MemorySurvivalLib.training.judged_head import say_rival
     from MemorySurvivalLib.training.own_cohort import EmbedOptions, embed_patients
-    from MemorySurvivalLib.training.packing import figures_section, read_config, train_bundle
+    from MemorySurvivalLib.training.packing import train_bundle
+    from MemorySurvivalLib.training.train_config import read_config
+    from MemorySurvivalLib.training.trained_page import write_training_page
 
     config, stated = read_config(options.config), read_stated(options.stated)
     models = Models()
@@ -87,13 +90,20 @@ def run(options: argparse.Namespace) -> int:
         cohort = embed_patients(intake, embed, work / "patients", models, bars)
         trained = train_bundle(cohort, models.bundle(options.base), config, stated, options.out, work, bars)
     if options.page:
-        labels = (SIMULATED_PATIENTS,) if cohort.data.simulated else ()
-        sections = tuple(figures_section(head) for head in trained.heads)
-        page = cohort_document(intake, cohort.patients, cohort.flow, labels, sections)
-        write_html(page, options.page.parent, options.page)
-    sys.stdout.write(f"{cohort.flow.sentence}\n")
+        write_training_page(cohort, trained, options.page)
+    sys.stdout.write(f"{cohort.flow.sentence}\n{trained.design}\n")
     for head in trained.heads:
-        sys.stdout.write(f"{head.entry.name}: {head.entry.metrics}\n")
+        harrell = head.evaluation.figures[0]
+        figures = ", ".join(
+            f"{how} {one}"
+            for how, one in (("mean over folds", harrell.folds), ("pooled out of fold", harrell.pooled))
+            if one is not None
+        )
+        sys.stdout.write(f"{head.entry.name}: Harrell's c {figures or 'not judged'}\n")
+        if head.validated.warning:
+            sys.stdout.write(f"{head.entry.name}: {head.validated.warning}\n")
+        for rival in head.rivals:
+            sys.stdout.write(f"{head.entry.name}: {say_rival(rival.name, rival.difference)}\n")
     left = len(find_open_fields(trained.card))
     sys.stdout.write(
         f"{options.out} is written (status {trained.manifest.status}; {left} fields of its card are open).\n"

@@ -33,18 +33,18 @@ def run(options: argparse.Namespace) -> int:
     from MemorySurvivalLib.commands.terminal import ProgressBars
     from MemorySurvivalLib.files import atomic_file
     from MemorySurvivalLib.models import Models
-    from MemorySurvivalLib.report.html import write_html
     from MemorySurvivalLib.training.external import validate_bundle
     from MemorySurvivalLib.training.intake import take_cohort
     from MemorySurvivalLib.training.own_cohort import EmbedOptions, embed_patients
     from MemorySurvivalLib.training.tables import cohort_document
+    from MemorySurvivalLib.training.trained_page import write_page
 
     intake = take_cohort(options.cohort)
     models = Models()
     embed = EmbedOptions(options.base, options.segmenter, options.device, not options.no_lesions)
     with ProgressBars() as bars:
         cohort = embed_patients(intake, embed, work_folder(options) / "patients", models, bars)
-    judged = validate_bundle(models.bundle(options.base), cohort.data, options.horizon)
+    judged = validate_bundle(models.bundle(options.base), cohort.data, options.horizon, patients=cohort.patients)
     sys.stdout.write(f"{cohort.flow.sentence}\n")
     for head in judged.heads:
         for one in head.estimates:
@@ -54,6 +54,8 @@ def run(options: argparse.Namespace) -> int:
         with atomic_file(options.json) as temporary:
             temporary.write_bytes(judged.as_json())
     if options.page:
-        page = cohort_document(intake, cohort.patients, cohort.flow, judged.labels, judged.sections())
-        write_html(page, options.page.parent, options.page)
+        pictures = judged.pictures()
+        sections = judged.sections(pictures)
+        page = cohort_document(intake, cohort.patients, cohort.flow, judged.labels, sections)
+        write_page(page, pictures, options.page)
     return 0

@@ -16,6 +16,9 @@ NAIVE = (
     "far above 5 %, so it is shown only because papers report it."
 )
 
+CONCORDANCE_CHANCE = 0.5
+"""What a useless model has in figures of pairs (c, AUC), which lie between 0 and 1."""
+
 
 @dataclass(frozen=True)
 class FoldMean:
@@ -68,6 +71,9 @@ def fold_mean(name: str, values: Floats, n: int, events: int, chance: float = 0.
     corrected = sd * float(np.sqrt(1 / count + test_to_train))
     low, high, p_value = _t(mean, corrected, count, chance)
     naive_low, naive_high, naive_p = _t(mean, sd / float(np.sqrt(count)), count, chance)
+    if chance == CONCORDANCE_CHANCE:
+        # A concordance lies between 0 and 1; few folds with a wide spread would say otherwise.
+        low, naive_low, high, naive_high = max(low, 0.0), max(naive_low, 0.0), min(high, 1.0), min(naive_high, 1.0)
     one_sided = naive_p / 2 if mean > chance else 1 - naive_p / 2
     method = (
         f"Mean over {repeats} x {folds} folds; 95 % interval and two-sided test against {chance:g} by Nadeau and "

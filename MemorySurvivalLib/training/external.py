@@ -1,34 +1,57 @@
-"""A bundle judged on a cohort that it never saw: discrimination and calibration of each head, with intervals."""
+"""A bundle judged on a cohort that it never saw: discrimination, calibration, net benefit and groups of each head."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import msgspec
+import numpy as np
 
 from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.bundle.bundle import ModelBundle
-from MemorySurvivalLib.bundle.manifest import HeadEntry
+from MemorySurvivalLib.bundle.manifest import BaselineHazard, HeadEntry
 from MemorySurvivalLib.bundle.recalibrate import risk_by
 from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.evaluation.calibration import calibration
+from MemorySurvivalLib.evaluation.brier import brier_score
+from MemorySurvivalLib.evaluation.calibration import Calibration, calibration
 from MemorySurvivalLib.evaluation.curves import Censoring
-from MemorySurvivalLib.evaluation.discrimination import auc_pairs, harrell_pairs, uno_pairs
+from MemorySurvivalLib.evaluation.discrimination import Pairs, auc_pairs, harrell_pairs, uno_pairs
 from MemorySurvivalLib.evaluation.estimates import Estimate
-from MemorySurvivalLib.report.document import Bullets, Cell, Section, Table
+from MemorySurvivalLib.evaluation.measures import EvaluationPlan
+from MemorySurvivalLib.evaluation.net_benefit import NetBenefit, net_benefit
+from MemorySurvivalLib.evaluation.risk_groups import RiskQuartiles, risk_quartiles
+from MemorySurvivalLib.evaluation.subgroups import Subgroup
+from MemorySurvivalLib.report.document import Block, Bullets, Cell, Figure, Section, Table
+from MemorySurvivalLib.report.sheet import Picture
+from MemorySurvivalLib.training.cohort_subgroups import cohort_subgroups
 from MemorySurvivalLib.training.data import CohortData, Floats
+from MemorySurvivalLib.training.evidence_picture import draw_evidence
+from MemorySurvivalLib.training.intake import OwnPatient
+from MemorySurvivalLib.training.judged_head import quartile_blocks, subgroup_blocks
 from MemorySurvivalLib.training.models.outcomes import check_outcomes
 from MemorySurvivalLib.training.own_cohort import bundle_log_risks
 from MemorySurvivalLib.training.tables import SIMULATED_PATIENTS
 
+FIRST_MONTH = 6.0
+"""Where the window of the integrated Brier score begins, as in training; it ends at the horizon."""
 
-@dataclass(frozen=True)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, eq=False)
 class JudgedHead:
     """Figures of one head on new patients; `notes` say what could not be judged, and why."""
 
     head: str
     estimates: tuple[Estimate, ...]
     notes: tuple[str, ...]
+    quartiles: RiskQuartiles | None = None
+    calibrated: Calibration | None = None
+    decided: NetBenefit | None = None
+    subgroups: tuple[Subgroup, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,7 +65,6 @@ class ExternalValidation:
     simulated: bool
     horizon_months: float
     heads: tuple[JudgedHead, ...]
-    research_use: str = RESEARCH_USE
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -50,24 +72,68 @@ class ExternalValidation:
         return (SIMULATED_PATIENTS,) if self.simulated else ()
 
     def as_json(self) -> bytes:
-        """Indented UTF-8 JSON."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=1)
+        """Indented UTF-8 JSON: every figure with its interval, and the log-rank test of the outer quartiles."""
+        heads = [
+            {
+                "head": one.head,
+                "estimates": one.estimates,
+                "log_rank_p": one.quartiles.p_value if one.quartiles else None,
+                "subgroups": one.subgroups,
+                "notes": one.notes,
+            }
+            for one in self.heads
+        ]
+        said = {
+            "bundle": self.bundle,
+            "bundle_sha256": self.bundle_sha256,
+            "n": self.n,
+            "events": self.events,
+            "simulated": self.simulated,
+            "horizon_months": self.horizon_months,
+            "heads": heads,
+            "research_use": RESEARCH_USE,
+        }
+        return msgspec.json.format(msgspec.json.encode(said), indent=1)
 
-    def sections(self) -> tuple[Section, ...]:
-        """A table for each head."""
-        return tuple(_section(head, self) for head in self.heads)
+    def pictures(self) -> tuple[Picture, ...]:
+        """One for each head."""
+        return tuple(
+            draw_evidence(
+                one.head,
+                "on these patients",
+                one.quartiles,
+                (one.calibrated,) if one.calibrated else (),
+                (one.decided,) if one.decided else (),
+            )
+            for one in self.heads
+        )
+
+    def sections(self, pictures: Sequence[Picture]) -> tuple[Section, ...]:
+        """A section for each head, with its picture."""
+        return tuple(_section(head, picture, self) for head, picture in zip(self.heads, pictures, strict=True))
 
 
 def validate_bundle(
-    bundle: ModelBundle, data: CohortData, horizon_months: float = 36.0, resamples: int = 1000, seed: int = 2026
+    bundle: ModelBundle,
+    data: CohortData,
+    horizon_months: float = 36.0,
+    resamples: int = 1000,
+    seed: int = 2026,
+    patients: Sequence[OwnPatient] = (),
 ) -> ExternalValidation:
     """Score all patients with every head and judge it. Raises InputError for too few patients or events.
 
-    That the bundle never saw these patients cannot be checked here; it is the caller's word.
+    `patients`, in the rows' order, tell scanner and site for the subgroups. That the bundle never saw these patients
+    cannot be checked here; it is the caller's word.
     """
     check_outcomes(data)
     risks = bundle_log_risks(bundle, data)
-    heads = [_judge(entry, data, risks[entry.name], horizon_months, resamples, seed) for entry in bundle.manifest.heads]
+    heads = []
+    for entry in bundle.manifest.heads:
+        log_risk = risks[entry.name]
+        judged = _judge(entry, data, log_risk, horizon_months, resamples, seed)
+        groups = cohort_subgroups(data, patients, log_risk, resamples, seed) if patients else ()
+        heads.append(JudgedHead(*judged, groups))
     return ExternalValidation(
         f"{bundle.manifest.name} {bundle.manifest.version}",
         bundle.archive.sha256,
@@ -79,30 +145,82 @@ def validate_bundle(
     )
 
 
-def _judge(
-    entry: HeadEntry, data: CohortData, log_risk: Floats, horizon: float, resamples: int, seed: int
-) -> JudgedHead:
+_Judged = tuple[str, tuple[Estimate, ...], tuple[str, ...], RiskQuartiles | None, Calibration | None, NetBenefit | None]
+
+
+def _judge(entry: HeadEntry, data: CohortData, log_risk: Floats, horizon: float, resamples: int, seed: int) -> _Judged:
     times, events = data.times_months, data.events
     estimates: list[Estimate] = []
-    notes = []
-    try:
-        estimates.append(harrell_pairs(times, events).estimate(log_risk, resamples, seed))
-        censoring = Censoring.from_training(times, events, len(data))
-        estimates.append(uno_pairs(times, events, censoring, horizon).estimate(log_risk, resamples, seed))
-        estimates.append(auc_pairs(times, events, censoring, horizon).estimate(log_risk, resamples, seed))
-    except InputError as error:
-        notes.append(f"Discrimination: {error}")
-    if entry.baseline is None:
-        return JudgedHead(entry.name, tuple(estimates), (*notes, "The head has no baseline hazard to calibrate."))
-    try:
-        found = calibration(times, events, risk_by(entry.baseline, log_risk, horizon), horizon, resamples, seed)
-    except InputError as error:
-        return JudgedHead(entry.name, tuple(estimates), (*notes, f"Calibration: {error}"))
-    estimates += [found.observed_to_expected, found.intercept, *([found.slope] if found.slope else []), found.ici]
-    return JudgedHead(entry.name, tuple(estimates), tuple(notes))
+    notes: list[str] = []
+
+    def attempt(what: str, make: Callable[[], _T]) -> _T | None:
+        """One figure that cannot be had does not hide the others."""
+        try:
+            return make()
+        except InputError as error:
+            notes.append(f"{what}: {error}")
+            return None
+
+    censoring = Censoring.from_training(times, events, len(data))
+    pairs: tuple[tuple[str, Callable[[], Pairs]], ...] = (
+        ("Harrell's c", lambda: harrell_pairs(times, events)),
+        ("Uno's c", lambda: uno_pairs(times, events, censoring, horizon)),
+        ("AUC", lambda: auc_pairs(times, events, censoring, horizon)),
+    )
+    for what, make in pairs:
+        found = attempt(what, partial(_estimate, make, log_risk, resamples, seed))
+        estimates += [found] if found is not None else []
+    quartiles = attempt("Quartiles of risk", lambda: risk_quartiles(times, events, log_risk, seed=seed))
+    baseline = entry.baseline
+    if baseline is None:
+        notes.append("The head has no baseline hazard to calibrate.")
+        return entry.name, tuple(estimates), tuple(notes), quartiles, None, None
+    calibrated = attempt(
+        "Calibration",
+        lambda: calibration(times, events, risk_by(baseline, log_risk, horizon), horizon, resamples, seed),
+    )
+    if calibrated is not None:
+        slope = [calibrated.slope] if calibrated.slope else []
+        estimates += [calibrated.observed_to_expected, calibrated.intercept, *slope, calibrated.ici]
+    brier = attempt(
+        "Integrated Brier score", lambda: _brier(baseline, data, log_risk, censoring, horizon, resamples, seed)
+    )
+    estimates += [brier] if brier is not None else []
+    thresholds = np.array(EvaluationPlan().thresholds)
+    decided = attempt(
+        "Net benefit",
+        lambda: net_benefit(
+            times, events, risk_by(baseline, log_risk, horizon), horizon, thresholds, min(resamples, 500), seed
+        ),
+    )
+    if decided is not None:
+        for number in range(len(thresholds)):
+            gained = attempt("Net benefit", partial(decided.estimate, number))
+            estimates += [gained] if gained is not None else []
+    return entry.name, tuple(estimates), tuple(notes), quartiles, calibrated, decided
 
 
-def _section(head: JudgedHead, whole: ExternalValidation) -> Section:
+def _estimate(make: Callable[[], Pairs], log_risk: Floats, resamples: int, seed: int) -> Estimate:
+    return make().estimate(log_risk, resamples, seed)
+
+
+def _brier(
+    baseline: BaselineHazard,
+    data: CohortData,
+    log_risk: Floats,
+    censoring: Censoring,
+    horizon: float,
+    resamples: int,
+    seed: int,
+) -> Estimate:
+    if horizon <= FIRST_MONTH:
+        raise InputError(f"Its window runs from {FIRST_MONTH:g} months to the horizon of {horizon:g} and is empty.")
+    grid = np.unique(np.append(np.arange(FIRST_MONTH, horizon, 1.0), horizon))
+    survival = np.stack([1 - risk_by(baseline, log_risk, float(months)) for months in grid], axis=1)
+    return brier_score(data.times_months, data.events, survival, grid, censoring).estimate(resamples, seed)
+
+
+def _section(head: JudgedHead, picture: Picture, whole: ExternalValidation) -> Section:
     rows = tuple(
         (
             Cell(one.name),
@@ -113,5 +231,14 @@ def _section(head: JudgedHead, whole: ExternalValidation) -> Section:
         for one in head.estimates
     )
     caption = f"{whole.n} patients, {whole.events} events, horizon {whole.horizon_months:g} months; nothing was fitted."
-    table = Table(("Figure", "Value", "95 % interval", "Chance"), rows, numeric=(1, 2, 3), caption=caption)
-    return Section(f"Head {head.head} of {whole.bundle}", (table, *([Bullets(head.notes)] if head.notes else [])))
+    blocks: list[Block] = [
+        Figure(picture.name, picture.width_mm, picture.height_mm, picture.alt, lead=picture.title),
+        Table(("Figure", "Value", "95 % interval", "Chance"), rows, numeric=(1, 2, 3), caption=caption),
+    ]
+    if head.quartiles is not None:
+        blocks += quartile_blocks(head.quartiles)
+    if head.subgroups:
+        blocks += subgroup_blocks(head.subgroups)
+    if head.notes:
+        blocks.append(Bullets(head.notes))
+    return Section(f"Head {head.head} of {whole.bundle}", tuple(blocks))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -25,112 +25,71 @@ from MemorySurvivalLib.bundle.manifest import (
 )
 from MemorySurvivalLib.bundle.recalibrate import breslow_baseline, measure_calibration
 from MemorySurvivalLib.errors import InputError, OutputError
-from MemorySurvivalLib.evaluation.discrimination import harrell_pairs
-from MemorySurvivalLib.evaluation.evaluation import Evaluation, evaluate
-from MemorySurvivalLib.evaluation.measures import EvaluationPlan
+from MemorySurvivalLib.evaluation.evaluation import Comparison, Evaluation, compare, evaluate
 from MemorySurvivalLib.evaluation.out_of_fold import OutOfFold
-from MemorySurvivalLib.evaluation.subgroups import Subgroup, bands, subgroup_table
-from MemorySurvivalLib.imaging.window import Modality
-from MemorySurvivalLib.measure.statistics import STATISTICS, check_names
-from MemorySurvivalLib.memory.inside import Inside
-from MemorySurvivalLib.memory.readout import ReadoutName
+from MemorySurvivalLib.evaluation.subgroups import Subgroup
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
-from MemorySurvivalLib.report.document import Bullets, Cell, Section, Table
 from MemorySurvivalLib.report.record import software_versions
-from MemorySurvivalLib.risk.downsamplers import DownsamplerName, PoolingName
-from MemorySurvivalLib.risk.fusion import FusionName
 from MemorySurvivalLib.risk.head import RiskHead
 from MemorySurvivalLib.training.backbone_card import describe_training
+from MemorySurvivalLib.training.cohort_subgroups import cohort_subgroups
 from MemorySurvivalLib.training.data import CohortData
-from MemorySurvivalLib.training.duplicates import SamePatient, group_patients
+from MemorySurvivalLib.training.duplicates import group_patients
+from MemorySurvivalLib.training.judged_head import card_metrics, difference_metrics, say_rival
 from MemorySurvivalLib.training.model_card import CardFacts, CardMetric, Stated, write_card
 from MemorySurvivalLib.training.models.cox import FittedCox, RidgeCox
 from MemorySurvivalLib.training.models.exporting import FittedVector, export_vector
 from MemorySurvivalLib.training.models.features import StateVectors, VectorFeatures
-from MemorySurvivalLib.training.models.fitting import TrainingConfig
 from MemorySurvivalLib.training.models.image import ExportedHead, FittedImageModel, ImageModel
-from MemorySurvivalLib.training.nested import Validation, fit_tuned, validate_models
+from MemorySurvivalLib.training.nested import fit_tuned, validate_models
 from MemorySurvivalLib.training.own_cohort import OwnCohort, read_otherwise
+from MemorySurvivalLib.training.plain_models import plain_models
 from MemorySurvivalLib.training.quantities import make_schema
-from MemorySurvivalLib.training.results import ValidatedModel, hash_data
-from MemorySurvivalLib.training.search import HEAD_BUDGET, searched
+from MemorySurvivalLib.training.results import FLAT_WARNING, ValidatedModel, hash_data
+from MemorySurvivalLib.training.search import searched
 from MemorySurvivalLib.training.stacked_mlp import FittedMlp, StackedMlp
-from MemorySurvivalLib.training.tuning import Budget
+from MemorySurvivalLib.training.train_config import TrainConfig, check_config
 
-AGE_EDGES = (65.0, 75.0)
-"""Bands of age in the subgroup table, chosen before any outcome was seen."""
-
-
-class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a researcher may choose; the defaults are the paper's head with our validation.
-
-    `evaluation` and `validation` are fixed before results are seen. `head_budget`: Sobol trials and inner folds.
-    `model` "network" trains downsamplers, fusion and DeepSurv on memory states; "ridge" (Cox) and "mlp" take one vector
-    a patient: states pooled over the grid by `pooling`, statistics, covariates. `statistics` are numbers measured in
-    the region, by the names of measure/statistics.py; with "network" they enter as one more token. `readout` None is
-    that of the base bundle, and so is `inside` (true: memories averaged inside the region, "peak": their largest values
-    there) but with "network", which reads whole maps whatever the base does.
-    """
-
-    title: str = "Own cohort"
-    version: str = "1"
-    licence: str = "not stated"
-    modalities: tuple[Modality, ...] = ("PET", "CT")
-    fusion: FusionName = "gated"
-    downsampler: DownsamplerName = "average"
-    downsampler_width: int = 32
-    hidden: tuple[int, ...] = (16,)
-    training: TrainingConfig = TrainingConfig()
-    validation: Validation = Validation()
-    head_budget: Budget = HEAD_BUDGET
-    evaluation: EvaluationPlan = EvaluationPlan()
-    horizon_months: float = 36.0
-    same_patient: SamePatient = "refuse"
-    model: Literal["network", "ridge", "mlp"] = "network"
-    statistics: tuple[str, ...] = ()
-    pooling: PoolingName = "mean"
-    readout: ReadoutName | None = None
-    inside: Inside | None = None
-
-    @property
-    def reads_inside(self) -> Inside | None:
-        """How memories are pooled inside the region before the head reads them; None is as in the base bundle."""
-        return False if self.model == "network" else self.inside
+NOTHING_HELD_OUT = (
+    "Settings were chosen on the folds that judge them (flat cross-validation), so the bundle holds no reference risks "
+    "and no calibration: it shows neither a position nor survival."
+)
 
 
 FittedHead = FittedImageModel | FittedVector
 
 
 @dataclass(frozen=True)
+class Rival:
+    """A plain model on the same folds, and what the head has over it."""
+
+    name: str
+    evaluation: Evaluation
+    difference: Comparison
+
+
+@dataclass(frozen=True)
 class TrainedHead:
-    """A head with its evidence; `validated` and `evaluation` are out of fold."""
+    """A head with its evidence; `validated` and `evaluation` are out of fold, `rivals` too."""
 
     entry: HeadEntry
     head: RiskHead
     validated: ValidatedModel
     evaluation: Evaluation
     notes: tuple[str, ...]
+    rivals: tuple[Rival, ...] = ()
+    subgroups: tuple[Subgroup, ...] = ()
 
 
 @dataclass(frozen=True)
 class TrainedBundle:
-    """What `train` made: the manifest as written, the card, the heads with their figures."""
+    """What `train` made: the manifest as written, the card, the heads with their figures, how they were judged."""
 
     manifest: Manifest
     card: str
     heads: tuple[TrainedHead, ...]
-
-
-def read_config(path: Path | None) -> TrainConfig:
-    """The settings of a JSON file, the defaults without one. Raises InputError for a field or value not known."""
-    if path is None:
-        return TrainConfig()
-    try:
-        config = msgspec.json.decode(path.read_bytes(), type=TrainConfig)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise InputError(f"The settings {path} cannot be used ({str(error).rstrip('.')}); correct them.") from error
-    _check_config(config)
-    return config
+    design: str
+    flat: bool
 
 
 def train_bundle(
@@ -150,19 +109,24 @@ def train_bundle(
     """
     if out.exists():
         raise OutputError(f"{out} is there already; bundles are never replaced, so choose another name.")
-    _check_config(config)
+    check_config(config)
     base = read_otherwise(base, config.readout, config.reads_inside)
     data = cohort.data
     groups = group_patients(data, cohort.image_hashes, config.same_patient)
     models = _models(config, cohort, base.manifest.propagation.readout)
     recipes = [searched(model, config.head_budget) for model in models]
-    validated = validate_models(data, recipes, config.validation, work / "validation", groups=groups, progress=progress)
+    plain = [searched(model) for model in plain_models(cohort)]
+    validated = validate_models(
+        data, [*recipes, *plain], config.validation, work / "validation", groups=groups, progress=progress
+    )
+    rivals = _judge_rivals(validated[len(recipes) :], data, config)
     heads = []
-    for model, recipe, judged in zip(models, recipes, validated, strict=True):
+    for model, recipe, judged in zip(models, recipes, validated[: len(recipes)], strict=True):
         if judged.errors:
             raise InputError(f"The validation did not come through: {judged.errors[0]}")
         tuned = fit_tuned(recipe, data, config.head_budget, config.validation.seed, groups=groups, progress=progress)
-        heads.append(_head(model.name, cast(FittedHead, tuned.fitted), judged, data, config))
+        head = _head(model.name, cast(FittedHead, tuned.fitted), judged, data, config)
+        heads.append(_beside(head, rivals, cohort, config))
     manifest = _manifest(cohort, base, config, heads, out.stem)
     card = write_card(_facts(cohort, base, config, heads, manifest), stated)
     backbone = base.backbone() if BACKBONE in base.archive.members else None
@@ -175,21 +139,7 @@ def train_bundle(
         base.backbone_training,
         base.reader,
     )
-    return TrainedBundle(saved.manifest, card, tuple(heads))
-
-
-def _check_config(config: TrainConfig) -> None:
-    """Before hours of work: whether a bundle's head can take what is asked for."""
-    if config.model == "network" and config.inside:
-        raise InputError(
-            'The model "network" reads maps, and "inside" leaves one number a channel; take the model "ridge" or '
-            '"mlp", or leave "inside" out.'
-        )
-    check_names(config.statistics)
-    for name in config.statistics:
-        modality = STATISTICS[name].modality
-        if modality is not None and modality not in config.modalities:
-            raise InputError(f"{name} is measured in the {modality}, which the model does not read; add {modality}.")
+    return TrainedBundle(saved.manifest, card, tuple(heads), config.validation.sentence, config.validation.flat)
 
 
 def _models(config: TrainConfig, cohort: OwnCohort, readout: str) -> list[ImageModel | RidgeCox | StackedMlp]:
@@ -236,26 +186,30 @@ def _head(
 ) -> TrainedHead:
     exported, fit_notes = _export(name, fitted, data)
     own = fitted.log_risk(data)
-    judged = OutOfFold(data.times_months, data.events, validated.folds)
-    evaluation = evaluate(judged, config.evaluation)
+    flat = validated.flat
+    evaluation = evaluate(OutOfFold(data.times_months, data.events, validated.folds), config.evaluation)
     # One repeat: every patient once, by a model that never saw them, on the scale of its training patients' mean 0.
     held_out = validated.log_risk[0]
     baseline = breslow_baseline(data.times_months, data.events, held_out)
     calibrated: Calibration | None = None
     notes = [*fit_notes, *evaluation.notes]
-    try:
-        calibrated = measure_calibration(
-            baseline,
-            data.times_months,
-            data.events,
-            held_out,
-            config.horizon_months,
-            config.evaluation.resamples,
-        )
-    except InputError as error:
-        notes.append(f"Not calibrated at {config.horizon_months:g} months: {error}")
+    if flat:
+        # Settings were chosen on these very outcomes: nothing here was held out, so nothing is called so.
+        notes.append(NOTHING_HELD_OUT)
+    else:
+        try:
+            calibrated = measure_calibration(
+                baseline,
+                data.times_months,
+                data.events,
+                held_out,
+                config.horizon_months,
+                config.evaluation.resamples,
+            )
+        except InputError as error:
+            notes.append(f"Not calibrated at {config.horizon_months:g} months: {error}")
     reference = None
-    if len(data) >= MINIMUM_REFERENCE:
+    if len(data) >= MINIMUM_REFERENCE and not flat:
         what = "simulated patients" if data.simulated else "patients of the cohort"
         described = f"{len(data)} {what}, each scored by a model of another fold"
         reference = Reference("held-out", described, tuple(np.sort(held_out).round(5).tolist()))
@@ -264,11 +218,12 @@ def _head(
     if cuts[0] < cuts[1]:
         groups = RiskGroups(tuple(cuts.tolist()), ("low", "intermediate", "high"), "training")
     harrell = evaluation.figures[0]
+    kind = "flat" if flat else "nested"
     metrics = {}
     if harrell.folds is not None:
-        metrics["nested_c_index_fold_mean"] = round(harrell.folds.value, 4)
+        metrics[f"{kind}_c_index_fold_mean"] = round(harrell.folds.value, 4)
     if harrell.pooled is not None:
-        metrics["nested_c_index_pooled"] = round(harrell.pooled.value, 4)
+        metrics[f"{kind}_c_index_pooled"] = round(harrell.pooled.value, 4)
     spec = exported.head.spec
     entry = HeadEntry(
         name,
@@ -296,7 +251,8 @@ def _manifest(
         events=int(data.events.sum()),
         seed=config.validation.seed,
         software=software_versions(),
-        how=f"memory-survival train, on the backbone and settings of {base.manifest.name} {base.manifest.version}.",
+        how=f"memory-survival train, on the backbone and settings of {base.manifest.name} {base.manifest.version}."
+        + (f" {FLAT_WARNING}" if config.validation.flat else ""),
     )
     return msgspec.structs.replace(
         base.manifest,
@@ -341,9 +297,9 @@ def _facts(
             *((f"Head {one.entry.name}", str(one.entry.spec)) for one in heads),
             ("Training", str(config.training)),
         ),
-        validation=f"{config.validation.sentence} {'; '.join(one.validated.warning for one in heads)}".rstrip("; "),
-        performance={one.entry.name: _metrics(one.evaluation) for one in heads},
-        subgroups=tuple(_subgroup_row(row) for row in _subgroups(cohort, heads[-1], config)),
+        validation=f"{config.validation.sentence} {heads[0].validated.warning}".strip(),
+        performance={one.entry.name: _performance(one) for one in heads},
+        subgroups=tuple(_subgroup_row(row) for row in heads[-1].subgroups),
         versions={**manifest.provenance.software},
         hashes={
             "cohort (table, statistics, states)": hash_data(data),
@@ -355,20 +311,10 @@ def _facts(
     )
 
 
-def figures_section(head: TrainedHead) -> Section:
-    """A head's figures out of fold as a table for a page, with the warning and the notes that belong to them."""
-    rows = tuple(
-        (
-            Cell(one.name),
-            Cell(f"{one.value:.3f}", one.value),
-            Cell("–" if one.low is None or one.high is None else f"{one.low:.3f} to {one.high:.3f}"),
-            Cell(one.how),
-        )
-        for one in _metrics(head.evaluation)
-    )
-    table = Table(("Figure", "Value", "95 % interval", "How"), rows, numeric=(1, 2))
-    said = tuple(text for text in (head.validated.warning, *head.notes) if text)
-    return Section(f"Head {head.entry.name}, cross-validated", (table, *([Bullets(said)] if said else [])))
+def _performance(head: TrainedHead) -> tuple[CardMetric, ...]:
+    """A head's rows of the card: its own figures, then what it has over plain models."""
+    rivals = [(one.name, one.difference) for one in head.rivals]
+    return (*card_metrics(head.evaluation, head.validated.flat), *difference_metrics(rivals))
 
 
 def describe_follow_up(data: CohortData) -> str:
@@ -381,43 +327,32 @@ def describe_follow_up(data: CohortData) -> str:
     return f"median observed time {observed:.1f} months; median follow-up (reverse Kaplan-Meier) {said}"
 
 
-def _metrics(evaluation: Evaluation) -> tuple[CardMetric, ...]:
-    metrics = []
-    for figure in evaluation.figures:
-        if figure.folds is not None:
-            one = figure.folds
-            metrics.append(CardMetric(figure.name, one.value, one.low, one.high, "mean over folds, Nadeau-Bengio"))
-        if figure.pooled is not None:
-            metrics.append(
-                CardMetric(
-                    figure.name, figure.pooled.value, figure.pooled.low, figure.pooled.high, "pooled out of fold"
-                )
-            )
-    return tuple(metrics)
+def _judge_rivals(
+    validated: Sequence[ValidatedModel], data: CohortData, config: TrainConfig
+) -> list[tuple[OutOfFold, Evaluation, str]]:
+    """Plain models that could be fitted in every fold; the others say nothing about a head."""
+    found = []
+    for one in validated:
+        if not one.errors:
+            judged = OutOfFold(data.times_months, data.events, one.folds)
+            found.append((judged, evaluate(judged, config.evaluation), one.name))
+    return found
 
 
-def _subgroups(cohort: OwnCohort, head: TrainedHead, config: TrainConfig) -> tuple[Subgroup, ...]:
-    data, patients = cohort.data, cohort.patients
-    risk = head.validated.log_risk[0]
-    ages = np.array([float(row.get("age_years") or "nan") for row in data.covariates])
-    variables = {
-        "sex": [row.get("sex", "") for row in data.covariates],
-        "age": list(bands(ages, AGE_EDGES, "years")),
-        "scanner": [patient.scanner for patient in patients],
-        "site": [patient.site for patient in patients],
-    }
-    rows: list[Subgroup] = []
-    for name, labels in variables.items():
-        if any(labels):
-            rows += subgroup_table(
-                name,
-                labels,
-                data.events,
-                lambda index: harrell_pairs(data.times_months[index], data.events[index]).estimate(
-                    risk[index], config.evaluation.resamples, config.evaluation.seed
-                ),
-            )
-    return tuple(rows)
+def _beside(
+    head: TrainedHead, rivals: Sequence[tuple[OutOfFold, Evaluation, str]], cohort: OwnCohort, config: TrainConfig
+) -> TrainedHead:
+    """The head with its rivals, its subgroups, and a sentence for each rival."""
+    data, plan = cohort.data, config.evaluation
+    own = OutOfFold(data.times_months, data.events, head.validated.folds)
+    found = tuple(Rival(name, judged, compare(own, other, plan)) for other, judged, name in rivals)
+    said = [say_rival(one.name, one.difference) for one in found]
+    return replace(
+        head,
+        rivals=found,
+        subgroups=cohort_subgroups(data, cohort.patients, head.validated.log_risk[0], plan.resamples, plan.seed),
+        notes=tuple(dict.fromkeys((*(text for text in said if text), *head.notes))),
+    )
 
 
 def _subgroup_row(row: Subgroup) -> tuple[str, str, int, int, str]:

@@ -80,11 +80,13 @@ def test_training(
     config.write_bytes(msgspec.json.encode(QUICK))
     files = [str(write_table(tmp_path, {})), "--out", str(out), "--config", str(config), "--page", str(page)]
     assert call("train", *files, "--base", str(light_base)) == 0
-    assert f"status demonstration; {len(QUESTIONS)} fields of its card are open" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"status demonstration; {len(QUESTIONS)} fields of its card are open" in said
+    assert "image: Harrell's c mean over folds 0." in said and QUICK.validation.sentence in said
     assert load_bundle(out).manifest.title == "Quick"
     assert [one.inside for one in asked] == [False], "a network's maps, whatever the base reads"
     text = page.read_text()
-    assert "SIMULATED PATIENTS" in text and "Head image, cross-validated" in text and "mean over folds" in text
+    assert "SIMULATED PATIENTS" in text and "Head image, cross-validated (nested)" in text and "mean over folds" in text
 
 
 def test_validation_fits_nothing(light_base: Path, embedded: OwnCohort) -> None:
@@ -92,6 +94,13 @@ def test_validation_fits_nothing(light_base: Path, embedded: OwnCohort) -> None:
     judged = validate_bundle(base, embedded.data, 24.0, resamples=100)
     names = [one.name for one in judged.heads[0].estimates]
     assert any("Harrell" in name for name in names) and any("observed" in name for name in names)
+    assert "integrated Brier score, 6 to 24 months" in names
+    assert "net benefit gained at 24 months, threshold 0.3" in names
+    quartiles = judged.heads[0].quartiles
+    assert quartiles is not None and [group.n for group in quartiles.groups] == [25] * 4
+    assert not judged.heads[0].subgroups, "the patients were not given"
+    told = validate_bundle(base, embedded.data, 24.0, resamples=100, patients=embedded.patients)
+    assert {row.variable for row in told.heads[0].subgroups} == {"sex", "age", "site"}
     assert judged.labels == ("SIMULATED PATIENTS",) and judged.n == 100
     assert all(np.isfinite([one.value, one.low, one.high]).all() for one in judged.heads[0].estimates)
     far = validate_bundle(base, embedded.data, 60.0, resamples=100)
@@ -113,6 +122,13 @@ def test_validate_and_recalibrate(
     judged = read_validation(found)
     assert judged.simulated and judged.bundle_sha256 == load_bundle(light_base).archive.sha256
     assert judged.heads[0].head == "image" and 0 <= judged.heads[0].estimates[0].value <= 1
+    figures = msgspec.json.decode(found.read_bytes())["heads"][0]
+    assert 0 < figures["log_rank_p"] <= 1 and figures["subgroups"][0]["variable"] == "sex"
+    page = tmp_path / "validation.html"
+    assert call("validate", str(light_base), table, "--horizon", "24", "--page", str(page)) == 0
+    text = page.read_text()
+    for said in ("data:image/png;base64,", "by permutation", "integrated Brier score", "SIMULATED PATIENTS", "sex"):
+        assert said in text, said
     assert call("bundle", "recalibrate", str(light_base), table, "--site", "B", "--out", str(out)) == 0
     assert "Recalibration for B" in load_bundle(out).card
 

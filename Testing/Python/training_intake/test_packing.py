@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -17,14 +18,19 @@ from MemorySurvivalLib.bundle.card import find_open_fields
 from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.evaluation.measures import EvaluationPlan
 from MemorySurvivalLib.training.data import CohortData
+from MemorySurvivalLib.training.evidence_picture import draw_evidence
 from MemorySurvivalLib.training.exclusion import Excluded, ExclusionFlow
 from MemorySurvivalLib.training.folds import FoldPlan
 from MemorySurvivalLib.training.intake import Intake, OwnPatient
+from MemorySurvivalLib.training.judged_head import FLAT_LABEL
 from MemorySurvivalLib.training.model_card import QUESTIONS, Stated
 from MemorySurvivalLib.training.models.fitting import TrainingConfig
 from MemorySurvivalLib.training.nested import Validation
 from MemorySurvivalLib.training.own_cohort import OwnCohort, bundle_log_risks, read_otherwise
-from MemorySurvivalLib.training.packing import TrainConfig, read_config, train_bundle
+from MemorySurvivalLib.training.packing import NOTHING_HELD_OUT, train_bundle
+from MemorySurvivalLib.training.results import FLAT_WARNING
+from MemorySurvivalLib.training.train_config import TrainConfig, read_config
+from MemorySurvivalLib.training.trained_page import write_training_page
 from MemorySurvivalLib.training.tuning import Budget
 from MemorySurvivalLib.worklist.items import CaseFiles
 
@@ -87,7 +93,21 @@ def test_a_bundle_of_an_own_cohort(tmp_path: Path, light_base: Path) -> None:
         assert entry.metrics["nested_c_index_pooled"] < 1
         held_out = next(one for one in trained.heads if one.entry.name == entry.name).validated.log_risk[0]
         assert entry.reference.log_risks == pytest.approx(np.sort(held_out), abs=1e-4)
+        assert "flat" not in " ".join(entry.metrics)
     assert sorted(find_open_fields(bundle.card)) == sorted(QUESTIONS.values())
+    image, both = trained.heads
+    assert [one.name for one in image.rivals] == ["clinical values alone"], "the cohort has no statistics"
+    folds = image.rivals[0].difference.figures[0].folds
+    assert folds is not None and folds.low > 0, "the driver is in the images, sex and age are noise"
+    assert any(note.startswith("It ranks patients better than clinical values alone does") for note in image.notes)
+    for said in (
+        "integrated Brier score, 6 to 30 months",
+        "naive 0.",
+        "Harrell's c minus that of clinical values alone",
+    ):
+        assert said in bundle.card, said
+    assert QUICK.validation.sentence in bundle.card
+    assert {row.variable for row in both.subgroups} == {"sex", "age", "site"}
     assert "101 patients in the table, 1 no image, 100 remain." in bundle.card
     assert "The table does not say: scanner." in bundle.card
     assert "SIMULATED" not in bundle.card
@@ -188,3 +208,58 @@ def test_another_readout_than_the_base_on_a_backbone_whose_training_is_known(
     assert (manifest.propagation.readout, manifest.propagation.inside) == ("max", True)
     assert [head.spec.memory_shape for head in manifest.heads] == [(64, 1, 1)]
     assert base.manifest.propagation.readout == "mean"
+
+
+def test_a_flat_validation_is_never_sold_as_nested(tmp_path: Path, light_base: Path) -> None:
+    """Its figures carry its name everywhere, and nothing in the bundle is called held out."""
+    flat = msgspec.structs.replace(QUICK, validation=Validation(FoldPlan(2, 1), Budget(2, 2), flat=True))
+    cohort = make_cohort(80)
+    cohort = replace(cohort, intake=replace(cohort.intake, covariates=()))
+    out, page = tmp_path / "own.msbundle", tmp_path / "page.html"
+    trained = train_bundle(cohort, load_bundle(light_base), flat, Stated(), out, tmp_path / "work")
+    bundle = load_bundle(out)
+    (entry,) = bundle.manifest.heads
+    assert set(entry.metrics) == {"flat_c_index_fold_mean", "flat_c_index_pooled"}
+    assert entry.reference is None and entry.calibration is None
+    assert FLAT_WARNING in bundle.manifest.provenance.how and FLAT_WARNING in bundle.card
+    assert NOTHING_HELD_OUT in bundle.card and "(nested)" not in bundle.card and "Nested" not in bundle.card
+    write_training_page(cohort, trained, page)
+    text = page.read_text()
+    assert text.count(FLAT_LABEL) >= 2, "banner and watermark"
+    assert (
+        FLAT_WARNING in text and "cross-validated (flat)" in text and "nested" not in text.lower().split("</style>")[1]
+    )
+
+
+def test_the_page_shows_what_was_judged(tmp_path: Path, light_base: Path) -> None:
+    cohort = make_cohort(90, simulated=True)
+    driver = cohort.data.states["PET/mean"].float().mean(dim=(1, 2, 3)).numpy()
+    cohort = replace(cohort, data=replace(cohort.data, statistics={"tlg_g": np.exp(4 + 5 * driver)}))
+    base = load_bundle(light_base)
+    trained = train_bundle(cohort, base, QUICK, Stated(), tmp_path / "own.msbundle", tmp_path / "work")
+    write_training_page(cohort, trained, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    for said in (
+        "data:image/png;base64,",
+        "naive one-sided p",
+        "integrated Brier score, 6 to 30 months",
+        "by permutation",
+        "quartile of risk",
+        "ICI at 24 months",
+        "net benefit gained at 24 months, threshold 0.3",
+        "both without memory states",
+        "The head minus it",
+        QUICK.validation.sentence,
+        "SIMULATED PATIENTS",
+        "Research use only",
+    ):
+        assert said in text, said
+    words = re.sub(r"base64,[^\"]*", "", text)
+    assert not re.search(r"\bP\d+\b", words), "no patient is named"
+    write_training_page(cohort, trained, tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_text() == text
+
+
+def test_what_could_not_be_judged_is_said_in_the_picture() -> None:
+    nothing = draw_evidence("image", "out of fold", None, (), ())
+    assert "nothing could be judged" in nothing.alt and nothing.png.startswith(b"\x89PNG")
