@@ -457,6 +457,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/training/demonstration_heads.py
   MemorySurvivalLib/training/duplicates.py
   MemorySurvivalLib/training/embedded_cohort.py
+  MemorySurvivalLib/training/enough.py
   MemorySurvivalLib/training/evidence_picture.py
   MemorySurvivalLib/training/exclusion.py
   MemorySurvivalLib/training/external.py

@@ -45,9 +45,11 @@ def run(options: argparse.Namespace) -> int:
     """Check, or train."""
     from MemorySurvivalLib.errors import InputError, MemorySurvivalError
     from MemorySurvivalLib.report.html import write_html
+    from MemorySurvivalLib.training.enough import check_enough_to_train
     from MemorySurvivalLib.training.intake import take_cohort
     from MemorySurvivalLib.training.model_card import empty_statements, read_stated
     from MemorySurvivalLib.training.tables import cohort_document
+    from MemorySurvivalLib.training.train_config import read_config
 
     if options.questions:
         sys.stdout.write(empty_statements())
@@ -66,10 +68,13 @@ def run(options: argparse.Namespace) -> int:
     sys.stdout.write(f"{intake.flow.sentence}\n")
     sys.stdout.write(f"{intake.events} events; covariates: {', '.join(intake.covariates) or 'none'}.\n")
     sys.stdout.write("".join(f"- {flag.sentence}\n" for flag in intake.flags))
+    config = read_config(options.config)
     if options.check:
         sys.stdout.write("".join(f"- {one.sentence}\n" for one in intake.flow.excluded))
         if options.page:
             write_html(cohort_document(intake), options.page.parent, options.page)
+    check_enough_to_train(intake.patients, config.validation.plan.folds, config.head_budget.inner_folds)
+    if options.check:
         return 0
 
     from MemorySurvivalLib.bundle.card import find_open_fields
@@ -78,10 +83,9 @@ def run(options: argparse.Namespace) -> int:
     from MemorySurvivalLib.training.judged_head import say_rival
     from MemorySurvivalLib.training.own_cohort import EmbedOptions, embed_patients
     from MemorySurvivalLib.training.packing import train_bundle
-    from MemorySurvivalLib.training.train_config import read_config
     from MemorySurvivalLib.training.trained_page import write_training_page
 
-    config, stated = read_config(options.config), read_stated(options.stated)
+    stated = read_stated(options.stated)
     models = Models()
     work = work_folder(options)
     lesions = not options.no_lesions

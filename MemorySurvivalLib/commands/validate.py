@@ -33,6 +33,7 @@ def run(options: argparse.Namespace) -> int:
     from MemorySurvivalLib.commands.terminal import ProgressBars
     from MemorySurvivalLib.files import atomic_file
     from MemorySurvivalLib.models import Models
+    from MemorySurvivalLib.training.enough import check_enough_to_validate
     from MemorySurvivalLib.training.external import validate_bundle
     from MemorySurvivalLib.training.intake import take_cohort
     from MemorySurvivalLib.training.own_cohort import EmbedOptions, embed_patients
@@ -40,10 +41,12 @@ def run(options: argparse.Namespace) -> int:
     from MemorySurvivalLib.training.trained_page import write_page
 
     intake = take_cohort(options.cohort)
+    check_enough_to_validate(intake.patients)
     models = Models()
     embed = EmbedOptions(options.base, options.segmenter, options.device, not options.no_lesions)
     with ProgressBars() as bars:
         cohort = embed_patients(intake, embed, work_folder(options) / "patients", models, bars)
+    check_enough_to_validate(cohort.patients)
     judged = validate_bundle(models.bundle(options.base), cohort.data, options.horizon, patients=cohort.patients)
     sys.stdout.write(f"{cohort.flow.sentence}\n")
     for head in judged.heads:

@@ -181,7 +181,10 @@ def _least_squares(observed: Floats, offset: Floats, design: Floats) -> list[flo
         return values
 
     start = np.array([0.0, 1.0])[: design.shape[1]]
-    fitted: list[float] = leastsq(residuals, start, Dfun=jacobian)[0].tolist()
+    # Asked for everything, scipy returns what went wrong instead of warning; what diverged is told by its size.
+    fitted: list[float] = leastsq(residuals, start, Dfun=jacobian, full_output=True)[0].tolist()
+    if not np.isfinite(fitted).all():
+        raise InputError("Calibration has no finite value: these predictions and outcomes cannot be fitted.")
     return fitted
 
 

@@ -46,20 +46,25 @@ def find_duplicates(data: CohortData, image_hashes: Sequence[str] = ()) -> tuple
 
 
 def group_patients(
-    data: CohortData, image_hashes: Sequence[str] = (), same_patient: SamePatient = "refuse"
+    data: CohortData,
+    image_hashes: Sequence[str] = (),
+    same_patient: SamePatient = "refuse",
+    row_numbers: Sequence[int] = (),
 ) -> npt.NDArray[np.intp]:
     """Group number of each row (n,): rows that may be one patient share one, so that a split keeps them together.
 
-    With `refuse`, a cohort with such rows raises InputError, which names rows (from 1), not patients.
+    With `refuse`, a cohort with such rows raises InputError, which names rows, not patients: by `row_numbers` (n,),
+    those of the table's file, or from 1.
     """
     found = find_duplicates(data, image_hashes)
     if found and same_patient == "refuse":
         first = found[0]
-        rows = " and ".join(str(row + 1) for row in first.rows[:4])
+        numbers = row_numbers or range(1, len(data) + 1)
+        rows = " and ".join(str(numbers[row]) for row in first.rows[:4])
         more = f" ({len(found)} such sets in all)" if len(found) > 1 else ""
         raise InputError(
-            f"Rows {rows} of the cohort have {first.reason}{more}; keep one row a patient, or allow them to be "
-            "grouped so that they never stand on both sides of a split."
+            f"Rows {rows} of the cohort have {first.reason}{more}; keep one row a patient, or set "
+            '"same_patient": "group", so that they never stand on both sides of a split.'
         )
     groups = np.arange(len(data), dtype=np.intp)
     for duplicate in found:

@@ -119,6 +119,25 @@ def embed_patients(
     return OwnCohort(intake, patients, data, intake.flow.and_also(failed), hashes, flagged)
 
 
+def drop_constant(cohort: OwnCohort) -> tuple[OwnCohort, tuple[str, ...]]:
+    """The cohort without covariates that say the same of everybody, and a sentence for each."""
+    values = {
+        name: {row[name].strip() for row in cohort.data.covariates if row.get(name, "").strip()}
+        for name in cohort.intake.covariates
+    }
+    constant = [name for name, found in values.items() if len(found) < 2]
+    if not constant:
+        return cohort, ()
+    kept = tuple(name for name in cohort.intake.covariates if name not in constant)
+    notes = [
+        f"{name} is {next(iter(values[name]), 'missing')} in every patient who has a value, so it was left out."
+        for name in constant
+    ]
+    if not kept:
+        notes.append("No covariate is left, so there is no head with clinical values.")
+    return replace(cohort, intake=replace(cohort.intake, covariates=kept)), tuple(notes)
+
+
 def read_otherwise(bundle: ModelBundle, readout: ReadoutName | None, inside: Inside | None) -> ModelBundle:
     """The bundle with another readout for heads that are still to be trained; None leaves what it says."""
     own = bundle.manifest.propagation

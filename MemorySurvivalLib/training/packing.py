@@ -35,6 +35,7 @@ from MemorySurvivalLib.training.backbone_card import describe_training
 from MemorySurvivalLib.training.cohort_subgroups import cohort_subgroups
 from MemorySurvivalLib.training.data import CohortData
 from MemorySurvivalLib.training.duplicates import group_patients
+from MemorySurvivalLib.training.enough import check_enough_to_train
 from MemorySurvivalLib.training.judged_head import card_metrics, difference_metrics, say_rival
 from MemorySurvivalLib.training.model_card import CardFacts, CardMetric, Stated, write_card
 from MemorySurvivalLib.training.models.cox import FittedCox, RidgeCox
@@ -42,7 +43,7 @@ from MemorySurvivalLib.training.models.exporting import FittedVector, export_vec
 from MemorySurvivalLib.training.models.features import StateVectors, VectorFeatures
 from MemorySurvivalLib.training.models.image import ExportedHead, FittedImageModel, ImageModel
 from MemorySurvivalLib.training.nested import fit_tuned, validate_models
-from MemorySurvivalLib.training.own_cohort import OwnCohort, read_otherwise
+from MemorySurvivalLib.training.own_cohort import OwnCohort, drop_constant, read_otherwise
 from MemorySurvivalLib.training.plain_models import plain_models
 from MemorySurvivalLib.training.quantities import make_schema
 from MemorySurvivalLib.training.results import FLAT_WARNING, ValidatedModel, hash_data
@@ -111,8 +112,11 @@ def train_bundle(
         raise OutputError(f"{out} is there already; bundles are never replaced, so choose another name.")
     check_config(config)
     base = read_otherwise(base, config.readout, config.reads_inside)
+    check_enough_to_train(cohort.patients, config.validation.plan.folds, config.head_budget.inner_folds)
     data = cohort.data
-    groups = group_patients(data, cohort.image_hashes, config.same_patient)
+    groups = group_patients(data, cohort.image_hashes, config.same_patient, [one.row for one in cohort.patients])
+    _check_states(data, config)
+    cohort, dropped = drop_constant(cohort)
     models = _models(config, cohort, base.manifest.propagation.readout)
     recipes = [searched(model, config.head_budget) for model in models]
     plain = [searched(model) for model in plain_models(cohort)]
@@ -126,6 +130,7 @@ def train_bundle(
             raise InputError(f"The validation did not come through: {judged.errors[0]}")
         tuned = fit_tuned(recipe, data, config.head_budget, config.validation.seed, groups=groups, progress=progress)
         head = _head(model.name, cast(FittedHead, tuned.fitted), judged, data, config)
+        head = replace(head, notes=(*dropped, *head.notes))
         heads.append(_beside(head, rivals, cohort, config))
     manifest = _manifest(cohort, base, config, heads, out.stem)
     card = write_card(_facts(cohort, base, config, heads, manifest), stated)
@@ -140,6 +145,15 @@ def train_bundle(
         base.reader,
     )
     return TrainedBundle(saved.manifest, card, tuple(heads), config.validation.sentence, config.validation.flat)
+
+
+def _check_states(data: CohortData, config: TrainConfig) -> None:
+    """Refuse images that are all the same, before anything is split."""
+    for key, states in data.states.items():
+        if key.partition("/")[0] in config.modalities and bool((states == states[:1]).all()):
+            raise InputError(
+                f"The memory states {key} are the same in all {len(data)} patients; check which images the table names."
+            )
 
 
 def _models(config: TrainConfig, cohort: OwnCohort, readout: str) -> list[ImageModel | RidgeCox | StackedMlp]:

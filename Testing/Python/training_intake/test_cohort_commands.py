@@ -22,6 +22,9 @@ from MemorySurvivalLib.training.model_card import QUESTIONS
 from MemorySurvivalLib.training.own_cohort import EmbedOptions, OwnCohort
 from MemorySurvivalLib.training.promoting import read_validation
 
+MORE = [{"time_months": str(10 + i), "event": str(int(i % 3 > 0))} for i in range(90)]
+"""Enough patients to be taken in; what is then learned from is made up."""
+
 
 def call(*arguments: str) -> int:
     parser = argparse.ArgumentParser()
@@ -50,10 +53,10 @@ def embedded(monkeypatch: pytest.MonkeyPatch, asked: list[EmbedOptions]) -> OwnC
 
 
 def test_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = write_table(tmp_path, {}, {"time_months": "0"})
+    path = write_table(tmp_path, {}, {"time_months": "0"}, *MORE)
     assert call("train", str(path), "--check", "--page", str(tmp_path / "page.html")) == 0
     said = capsys.readouterr().out
-    assert "1 no follow-up after the scan, 1 remain." in said and "- Row 3 has a time of zero." in said
+    assert "1 no follow-up after the scan, 91 remain." in said and "- Row 3 has a time of zero." in said
     assert "Exclusion flow" in (tmp_path / "page.html").read_text()
     path = write_table(tmp_path, {"sex": "?", "time_months": "-1"})
     assert call("train", str(path), "--check") == 2
@@ -78,7 +81,7 @@ def test_training(
 ) -> None:
     out, config, page = tmp_path / "own.msbundle", tmp_path / "config.json", tmp_path / "page.html"
     config.write_bytes(msgspec.json.encode(QUICK))
-    files = [str(write_table(tmp_path, {})), "--out", str(out), "--config", str(config), "--page", str(page)]
+    files = [str(write_table(tmp_path, *MORE)), "--out", str(out), "--config", str(config), "--page", str(page)]
     assert call("train", *files, "--base", str(light_base)) == 0
     said = capsys.readouterr().out
     assert f"status demonstration; {len(QUESTIONS)} fields of its card are open" in said
@@ -115,7 +118,7 @@ def test_validate_and_recalibrate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(external, "validate_bundle", partial(validate_bundle, resamples=100))
-    table, out, found = str(write_table(tmp_path, {})), tmp_path / "b.msbundle", tmp_path / "figures.json"
+    table, out, found = str(write_table(tmp_path, *MORE)), tmp_path / "b.msbundle", tmp_path / "figures.json"
     assert call("validate", str(light_base), table, "--horizon", "24", "--json", str(found)) == 0
     assert "image: " in capsys.readouterr().out
     assert msgspec.json.decode(found.read_bytes())["research_use"]
