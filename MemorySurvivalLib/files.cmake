@@ -431,6 +431,10 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/study/probing.py
   MemorySurvivalLib/study/reader_cases.py
   MemorySurvivalLib/study/readings.py
+  MemorySurvivalLib/study/rebuild_card.py
+  MemorySurvivalLib/study/rebuild_cohorts.py
+  MemorySurvivalLib/study/rebuild_estimate.py
+  MemorySurvivalLib/study/rebuilding.py
   MemorySurvivalLib/study/results.py
   MemorySurvivalLib/study/running.py
   MemorySurvivalLib/study/shipping.py
@@ -482,10 +486,9 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/training/own_cohort.py
   MemorySurvivalLib/training/packing.py
   MemorySurvivalLib/training/quantities.py
-  MemorySurvivalLib/training/rebuild_estimate.py
-  MemorySurvivalLib/training/rebuilding.py
   MemorySurvivalLib/training/results.py
   MemorySurvivalLib/training/search.py
+  MemorySurvivalLib/training/sobol.py
   MemorySurvivalLib/training/stacked_mlp.py
   MemorySurvivalLib/training/survival_model.py
   MemorySurvivalLib/training/tables.py
