@@ -37,7 +37,7 @@ STAGE = "measuring the speed"
 _SLICES = 3
 _EPOCHS = (2, 6)
 _STATE_CHANNELS = 64
-_CASE_MB = 0.006
+_CASE_MB = 0.004
 """Vectors, statistics and the rest of a case on disk, not yet packed with others."""
 
 

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
+from xml.etree import ElementTree
 
 import msgspec
 import numpy as np
 import pytest
 import torch
-from made_up import make_patient
+from made_up import ROOT, make_patient
 
 from MemorySurvivalLib.bundle.bundle import ModelBundle, load_bundle
 from MemorySurvivalLib.bundle.registry import find_bundle, list_bundles
@@ -40,7 +41,14 @@ from MemorySurvivalLib.study.models import SPATIAL_STATISTICS, deep_recipe
 from MemorySurvivalLib.study.readings import pool_inside, whole_scan
 from MemorySurvivalLib.study.rebuild_cohorts import list_cases
 from MemorySurvivalLib.study.rebuild_estimate import estimate_rebuild, say_duration
-from MemorySurvivalLib.study.rebuilding import FEWEST_CASES, RebuildPlan, plan_rebuild, rebuild_bundle
+from MemorySurvivalLib.study.rebuilding import (
+    DEFAULT_CASES,
+    FEWEST_CASES,
+    MOST_CASES,
+    RebuildPlan,
+    plan_rebuild,
+    rebuild_bundle,
+)
 from MemorySurvivalLib.study.shipping_heads import REGION
 from MemorySurvivalLib.training.data import CohortData
 from MemorySurvivalLib.training.folds import FoldPlan, make_splits
@@ -348,6 +356,13 @@ def test_the_fewest_cases_are_enough_to_learn_from_in_every_fold(data: Path) -> 
     splits = make_splits(patients, FoldPlan(fitting.inner_folds, 1, seed=fitting.seed))
     for number in range(fitting.inner_folds):
         check_outcomes(patients.take(splits.fold(patients, 0, number).train))
+
+
+def test_the_panel_offers_what_can_be_made() -> None:
+    spin = ElementTree.parse(ROOT / "Resources" / "UI" / "Model.ui").find(".//widget[@name='rebuildCasesSpin']")
+    assert spin is not None
+    limits = [spin.findtext(f"property[@name='{name}']/number") for name in ("minimum", "value", "maximum")]
+    assert limits == [str(number) for number in (FEWEST_CASES, DEFAULT_CASES, MOST_CASES)]
 
 
 def _where(case: Any) -> Path:
