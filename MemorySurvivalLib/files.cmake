@@ -434,6 +434,10 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/study/probing.py
   MemorySurvivalLib/study/reader_cases.py
   MemorySurvivalLib/study/readings.py
+  MemorySurvivalLib/study/rebuild_card.py
+  MemorySurvivalLib/study/rebuild_cohorts.py
+  MemorySurvivalLib/study/rebuild_estimate.py
+  MemorySurvivalLib/study/rebuilding.py
   MemorySurvivalLib/study/results.py
   MemorySurvivalLib/study/running.py
   MemorySurvivalLib/study/shipping.py
@@ -490,10 +494,9 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/training/plain_models.py
   MemorySurvivalLib/training/promoting.py
   MemorySurvivalLib/training/quantities.py
-  MemorySurvivalLib/training/rebuild_estimate.py
-  MemorySurvivalLib/training/rebuilding.py
   MemorySurvivalLib/training/results.py
   MemorySurvivalLib/training/search.py
+  MemorySurvivalLib/training/sobol.py
   MemorySurvivalLib/training/stacked_mlp.py
   MemorySurvivalLib/training/survival_model.py
   MemorySurvivalLib/training/tables.py

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 from MemorySurvivalLib.devices import DeviceName
 
 if TYPE_CHECKING:
-    from MemorySurvivalLib.training.rebuild_estimate import RebuildEstimate
+    from MemorySurvivalLib.study.rebuild_estimate import RebuildEstimate
 
 
 def add_rebuild(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -41,8 +41,8 @@ def run_rebuild(options: argparse.Namespace) -> int:
     from MemorySurvivalLib import RESEARCH_USE
     from MemorySurvivalLib.commands.terminal import ProgressBars
     from MemorySurvivalLib.devices import choose_device
-    from MemorySurvivalLib.training.rebuild_estimate import estimate_rebuild
-    from MemorySurvivalLib.training.rebuilding import find_made, plan_rebuild, rebuild_bundle
+    from MemorySurvivalLib.study.rebuild_estimate import estimate_rebuild
+    from MemorySurvivalLib.study.rebuilding import find_made, plan_rebuild, rebuild_bundle
 
     plan = plan_rebuild(options.backbone, options.n, out=options.out, work=options.work)
     if find_made(plan) is not None:

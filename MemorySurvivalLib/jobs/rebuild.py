@@ -23,8 +23,8 @@ class RebuildRequest:
 
 def estimate(parameters: dict[str, Any], context: JobContext) -> JobOutput:
     """How long it will take; `made` says that the bundle is there already (then nothing is measured)."""
-    from MemorySurvivalLib.training.rebuild_estimate import estimate_rebuild
-    from MemorySurvivalLib.training.rebuilding import find_made, plan_rebuild
+    from MemorySurvivalLib.study.rebuild_estimate import estimate_rebuild
+    from MemorySurvivalLib.study.rebuilding import find_made, plan_rebuild
 
     request = convert(parameters, RebuildRequest)
     plan = plan_rebuild(request.weights, request.cases)
@@ -37,7 +37,7 @@ def estimate(parameters: dict[str, Any], context: JobContext) -> JobOutput:
 
 def rebuild(parameters: dict[str, Any], context: JobContext) -> JobOutput:
     """Make it, or go on with it; its name, and the list of bundles as it is then."""
-    from MemorySurvivalLib.training.rebuilding import find_made, plan_rebuild, rebuild_bundle
+    from MemorySurvivalLib.study.rebuilding import find_made, plan_rebuild, rebuild_bundle
 
     request = convert(parameters, RebuildRequest)
     plan = plan_rebuild(request.weights, request.cases)

@@ -241,13 +241,18 @@ def _make(job: Job, embed_one: EmbedOne) -> None:
     for settings, folder in job.wanted:
         extras = job.extras if settings.close_up_mm is None else frozenset()
         embedded = embed_one(patient, settings, extras)
-        note = CaseNote(
-            job.number,
-            patient.image_seed,
-            patient.site.name,
-            {name: float(f"{value:.6g}") for name, value in embedded.statistics.items()},
-            {str(kind): count for kind, count in embedded.slices.items()},
-            embedded.step,
-            round(embedded.seconds, 2),
-        )
-        folder.write_case(note, embedded)
+        folder.write_case(note_case(patient, embedded), embedded)
+
+
+def note_case(patient: Patient, embedded: EmbeddedCase, computed_on: str = "") -> CaseNote:
+    """What is kept of a patient beside the tensors; statistics with six digits."""
+    return CaseNote(
+        patient.number,
+        patient.image_seed,
+        patient.site.name,
+        {name: float(f"{value:.6g}") for name, value in embedded.statistics.items()},
+        {str(kind): count for kind, count in embedded.slices.items()},
+        embedded.step,
+        round(embedded.seconds, 2),
+        computed_on,
+    )

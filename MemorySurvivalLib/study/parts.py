@@ -29,12 +29,12 @@ SUFFIX = ".shuffled.xz"
 EXTRA_WORDS: Mapping[Extra, str] = {"small": "small maps", "imagenet": "ImageNet vectors"}
 
 
-class CaseNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CaseNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What is kept of a case beside tensors.
 
     Covariates, outcome and truth are not kept: they follow from the scenario, the cohort's seed and the number in a
     millisecond, and differ between scenarios that share the images. `image_seed` and `site` prove that they belong.
-    `seconds` is the processor time of the embedding without simulation.
+    `seconds` is the processor time of the embedding without simulation, `computed_on` the device where it matters.
     """
 
     number: int
@@ -44,6 +44,7 @@ class CaseNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     slices: dict[str, int]
     step: int
     seconds: float
+    computed_on: str = ""
 
 
 class PartNote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from MemorySurvivalLib.memory.backbone import weights_sha256
 from MemorySurvivalLib.memory.propagation import PropagationConfig
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 from MemorySurvivalLib.report.record import software_versions
+from MemorySurvivalLib.risk.head import RiskHead
 from MemorySurvivalLib.simulation.anatomy import PHANTOM_VERSION
 from MemorySurvivalLib.study.cohorts import StudyCohort, read_cohort
 from MemorySurvivalLib.study.configuration import Embedding, Explaining, Question, StudyConfiguration
@@ -74,25 +76,55 @@ def ship_study(
         )
     training = backbone_training or {}
     entry = name_compact(sha256, training, embedding.image_size)
-    question = _find_question(configuration, scenario)
-    development = read_cohort(configuration, question.development, scenario, parts)
-    tests = _read_tests(configuration, question, parts)
-    recipes = head_recipes(embedding)
-    reading, choices, folds = choose_settings(recipes, development.data, configuration.fitting, scenario, progress)
-    heads = tuple(
-        fit_shipped(recipe.name, choice, folds, development, tests, configuration.fitting)
-        for recipe, choice in zip(recipes, choices, strict=True)
-    )
+    fitted = fit_heads(configuration, parts, scenario, progress)
     reader = None
-    if split_pooled(reading)[1] == "lesions":
+    if split_pooled(fitted.reading)[1] == "lesions":
         reader, known = load_reader()
         if known.sha256 not in {way.reader_sha256 for way in embedding.ways}:
             raise InputError(f"The study was embedded with another lesion reader than {known.sha256[:12]}; embed anew.")
         entry = msgspec.structs.replace(entry, reader=known.entry)
-    manifest = _make_manifest(configuration, entry, reading, heads, development)
-    facts = CardFacts(manifest, heads, development, tests, configuration, describe_training(training))
-    tensors = {one.entry.name: one.head for one in heads}
-    return save_bundle(out, manifest, tensors, write_shipped_card(facts), backbone, training, reader).manifest
+    manifest = make_manifest(configuration, entry, fitted)
+    card = write_shipped_card(fitted.facts(manifest, configuration), describe_training(training))
+    return save_bundle(out, manifest, fitted.tensors, card, backbone, training, reader).manifest
+
+
+@dataclass(frozen=True, eq=False)
+class FittedHeads:
+    """Both heads on the one reading (`readings.name_pooled`) that the inner folds chose, the patients that they learned
+    from, and the cohorts that they were asked about once; the first of these is their reference."""
+
+    reading: str
+    heads: tuple[ShippedHead, ...]
+    development: StudyCohort
+    tests: tuple[StudyCohort, ...]
+
+    @property
+    def tensors(self) -> dict[str, RiskHead]:
+        """The heads by name."""
+        return {one.entry.name: one.head for one in self.heads}
+
+    def facts(self, manifest: Manifest, configuration: StudyConfiguration) -> CardFacts:
+        """What a card says of them."""
+        return CardFacts(manifest, self.heads, self.development, self.tests, configuration)
+
+
+def fit_heads(
+    configuration: StudyConfiguration, parts: Path, scenario: str, progress: ProgressCallback = ignore_progress
+) -> FittedHeads:
+    """Tune and fit both heads on all embedded development patients of `scenario`, and ask them about its test patients.
+
+    Raises InputError where the study asks nothing of the scenario, and where too few patients are embedded.
+    """
+    question = find_question(configuration, scenario)
+    development = read_cohort(configuration, question.development, scenario, parts)
+    tests = _read_tests(configuration, question, parts)
+    recipes, fitting = head_recipes(configuration.embedding), configuration.fitting
+    reading, choices, folds = choose_settings(recipes, development.data, fitting, scenario, progress)
+    heads = tuple(
+        fit_shipped(recipe.name, choice, folds, development, tests, fitting)
+        for recipe, choice in zip(recipes, choices, strict=True)
+    )
+    return FittedHeads(reading, heads, development, tests)
 
 
 def shipped_propagation(embedding: Embedding, reading: str) -> PropagationConfig:
@@ -124,7 +156,8 @@ def _explain_as_judged(explaining: Explaining, defaults: ExplainDefaults) -> Exp
     )
 
 
-def _find_question(configuration: StudyConfiguration, scenario: str) -> Question:
+def find_question(configuration: StudyConfiguration, scenario: str) -> Question:
+    """What the study asks of a scenario. Raises InputError where it asks nothing."""
     found = next((question for question in configuration.questions if question.scenario == scenario), None)
     if found is None:
         known = ", ".join(question.scenario for question in configuration.questions)
@@ -146,15 +179,10 @@ def _read_tests(configuration: StudyConfiguration, question: Question, parts: Pa
     return tuple(read_cohort(configuration, *pair, parts) for pair in ((name, scenario), *large))
 
 
-def _make_manifest(
-    configuration: StudyConfiguration,
-    backbone: BackboneEntry,
-    reading: str,
-    heads: Sequence[ShippedHead],
-    development: StudyCohort,
-) -> Manifest:
-    embedding, data = configuration.embedding, development.data
-    entries = tuple(one.entry for one in heads)
+def make_manifest(configuration: StudyConfiguration, backbone: BackboneEntry, fitted: FittedHeads) -> Manifest:
+    """The manifest of the bundle that ships; `backbone` is its entry."""
+    embedding, data = configuration.embedding, fitted.development.data
+    entries = tuple(one.entry for one in fitted.heads)
     return Manifest(
         format=FORMAT,
         format_version=FORMAT_VERSION,
@@ -166,7 +194,7 @@ def _make_manifest(
         backbone=backbone,
         windows=embedding.windows,
         roi=REGION,
-        propagation=shipped_propagation(embedding, reading),
+        propagation=shipped_propagation(embedding, fitted.reading),
         heads=entries,
         explain=_explain_as_judged(configuration.explaining, scale_display(HeadRecipe().explain, entries[0])),
         provenance=Provenance(

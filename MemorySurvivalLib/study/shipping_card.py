@@ -19,22 +19,18 @@ from MemorySurvivalLib.training.models.cox import FittedCox
 
 @dataclass(frozen=True, eq=False)
 class CardFacts:
-    """What the card says; `training`: the section on the backbone's training, empty where that is not known."""
+    """What the card says."""
 
     manifest: Manifest
     heads: tuple[ShippedHead, ...]
     development: StudyCohort
     tests: tuple[StudyCohort, ...]
     configuration: StudyConfiguration
-    training: str
 
 
-def write_shipped_card(facts: CardFacts) -> str:
-    """The card as Markdown."""
+def write_shipped_card(facts: CardFacts, training: str) -> str:
+    """The card as Markdown; `training` is the section on the backbone's training, empty where that is not known."""
     manifest, configuration = facts.manifest, facts.configuration
-    propagation, provenance, fitting = manifest.propagation, manifest.provenance, configuration.fitting
-    development = configuration.cohort(facts.development.name)
-    scenario = load_scenario(facts.development.scenario)
     return f"""# Demonstration model (SIMULATED)
 
 {RESEARCH_USE}. {say_learned(manifest.backbone)} It shows what the software does; it says nothing about any person.
@@ -42,7 +38,25 @@ Simulation tests the software and the method, not myeloma.
 
 - Backbone: {manifest.backbone.release}, float16 weights with sha256 {manifest.backbone.sha256}; a small network of SAM
   2.1's classes.
-{_reader(manifest.backbone.reader)}- Heads, on one vector a patient from PET and one from CT, not the paper's
+{_reader(manifest.backbone.reader)}{describe_heads(facts)}
+
+{describe_results(facts)}
+
+The study's models may read the skeleton too and take statistics of both regions, which one bundle cannot; these heads
+are theirs on the spine alone. Nothing here is calibrated or validated, or compared with any clinical score.
+
+Study: configuration sha256 {configuration.sha256}, embedding sha256 {configuration.embedding.sha256}, seed
+{configuration.fitting.seed}.
+{f"{chr(10)}{training}" if training else ""}"""
+
+
+def describe_heads(facts: CardFacts) -> str:
+    """List entries: what the heads are and read, from whom they learned, and how everything was chosen."""
+    manifest, fitting = facts.manifest, facts.configuration.fitting
+    propagation, provenance = manifest.propagation, manifest.provenance
+    development = facts.configuration.cohort(facts.development.name)
+    scenario = load_scenario(facts.development.scenario)
+    return f"""- Heads, on one vector a patient from PET and one from CT, not the paper's
   downsampler:
   {_kinds(facts.heads)}.
 - Learned from {provenance.cases} simulated patients with {provenance.events} events (cohort {development.name}, seed
@@ -57,19 +71,15 @@ Simulation tests the software and the method, not myeloma.
 - Statistics of the region: {_statistics(facts.heads[0].entry)}.
 - Clinical values of the head with them: {_covariates(facts.heads[1].entry)}.{_notes(facts.heads)}
 - Outcome: simulated progression-free survival. Groups and baseline hazard: risks of the same patients by models of
-  other folds. Reference risks: {len(facts.tests[0].data)} patients of {facts.tests[0].name}, whom no head saw.
+  other folds. Reference risks: {len(facts.tests[0].data)} patients of {facts.tests[0].name}, whom no head saw."""
 
-{_table(facts)}
+
+def describe_results(facts: CardFacts) -> str:
+    """The table of the heads' c, and how to read it."""
+    return f"""{_table(facts)}
 
 c on its own patients is optimistic. Intervals are 95 % percentiles over resampled test patients. The oracle knows the
-simulated log hazard, without what nobody can know; recovered is (c - .5) / (c of the oracle - .5).
-
-The study's models may read the skeleton too and take statistics of both regions, which one bundle cannot; these heads
-are theirs on the spine alone. Nothing here is calibrated or validated, or compared with any clinical score.
-
-Study: configuration sha256 {configuration.sha256}, embedding sha256 {configuration.embedding.sha256}, seed
-{fitting.seed}.
-{f"{chr(10)}{facts.training}" if facts.training else ""}"""
+simulated log hazard, without what nobody can know; recovered is (c - .5) / (c of the oracle - .5)."""
 
 
 def _table(facts: CardFacts) -> str:

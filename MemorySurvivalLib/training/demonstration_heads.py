@@ -1,4 +1,4 @@
-"""The heads of demonstration bundles: what they look at, how they are fitted on simulated patients, what backs them."""
+"""Heads with the paper's average downsampler for other compact backbones: how they are fitted on simulated patients."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SCHEMA = CovariateSchema(
 )
 
 TRAINING_FROM, REFERENCE_FROM = 100_000, 500_000
-"""Where the seeds of training and of reference patients begin, in every demonstration bundle; they never meet."""
+"""Where the seeds of training and of reference patients begin, in bundles with `fit_heads`; they never meet."""
 
 HEADS = ("image", "image+clinical")
 """An image-only head, and one with the covariates of `SCHEMA`."""
@@ -44,7 +44,8 @@ HEADS = ("image", "image+clinical")
 
 @dataclass(frozen=True)
 class HeadRecipe:
-    """What is the same in every demonstration bundle, whatever its backbone."""
+    """How a bundle with `fit_heads` reads, explains and learns. The one that ships, and those that are rebuilt, are the
+    study's (study/shipping.py)."""
 
     windows: Windows = field(default_factory=lambda: Windows(CT=Window(-200, 1000), PET=Window(0, 10)))
     propagation: PropagationConfig = field(default_factory=lambda: PropagationConfig(readout="mean"))

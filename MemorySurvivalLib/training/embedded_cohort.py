@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -52,6 +52,9 @@ class CohortCase:
         """The prompt boxes of the slices that are read."""
         return config.boxes(self.region.with_voxels(self.region.voxels > 0))
 
+
+Drawn = TypeVar("Drawn")
+Made = TypeVar("Made")
 
 Simulate = Callable[[int], CohortCase]
 """Makes the patient of a seed."""
@@ -115,7 +118,7 @@ def embed_cohort(
     the work soon.
     """
     missing = find_missing(seeds, folder)
-    meter = _CaseMeter(len(seeds) - len(missing), len(seeds), progress)
+    meter = CaseMeter(len(seeds) - len(missing), len(seeds), progress)
     for seed, case in zip(missing, make_ahead(missing, simulate, meter.tell), strict=True):
         states = _embed(engine, case, windows, config, meter)
         outcome = CaseOutcome(seed, case.time_months, case.event, case.covariates, engine.describe())
@@ -146,15 +149,15 @@ def read_cohort(folder: Path, seeds: Sequence[int]) -> EmbeddedCohort:
     return EmbeddedCohort({m: torch.cat(tensors) for m, tensors in maps.items()}, tuple(outcomes))
 
 
-def make_ahead(seeds: Sequence[int], simulate: Simulate, tell: Callable[[], None]) -> Iterator[CohortCase]:
-    """The cases of `seeds` in their order; the next one is made meanwhile, in a thread of its own.
+def make_ahead(drawn: Sequence[Drawn], simulate: Callable[[Drawn], Made], tell: Callable[[], None]) -> Iterator[Made]:
+    """The cases of `drawn` (seeds or patients) in their order; the next one is made meanwhile, in its own thread.
 
     While a case is waited for, `tell` is called again and again; raising from it ends the wait at once.
     """
     thread = ThreadPoolExecutor(1, "simulate")
     try:
-        coming = [thread.submit(simulate, seed) for seed in seeds[:1]]
-        for following in [*seeds[1:], None]:
+        coming = [thread.submit(simulate, one) for one in drawn[:1]]
+        for following in [*drawn[1:], None]:
             if not coming:
                 return
             while wait(coming, _LISTEN_EVERY_S).not_done:
@@ -167,7 +170,7 @@ def make_ahead(seeds: Sequence[int], simulate: Simulate, tell: Callable[[], None
         thread.shutdown(wait=False, cancel_futures=True)
 
 
-class _CaseMeter:
+class CaseMeter:
     """Counts the cases of a cohort, some of which are there already; the time left is that of the others."""
 
     def __init__(self, done: int, total: int, progress: ProgressCallback) -> None:
@@ -198,7 +201,7 @@ def _embed(
     simulated: CohortCase,
     windows: Mapping[Modality, Window],
     config: PropagationConfig,
-    meter: _CaseMeter,
+    meter: CaseMeter,
 ) -> dict[Modality, torch.Tensor]:
     case = make_case(simulated.ct, simulated.pet)
     boxes = simulated.boxes(config)

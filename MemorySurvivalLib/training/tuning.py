@@ -192,8 +192,12 @@ def tune(
 
 @lru_cache(maxsize=64)
 def _cached_points(space: tuple[Range, ...], trials: int, seed: int) -> tuple[tuple[tuple[str, float], ...], ...]:
-    import optuna
+    try:
+        import optuna
+    except ImportError:  # in Slicer, where demonstration bundles are rebuilt
+        from MemorySurvivalLib.training.sobol import draw_points
 
+        return tuple(tuple(point.items()) for point in draw_points(space, trials, seed))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -12,13 +12,19 @@ def cox_loss(log_risk: torch.Tensor, times: torch.Tensor, events: torch.Tensor) 
     a log-risk is no finite number.
 
     Efron's ties from torchsurv, because follow-up in whole months ties a lot: pycox's own loss depends on the order of
-    tied rows. The paper divides by events, torchsurv's mean by distinct event times, so the sum is divided here.
+    tied rows. The paper divides by events, torchsurv's mean by distinct event times, so the sum is divided here. Where
+    torchsurv, an extra of training, is absent (in Slicer), the same loss comes from `stacked_mlp.StackedEfron`.
     """
-    from torchsurv.loss.cox import neg_partial_log_likelihood
-
     count = events.sum()
     if not count or not torch.isfinite(log_risk).all():
         return log_risk.sum() * (0 if not count else torch.nan)
+    try:
+        from torchsurv.loss.cox import neg_partial_log_likelihood
+    except ImportError:
+        from MemorySurvivalLib.training.stacked_mlp import StackedEfron
+
+        alone: torch.Tensor = StackedEfron(times.double().numpy(), events.numpy())(log_risk[None])[0]
+        return alone
     with warnings.catch_warnings():
         # Ties are expected and handled; torchsurv says so at every step.
         warnings.filterwarnings("ignore", message="Ties in `time` detected", category=UserWarning)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +19,13 @@ from MemorySurvivalLib.progress import ProgressEvent
 from MemorySurvivalLib.training.data import CohortData
 from MemorySurvivalLib.training.folds import Fold, FoldPlan, make_splits
 from MemorySurvivalLib.training.inner_score import concordance, log_likelihood_per_event
+from MemorySurvivalLib.training.sobol import draw_points
 from MemorySurvivalLib.training.tuning import (
     Alternative,
     Budget,
     FloatRange,
     IntRange,
+    Range,
     Recipe,
     forget_journal,
     sobol_points,
@@ -73,6 +76,26 @@ def test_points_fill_the_space_and_are_the_same_for_a_seed() -> None:
     assert (np.abs(counts - 8) <= 1).all()
     assert {p["b"] for p in points} == {2, 3, 4, 5}
     assert sobol_points((), 32, 5) == [{}]
+
+
+SPACES = (
+    (FloatRange("a", 1e-3, 1e1, log=True),),
+    (FloatRange("a", 3e-2, 1e3, log=True), FloatRange("b", 0.0, 0.6), FloatRange("c", 1e-3, 1.0, log=True)),
+    (IntRange("a", 2, 5), FloatRange("b", -1.0, 2.0), IntRange("c", 1, 900, log=True)),
+)
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("seed", [5, 2026])
+def test_without_optuna_the_points_are_the_same(space: tuple[Range, ...], seed: int) -> None:
+    """As in Slicer: a search finds the same settings there."""
+    assert draw_points(space, 64, seed) == sobol_points(space, 64, seed)
+
+
+def test_slicer_which_has_no_optuna_gets_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = (FloatRange("only here", 1e-3, 1e1, log=True),)  # nothing that another test left in the cache
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert sobol_points(space, 4, 1) == draw_points(space, 4, 1)
 
 
 def test_the_column_with_the_signal_is_chosen() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -72,14 +73,22 @@ def _by_definition(eta: np.ndarray, times: np.ndarray, events: np.ndarray, ties:
     return total
 
 
-def test_the_loss_does_not_depend_on_the_order_of_tied_rows_and_survives_large_risks() -> None:
+@pytest.mark.parametrize("extra", ["with torchsurv", "without"])
+def test_the_loss_does_not_depend_on_the_order_of_tied_rows_and_survives_large_risks(
+    extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if extra == "without":  # as in Slicer
+        monkeypatch.setitem(sys.modules, "torchsurv.loss.cox", None)
     rng = np.random.default_rng(4)
     risk, times = torch.from_numpy(rng.normal(size=40)).float(), torch.from_numpy(rng.integers(1, 5, 40)).float()
     events, order = torch.from_numpy(rng.random(40) < 0.6), torch.from_numpy(rng.permutation(40))
     plain = float(cox_loss(risk, times, events))
+    by_definition = _by_definition(risk.double().numpy(), times.numpy(), events.numpy(), "efron")
+    assert plain == pytest.approx(-by_definition / int(events.sum()), rel=1e-5)
     assert float(cox_loss(risk[order], times[order], events[order])) == pytest.approx(plain, rel=1e-5)
     assert float(cox_loss(risk + 200, times, events)) == pytest.approx(plain, rel=1e-4)
     assert float(cox_loss(risk, times, torch.zeros(40, dtype=torch.bool))) == 0
+    assert torch.isnan(cox_loss(risk * torch.nan, times, events))
 
 
 @pytest.mark.real_data

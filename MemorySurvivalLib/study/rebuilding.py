@@ -1,33 +1,23 @@
 """A demonstration bundle for backbone weights that a user has, such as MedSAM2's: planned, then made on their device.
 
-Heads belong to their backbone. The simulated cohort of the demonstration bundle is embedded with the user's weights,
-two heads are fitted on it, and a second demonstration bundle names the weights by their hash. The weights themselves
-are never in it.
+Heads belong to their backbone. Simulated patients of the study's frozen scenario are embedded with the user's weights,
+the two heads are chosen and fitted as those of the bundle that ships, and a second demonstration bundle names the
+weights by their hash. The weights themselves are never in it.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 import torch
 
-from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.bundle.archive import read_archive
 from MemorySurvivalLib.bundle.bundle import save_bundle
-from MemorySurvivalLib.bundle.manifest import (
-    FORMAT,
-    FORMAT_VERSION,
-    MINIMUM_REFERENCE,
-    BackboneEntry,
-    Manifest,
-    Provenance,
-)
+from MemorySurvivalLib.bundle.manifest import MINIMUM_REFERENCE, BackboneEntry, Manifest
 from MemorySurvivalLib.bundle.registry import SUFFIX, bundle_folders
 from MemorySurvivalLib.devices import is_out_of_memory
 from MemorySurvivalLib.errors import BundleError, DeviceError, InputError, WeightsError
@@ -36,32 +26,21 @@ from MemorySurvivalLib.memory.engine import MemoryEngine
 from MemorySurvivalLib.memory.weights_checkpoint import load_state_dict
 from MemorySurvivalLib.memory.weights_releases import find_release
 from MemorySurvivalLib.memory.weights_store import WeightsRecord, WeightsStore
-from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
-from MemorySurvivalLib.report.record import software_versions
+from MemorySurvivalLib.progress import ProgressCallback, ProgressEvent, ignore_progress
 from MemorySurvivalLib.resources import data_folder
 from MemorySurvivalLib.simulation.anatomy import PHANTOM_VERSION
-from MemorySurvivalLib.training.demonstration_heads import (
-    REFERENCE_FROM,
-    TRAINING_FROM,
-    HeadRecipe,
-    fit_heads,
-    metrics_table,
-    ordinal,
-    scale_display,
-)
-from MemorySurvivalLib.training.embedded_cohort import (
-    EmbeddedCohort,
-    Simulate,
-    embed_cohort,
-    read_cohort,
-    simulate_cohort_case,
-)
+from MemorySurvivalLib.simulation.scenario_case import simulate_patient
+from MemorySurvivalLib.study.configuration import StudyConfiguration, load_configuration
+from MemorySurvivalLib.study.rebuild_card import write_rebuilt_card
+from MemorySurvivalLib.study.rebuild_cohorts import Simulate, devices_used, embed_patients, rebuild_configuration
+from MemorySurvivalLib.study.shipping import SCENARIO, FittedHeads, fit_heads, make_manifest
 
-DEFAULT_CASES, FEWEST_CASES, MOST_CASES = 300, 40, 5000
-"""Fewer cases leave too few to learn from or to place a risk among; seeds of more would run into one another."""
+DEFAULT_CASES, FEWEST_CASES, MOST_CASES = 300, 60, 5000
+"""Fewer cases leave too few to learn from in each inner fold; more would take days on most computers."""
 
 HELD_OUT_SHARE = 2 / 7
-"""Of the cases; no head sees them, and their risks are the reference. The share of the bundle that ships."""
+"""Of the cases: so many are the scenario's test patients. They decide nothing; the heads are judged on them, and their
+risks are the reference. Of 300 cases 214 are left to learn from, about as many as the paper had."""
 
 ALIASES = {"medsam2": "MedSAM2_latest"}
 """What people call weights, and the name under which they are stored."""
@@ -71,31 +50,29 @@ ALIASES = {"medsam2": "MedSAM2_latest"}
 class RebuildPlan:
     """Everything that is settled before the first case: which weights, which cases, where things go.
 
-    `work` keeps the embedded cases (a quarter of a megabyte each), so that a rebuild that was stopped, or one with more
-    cases, goes on. `simulate` makes the patient of a seed.
+    `configuration` is the study with these weights (`rebuild_cohorts.rebuild_configuration`). `work` keeps the embedded
+    cases (some kilobytes each), so that a rebuild that was stopped, or one with more cases, goes on. `simulate` makes
+    the images of a patient.
     """
 
     record: WeightsRecord
     weights: Path
-    training: range
-    reference: range
+    configuration: StudyConfiguration
     out: Path
     work: Path
-    backbone: BackboneSpec = MEDSAM2
-    recipe: HeadRecipe = field(default_factory=HeadRecipe)
-    simulate: Simulate = simulate_cohort_case
+    backbone: BackboneSpec
+    simulate: Simulate
 
     @property
-    def seeds(self) -> list[int]:
-        """All cases, those to learn from first."""
-        return [*self.training, *self.reference]
+    def cases(self) -> int:
+        """How many patients there are in all."""
+        return sum(cohort.patients for cohort in self.configuration.cohorts)
 
     @property
     def folder(self) -> Path:
-        """Where the embedded cases are; those of other weights, settings or phantoms are never resumed from."""
-        words = msgspec.json.encode((self.backbone.image_size, self.recipe.windows, self.recipe.propagation.key()))
-        settings = hashlib.sha256(words).hexdigest()[:8]
-        return self.work / f"cohort-phantom-{PHANTOM_VERSION}-{self.record.sha256[:12]}-{settings}"
+        """Where the embedded cases are; those of other weights or settings lie in others, of other phantoms in other
+        folders of it."""
+        return self.work / f"embedding-{self.configuration.embedding.sha256[:12]}"
 
     def load_engine(self, device: torch.device) -> MemoryEngine:
         """The backbone with the user's weights, on `device`. Raises WeightsError where they do not fit."""
@@ -126,15 +103,17 @@ def plan_rebuild(
         )
     store = store or WeightsStore()
     record = find_record(backbone, store)
+    spec, study = MEDSAM2, load_configuration()
     held_out = max(MINIMUM_REFERENCE, round(HELD_OUT_SHARE * cases))
     own = next(folder for folder, shipped in bundle_folders() if not shipped)
     plan = RebuildPlan(
         record=record,
         weights=store.find(record.sha256),
-        training=range(TRAINING_FROM, TRAINING_FROM + cases - held_out),
-        reference=range(REFERENCE_FROM, REFERENCE_FROM + held_out),
+        configuration=rebuild_configuration(study, record.sha256, spec.image_size, cases - held_out, held_out),
         out=out or own / f"demonstration-{record.name}-{cases}{SUFFIX}",
         work=work or data_folder() / "rebuilding",
+        backbone=spec,
+        simulate=simulate_patient,
     )
     _check_place(plan)
     return plan
@@ -170,72 +149,44 @@ def rebuild_bundle(plan: RebuildPlan, engine: MemoryEngine, progress: ProgressCa
     made = find_made(plan)
     if made is not None:
         return made
-    recipe = plan.recipe
+    configuration = plan.configuration
     with _memory_of_the_device():
-        embed_cohort(
-            engine, plan.seeds, recipe.window_map(), recipe.propagation, plan.folder, progress, simulate=plan.simulate
-        )
-    training, reference = read_cohort(plan.folder, plan.training), read_cohort(plan.folder, plan.reference)
-    heads, entries = fit_heads(recipe.fit, training, reference, progress)
-    record = plan.record
-    manifest = Manifest(
-        format=FORMAT,
-        format_version=FORMAT_VERSION,
+        embed_patients(configuration, engine, plan.work, plan.simulate, progress)
+    fitted = fit_heads(configuration, plan.work, SCENARIO, _as_training(progress))
+    manifest = _make_manifest(plan, fitted)
+    card = write_rebuilt_card(
+        fitted.facts(manifest, configuration), plan.record, devices_used(configuration, plan.work)
+    )
+    return save_bundle(plan.out, manifest, fitted.tensors, card, None).manifest
+
+
+def _make_manifest(plan: RebuildPlan, fitted: FittedHeads) -> Manifest:
+    """That of the bundle that ships, with what is another's here."""
+    record, spec = plan.record, plan.backbone
+    entry = BackboneEntry(spec.architecture, spec.image_size, "external", record.sha256, record.name)
+    manifest = make_manifest(plan.configuration, entry, fitted)
+    return msgspec.structs.replace(
+        manifest,
         name=plan.out.stem,
         title=f"Demonstration model for {record.name}, its heads trained on simulated patients only",
         version="1",
-        status="demonstration",
         licence=f"not stated; made with weights under {record.licence}",
-        backbone=BackboneEntry(
-            plan.backbone.architecture, plan.backbone.image_size, "external", record.sha256, record.name
-        ),
-        windows=recipe.windows,
-        roi="spine_dilated",
-        propagation=recipe.propagation,
-        heads=entries,
-        explain=scale_display(recipe.explain, entries[0]),
-        provenance=Provenance(
-            created=datetime.now(UTC).date().isoformat(),
+        provenance=msgspec.structs.replace(
+            manifest.provenance,
             population="simulated whole-body PET/CT phantoms; no patient's data was used for the heads",
-            simulated=True,
-            cases=len(training.outcomes),
-            events=int(training.events.sum()),
-            seed=recipe.fit.seed,
-            software={**software_versions(), "phantom": str(PHANTOM_VERSION)},
-            how=f"memory-survival bundle rebuild --backbone {record.name} --n {len(plan.seeds)}",
+            how=f"memory-survival bundle rebuild --backbone {record.name} --n {plan.cases}",
         ),
-        members={},
     )
-    return save_bundle(plan.out, manifest, heads, _card(plan, manifest, training, reference), None).manifest
 
 
-def _card(plan: RebuildPlan, manifest: Manifest, training: EmbeddedCohort, reference: EmbeddedCohort) -> str:
-    """The model card that travels inside the bundle."""
-    record = plan.record
-    devices = sorted({one.computed_on for one in (*training.outcomes, *reference.outcomes) if one.computed_on})
-    known = "a published release" if record.release else "an unknown release, brought by the user"
-    return f"""# Demonstration model for {record.name} (SIMULATED MODEL)
+def _as_training(progress: ProgressCallback) -> ProgressCallback:
+    """Tells the search for a head's settings, readout by readout, as the training of that head."""
 
-{RESEARCH_USE}. Its heads learned from simulated patients only. It shows what the software does with these weights; it
-says nothing about any person. What the weights themselves learned from is for their makers to say.
+    def tell(event: ProgressEvent) -> None:
+        head = event.stage.removeprefix("tune ").partition(",")[0]
+        progress(replace(event, stage=f"training {head}"))
 
-- Backbone weights: {record.name} ({known}), sha256 {record.sha256}, {plan.backbone.architecture} at
-  {plan.backbone.image_size} pixels, licence {record.licence}. **The weights are not in this bundle**: it names them by
-  their hash, and whoever uses it needs that very file in their weights store.
-- Heads: average downsampler (paper section 2.3.1), gated PET/CT fusion, DeepSurv; trained on
-  {manifest.provenance.cases} simulated patients with {manifest.provenance.events} events.
-- Readout: {manifest.propagation.readout} over every {ordinal(manifest.propagation.slice_step)} ROI slice; ROI:
-  {manifest.roi}, the phantom's true mask.
-- Outcome: simulated progression-free survival. Reference risks: {len(plan.reference)} other simulated patients.
-- Embedded on: {"; ".join(devices) or "unknown"}.
-
-{metrics_table(manifest)}
-
-Fixed seeds: heads {plan.recipe.fit.seed}; cases {plan.training}, {plan.reference}. Not calibrated, not validated, not
-compared with any clinical score. With so few cases the intervals of the c-index are wide: about
-+-{_half_width(reference):.2f} on the held-out ones. The recipe is that of the demonstration bundle and was not tuned to
-these weights.
-"""
+    return tell
 
 
 @contextmanager
@@ -249,11 +200,6 @@ def _memory_of_the_device() -> Iterator[None]:
         raise DeviceError(
             "The GPU ran out of memory; free some of it or choose the CPU, and start again: what was embedded is kept."
         ) from error
-
-
-def _half_width(reference: EmbeddedCohort) -> float:
-    """About half of a 95 % interval of the c-index: 1.96 times 0.3 over the root of the events."""
-    return float(1.96 * 0.3 / max(1, int(reference.events.sum())) ** 0.5)
 
 
 def _check_place(plan: RebuildPlan) -> None:
@@ -275,6 +221,6 @@ def _is_planned(manifest: Manifest, plan: RebuildPlan) -> bool:
     return (
         manifest.status == "demonstration"
         and manifest.backbone.sha256 == plan.record.sha256
-        and manifest.provenance.cases == len(plan.training)
+        and manifest.provenance.software.get("study") == plan.configuration.sha256
         and manifest.provenance.software.get("phantom") == str(PHANTOM_VERSION)
     )
