@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.evaluation.repeated_folds import fold_mean
 from MemorySurvivalLib.files import atomic_file
 from MemorySurvivalLib.simulation.hazard import IMAGE_TERMS
 from MemorySurvivalLib.study.configuration import ENCODER, StudyConfiguration
@@ -219,14 +220,18 @@ def _grid(configuration: StudyConfiguration, judge: Judge) -> list[str]:
 def _nested(found: ScenarioResults) -> list[str]:
     rows: list[Row] = []
     for name, one in found.nested.items():
-        c = np.array(one.c)
-        shown = "" if one.error else f"{c.mean():.3f} +- {c.std(ddof=1) / np.sqrt(c.size):.3f}"
-        rows.append((name, shown, "" if one.error else f"{one.pooled_c:.3f}", one.error or ", ".join(one.chosen)))
+        if one.error:
+            rows.append((name, "", "", "", one.error))
+            continue
+        c = fold_mean("Harrell's c", np.array(one.c), found.patients, found.events)
+        naive = f"{c.naive_low:.3f} to {c.naive_high:.3f}"
+        rows.append((name, str(c), naive, f"{one.pooled_c:.3f}", ", ".join(one.chosen)))
     return [
         f"Nested cross-validation within the {found.patients} development patients of {found.scenario} (simulated):",
-        "mean over folds +- the naive standard error, and pooled out of fold. Heads on small maps have fixed settings.",
+        "mean over folds with Nadeau and Bengio's corrected interval, the naive one that papers report (too sure), and",
+        "pooled out of fold. Heads on small maps have fixed settings.",
         "",
-        *_table(("model", "c", "pooled c", "chosen"), rows),
+        *_table(("model", "c", "naive", "pooled c", "chosen"), rows),
     ]
 
 

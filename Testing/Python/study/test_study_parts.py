@@ -29,6 +29,7 @@ from MemorySurvivalLib.study.configuration import (
 )
 from MemorySurvivalLib.study.embed_cohorts import embed_cohorts, load_engine, part_folder
 from MemorySurvivalLib.study.embedding import EmbeddedCase
+from MemorySurvivalLib.study.models import SPATIAL_STATISTICS
 from MemorySurvivalLib.study.parts import describe_folder
 from MemorySurvivalLib.training.backbone import WEIGHTS
 from MemorySurvivalLib.training.demonstration import load_compact
@@ -120,7 +121,7 @@ def test_scenarios_share_images_but_not_outcomes(configuration: StudyConfigurati
     assert main.data.states[key].shape == (12, 16, 1, 1)
     assert (main.data.states[key] == null.data.states[key]).all()
     assert main.data.statistics.keys() == {
-        f"{r}/{s}" for r in ("spine_dilated", "skeleton") for s in ("suv_max_g_ml", "tlg_g")
+        f"{r}/{s}" for r in ("spine_dilated", "skeleton") for s in SPATIAL_STATISTICS
     }
     assert main.data.simulated
     assert main.data.covariates == spatial.data.covariates != null.data.covariates
