@@ -224,7 +224,7 @@ def test_the_page_keeps_what_is_around_the_section(configuration: StudyConfigura
     assert len(titles) >= 4
     assert all("(simulated)" in title for title in titles)
     assert "Simulated patients, not persons" in text
-    assert "| clinical | 0.630 +- 0.020 | 0.600 | ridge |" in text
+    assert "| clinical | 0.630 (0.190 to 1.000) | 0.376 to 0.884 | 0.600 | ridge |" in text
     page.write_text(f"{text}\nafter\n", encoding="utf-8")
     write_page(configuration, tmp_path, page)
     assert page.read_text(encoding="utf-8") == f"{text}\nafter\n"
