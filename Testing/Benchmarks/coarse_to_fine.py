@@ -2,7 +2,7 @@
 
 A hotspot of the whole map (the five strongest above its noise floor) counts as found when the coarse map has one of the
 same sign within a patch's edge; one of the coarse map counts as real when the whole map has one there. The bundle's own
-patches and stride; readout, backbone and head of the demonstration.
+patches, stride and occluded images; readout, backbone and head of the demonstration.
 """
 
 from __future__ import annotations

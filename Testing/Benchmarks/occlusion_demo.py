@@ -36,7 +36,7 @@ GOAL_FINE_S, GOAL_COARSE_S = 300.0, 30.0
 NEAR_MM = 40.0
 
 
-SHOWN = {"bundle's settings": "patches of 40 mm", "the same, coarse": "coarse, a fifth of it", "fine": "20 mm"}
+SHOWN = ("bundle's settings", "the same, coarse", "fine")
 
 
 def run(
@@ -84,11 +84,13 @@ def run(
     seconds = {row["map"]: row["seconds"] for row in rows}
     fine_s, coarse_s = seconds["fine"], seconds["the same, coarse"]
     if picture is not None:
-        shown = {f"{SHOWN[name]} ({seconds[name]:g} s)": maps[name] for name in SHOWN}
+        words = (f"patches of {usual.patch_mm:g} mm", "coarse, a fifth of it", f"{fine.patch_mm:g} mm")
+        titles = dict(zip(SHOWN, words, strict=True))
+        shown = {f"{titles[name]} ({seconds[name]:g} s)": maps[name] for name in SHOWN}
         draw_maps(case.ct, case.pet, roi.mask, simulated.lesions.reoriented(), shown, defaults.display_limit, picture)
     return {
-        "case": f"simulated, scenario {SCENARIO}, seed {SEED}, voxels of {spacing_mm} mm, both modalities, "
-        "demonstration backbone",
+        "case": f"simulated, scenario {SCENARIO}, seed {SEED}, voxels of {spacing_mm} mm, occluded in "
+        f"{' and '.join(subject.modalities)}, demonstration backbone",
         "maps": rows,
         "explanation_s": round(time.perf_counter() - start, 1),
         "explanation_encoded": engine.encoded_slices - before,

@@ -12,7 +12,8 @@ from MemorySurvivalLib.roi.roi import Roi
 
 
 def embed_subject(engine: MemoryEngine, bundle: ModelBundle, case: Case, roi: Roi) -> Subject:
-    """The case embedded as scoring does it. The head `image` takes no covariates, but may take statistics."""
+    """The case embedded as scoring does it, occluded in the images that the bundle says. The head `image` takes no
+    covariates, but may take statistics."""
     head = bundle.heads["image"]
     names = head.spec.statistics
     return Subject(
@@ -21,6 +22,7 @@ def embed_subject(engine: MemoryEngine, bundle: ModelBundle, case: Case, roi: Ro
         embed_case(engine, bundle, case, roi),
         head,
         (),
+        modalities=bundle.manifest.explain.modalities,
         direction=bundle.manifest.propagation.direction,
         statistics=OccludedStatistics(case, roi, names) if names else None,
     )
