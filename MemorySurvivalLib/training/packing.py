@@ -28,6 +28,7 @@ from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.evaluation.evaluation import Comparison, Evaluation, compare, evaluate
 from MemorySurvivalLib.evaluation.out_of_fold import OutOfFold
 from MemorySurvivalLib.evaluation.subgroups import Subgroup
+from MemorySurvivalLib.evaluation.tables import say_p
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 from MemorySurvivalLib.report.record import software_versions
 from MemorySurvivalLib.risk.head import RiskHead
@@ -36,6 +37,7 @@ from MemorySurvivalLib.training.cohort_subgroups import cohort_subgroups
 from MemorySurvivalLib.training.data import CohortData
 from MemorySurvivalLib.training.duplicates import group_patients
 from MemorySurvivalLib.training.enough import check_enough_to_train
+from MemorySurvivalLib.training.folds import Groups
 from MemorySurvivalLib.training.judged_head import card_metrics, difference_metrics, say_rival
 from MemorySurvivalLib.training.model_card import CardFacts, CardMetric, Stated, write_card
 from MemorySurvivalLib.training.models.cox import FittedCox, RidgeCox
@@ -50,6 +52,8 @@ from MemorySurvivalLib.training.results import FLAT_WARNING, ValidatedModel, has
 from MemorySurvivalLib.training.search import searched
 from MemorySurvivalLib.training.stacked_mlp import FittedMlp, StackedMlp
 from MemorySurvivalLib.training.train_config import TrainConfig, check_config
+from MemorySurvivalLib.training.tuning import Recipe
+from MemorySurvivalLib.training.whole_procedure import permutation_test
 
 NOTHING_HELD_OUT = (
     "Settings were chosen on the folds that judge them (flat cross-validation), so the bundle holds no reference risks "
@@ -119,7 +123,7 @@ def train_bundle(
     cohort, dropped = drop_constant(cohort)
     models = _models(config, cohort, base.manifest.propagation.readout)
     recipes = [searched(model, config.head_budget) for model in models]
-    plain = [searched(model) for model in plain_models(cohort)]
+    plain = [searched(model) for model in plain_models(cohort, config.harmonise)]
     validated = validate_models(
         data, [*recipes, *plain], config.validation, work / "validation", groups=groups, progress=progress
     )
@@ -130,7 +134,8 @@ def train_bundle(
             raise InputError(f"The validation did not come through: {judged.errors[0]}")
         tuned = fit_tuned(recipe, data, config.head_budget, config.validation.seed, groups=groups, progress=progress)
         head = _head(model.name, cast(FittedHead, tuned.fitted), judged, data, config)
-        head = replace(head, notes=(*dropped, *head.notes))
+        tested = _permute(data, recipe, config, work / "permutations" / model.name, groups, progress)
+        head = replace(head, notes=(*tested, *dropped, *head.notes))
         heads.append(_beside(head, rivals, cohort, config))
     manifest = _manifest(cohort, base, config, heads, out.stem)
     card = write_card(_facts(cohort, base, config, heads, manifest), stated)
@@ -339,6 +344,18 @@ def describe_follow_up(data: CohortData) -> str:
     follow_up = kaplan_meier(data.times_months, ~data.events).median_months
     said = f"{follow_up:.1f} months" if follow_up is not None else "not reached"
     return f"median observed time {observed:.1f} months; median follow-up (reverse Kaplan-Meier) {said}"
+
+
+def _permute(
+    data: CohortData, recipe: Recipe, config: TrainConfig, folder: Path, groups: Groups, progress: ProgressCallback
+) -> tuple[str, ...]:
+    """The permutation test of the whole procedure in a sentence, where it was asked for."""
+    if not config.permutations:
+        return ()
+    found = permutation_test(
+        data, recipe, config.validation, config.permutations, folder, groups=groups, progress=progress
+    )
+    return (f"Is there any signal? c {found.observed:.3f}, p {say_p(found.p_value)}. {found.method}",)
 
 
 def _judge_rivals(

@@ -30,7 +30,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     a patient: states pooled over the grid by `pooling`, statistics, covariates. `statistics` are numbers measured in
     the region, by the names of measure/statistics.py; with "network" they enter as one more token. `readout` None is
     that of the base bundle, and so is `inside` (true: memories averaged inside the region, "peak": their largest values
-    there) but with "network", which reads whole maps whatever the base does.
+    there) but with "network", which reads whole maps whatever the base does. `harmonise` also judges the region's
+    statistics behind ComBat; `permutations` repeats the whole procedure on so many permuted outcomes.
     """
 
     title: str = "Own cohort"
@@ -52,6 +53,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pooling: PoolingName = "mean"
     readout: ReadoutName | None = None
     inside: Inside | None = None
+    harmonise: bool = False
+    permutations: int = 0
 
     @property
     def reads_inside(self) -> Inside | None:
@@ -78,6 +81,8 @@ def check_config(config: TrainConfig) -> None:
             'The model "network" reads maps, and "inside" leaves one number a channel; take the model "ridge" or '
             '"mlp", or leave "inside" out.'
         )
+    if config.permutations < 0:
+        raise InputError(f"The settings ask for {config.permutations} permutations; give 0 (none) or more.")
     check_names(config.statistics)
     for name in config.statistics:
         modality = STATISTICS[name].modality

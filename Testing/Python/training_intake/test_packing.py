@@ -266,3 +266,30 @@ def test_the_page_shows_what_was_judged(tmp_path: Path, light_base: Path) -> Non
 def test_what_could_not_be_judged_is_said_in_the_picture() -> None:
     nothing = draw_evidence("image", "out of fold", None, (), ())
     assert "nothing could be judged" in nothing.alt and nothing.png.startswith(b"\x89PNG")
+
+
+def test_permutations_and_harmonisation_where_asked_for(tmp_path: Path, light_base: Path) -> None:
+    cohort = make_cohort(120)
+    cohort = replace(cohort, intake=replace(cohort.intake, covariates=()))
+    rng = np.random.default_rng(3)
+    driver = cohort.data.states["PET/mean"].float().mean(dim=(1, 2, 3)).numpy()
+    statistics = {"tlg_g": np.exp(4 + 5 * driver), "suv_max_g_ml": np.exp(rng.normal(1, 0.3, 120))}
+    sites = tuple("AB"[i] for i in rng.integers(0, 2, 120))
+    data = replace(cohort.data, statistics=statistics, sites=sites)
+    config = msgspec.structs.replace(QUICK, harmonise=True, permutations=3)
+    base = load_bundle(light_base)
+    trained = train_bundle(
+        replace(cohort, data=data), base, config, Stated(), tmp_path / "own.msbundle", tmp_path / "work"
+    )
+    (head,) = trained.heads
+    assert [one.name for one in head.rivals] == ["region statistics alone", "region statistics alone, ComBat"]
+    assert sum(note.startswith("Is there any signal? c 0.") for note in head.notes) == 1
+    assert "repeated on 3 permutations" in trained.card
+    one_site = replace(cohort, data=replace(data, sites=("A",) * 120))
+    with pytest.raises(InputError, match="site"):
+        train_bundle(one_site, base, config, Stated(), tmp_path / "x.msbundle", tmp_path / "other")
+    with pytest.raises(InputError, match="no statistics of the region to harmonise"):
+        train_bundle(cohort, base, config, Stated(), tmp_path / "x.msbundle", tmp_path / "third")
+    with pytest.raises(InputError, match="-1 permutations"):
+        wrong = msgspec.structs.replace(QUICK, permutations=-1)
+        train_bundle(cohort, base, wrong, Stated(), tmp_path / "x.msbundle", tmp_path / "fourth")
