@@ -6,9 +6,10 @@ import time
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from MemorySurvivalLib.training.data import CohortData
+from MemorySurvivalLib.training.data import CohortData, Floats
 from MemorySurvivalLib.training.folds import FoldPlan, make_splits
 from MemorySurvivalLib.training.inner_score import concordance
 from MemorySurvivalLib.training.models.cox import RidgeCox
@@ -36,20 +37,26 @@ def recipes() -> tuple[Recipe, ...]:
     )
 
 
+def made_up_outcomes(rng: np.random.Generator, patients: int) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+    """Eight latent values a patient, the first of which drives a made-up hazard; monthly times, and events."""
+    latent = rng.normal(size=(patients, 8))
+    times = 40 * np.exp(-0.8 / 2.2 * latent[:, 0]) * rng.weibull(2.2, patients)
+    censoring = rng.uniform(20, 80, patients)
+    return latent, np.ceil(np.minimum(times, censoring)), times <= censoring
+
+
 def made_up_cohort() -> CohortData:
     """Vectors of 2 x 64 numbers, correlated as channels are, some of which drive a made-up hazard; monthly times."""
     rng = np.random.default_rng(SEED)
-    latent = rng.normal(size=(PATIENTS, 8))
-    times = 40 * np.exp(-0.8 / 2.2 * latent[:, 0]) * rng.weibull(2.2, PATIENTS)
-    censoring = rng.uniform(20, 80, PATIENTS)
+    latent, times, events = made_up_outcomes(rng, PATIENTS)
     states = {
         key: torch.from_numpy(latent @ rng.normal(size=(8, CHANNELS)) + rng.normal(size=(PATIENTS, CHANNELS)))
         for key in ("PET/mean", "CT/mean")
     }
     return CohortData(
         tuple(f"made up {i}" for i in range(PATIENTS)),
-        np.ceil(np.minimum(times, censoring)),
-        times <= censoring,
+        times,
+        events,
         states={key: values.half()[:, :, None, None] for key, values in states.items()},
         simulated=True,
     )
