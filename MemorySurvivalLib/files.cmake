@@ -439,6 +439,8 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/study/rebuild_estimate.py
   MemorySurvivalLib/study/rebuilding.py
   MemorySurvivalLib/study/results.py
+  MemorySurvivalLib/study/rival_network.py
+  MemorySurvivalLib/study/rivals.py
   MemorySurvivalLib/study/running.py
   MemorySurvivalLib/study/shipping.py
   MemorySurvivalLib/study/shipping_card.py

@@ -22,6 +22,8 @@ from MemorySurvivalLib.study.lesion_reader import make_reader
 from MemorySurvivalLib.study.models import Group
 from MemorySurvivalLib.study.parts import describe_folder, sort_json
 from MemorySurvivalLib.study.probing import probe_vectors
+from MemorySurvivalLib.study.rival_network import load_rival
+from MemorySurvivalLib.study.rivals import PATIENTS, judge_rival
 from MemorySurvivalLib.study.running import Plan, run_study
 from MemorySurvivalLib.study.shipping import ship_study
 from MemorySurvivalLib.training.demonstration import load_compact
@@ -67,6 +69,13 @@ def main(arguments: list[str] | None = None) -> int:
     bundle.add_argument("--parts", type=Path, required=True, help="the folder of the parts")
     bundle.add_argument("--out", type=Path, required=True, help="the .msbundle file to write")
     bundle.add_argument("--backbone", type=Path, help="folder of its training (default: the one that ships)")
+    rival = steps.add_parser("rival", help="judge an ImageNet network of yours (ResNet, ViT) beside the study's rows")
+    rival.add_argument("--network", required=True, help="torchvision:NAME or timm:NAME, as in torchvision:resnet50")
+    rival.add_argument("--weights", type=Path, required=True, help="its weights: .safetensors, or tensors of torch")
+    rival.add_argument("--parts", type=Path, required=True, help="the folder of the parts")
+    rival.add_argument("--out", type=Path, required=True, help="the folder of the results")
+    rival.add_argument("--patients", type=int, default=PATIENTS, help="of each cohort (default %(default)s)")
+    rival.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many minutes")
     evidence = steps.add_parser("evidence", help="write the tables of saved results into a page")
     evidence.add_argument("--results", type=Path, required=True, help="the folder of the results")
     evidence.add_argument("--page", type=Path, required=True, help="the Markdown page that gets the section")
@@ -85,6 +94,8 @@ def main(arguments: list[str] | None = None) -> int:
             _explain(configuration, options)
         elif options.step == "bundle":
             _ship(configuration, options)
+        elif options.step == "rival":
+            _rival(configuration, options)
         elif options.step == "evidence":
             write_page(configuration, options.results, options.page)
         else:
@@ -170,6 +181,21 @@ def _ship(configuration: StudyConfiguration, options: argparse.Namespace) -> Non
     with ProgressBars() as bars:
         ship_study(configuration, options.parts, backbone, options.out, bars, backbone_training=training)
     sys.stdout.write(f"{options.out}\n")
+
+
+def _rival(configuration: StudyConfiguration, options: argparse.Namespace) -> None:
+    network = load_rival(options.network, options.weights)
+    with ProgressBars() as bars:
+        result = judge_rival(
+            configuration,
+            network,
+            options.parts,
+            options.out,
+            patients=options.patients,
+            minutes=options.minutes,
+            progress=bars,
+        )
+    sys.stdout.write(sort_json(msgspec.to_builtins(result)))
 
 
 def _describe(configuration: StudyConfiguration, root: Path) -> dict[str, object]:
