@@ -81,9 +81,9 @@ def load_rival(name: str, weights: Path) -> RivalNetwork:
 def _import(library: str) -> ModuleType:
     try:
         return importlib.import_module(library)
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # a build for another torch fails while it registers its operators
         raise InputError(
-            f"{library} is not installed here ({error}); install the build that fits this torch, or leave this row out."
+            f"{library} cannot be used here ({error}); install the build that fits this torch, or leave this row out."
         ) from error
 
 

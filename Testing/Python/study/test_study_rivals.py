@@ -112,7 +112,7 @@ def test_what_cannot_be_loaded_is_said(tmp_path: Path, weights: Path) -> None:
 
 def test_a_library_that_is_not_installed_is_said(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(InputError, match="timm is not installed here"):
+    with pytest.raises(InputError, match="timm cannot be used here"):
         load_rival("timm:small", weights)
 
 
