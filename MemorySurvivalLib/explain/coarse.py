@@ -35,8 +35,9 @@ SHARE = 0.2
 FIRST_EVERY = 4
 """One plane of every so many slices is looked at before anything is estimated."""
 
-ROUNDS = 6
-"""How often what comes next is chosen anew."""
+A_ROUND = 0.1
+"""The share of slices that is looked at before what comes next is chosen anew: strong slices are soon looked at again,
+the others left alone."""
 
 COLUMNS_SHARE = 0.75
 """Where slices look back: the part of it that the columns may take."""
@@ -143,7 +144,7 @@ def _estimate_patches(
     left = budget = min(max(round(SHARE * full), 1), full)
     meter = Meter("occlusion", left, progress)
     works = known.spread(FIRST_EVERY)[:left]
-    a_round = max(-(-(left - len(works)) // ROUNDS), 1)
+    a_round = max(round(A_ROUND * count * len(subject.modalities)), 1)
     while works:
         _look(subject, known, works, asking, 1 / budget, meter)
         left -= len(works)

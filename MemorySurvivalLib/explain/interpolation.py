@@ -24,6 +24,10 @@ REACH = 0.6
 STRONG = 0.2
 """The share of patches that counts as strong when the next slices are chosen."""
 
+COMMON = 1.0
+"""How many looks the mean over all slices counts for, when it is estimated how strong a slice is: with a readout such
+as `max` few slices do nearly everything, and which these are shows soon."""
+
 MOST_SCALING = 2.0
 """An uncertain effect is at most made so many times larger."""
 
@@ -103,22 +107,24 @@ class Interpolation:
         correlation = self._correlation
         for m in range(modalities):
             known = ~np.isnan(self.known[m])
-            variance = self._variance(m)
+            variances = self._variances(m)
             for k in range(positions):
                 seen = np.flatnonzero(known[k])
                 block = correlation[np.ix_(seen, seen)] + 1e-6 * np.eye(len(seen))
                 weights = np.linalg.solve(block, correlation[seen]).T
                 means[m, k] = weights @ self.known[m, k, seen]
-                covariances[m, k] = variance * (correlation - weights @ correlation[seen])
-        variances = np.maximum(np.diagonal(covariances, axis1=2, axis2=3), 0)
+                covariances[m, k] = variances[k] * (correlation - weights @ correlation[seen])
+        uncertain = np.maximum(np.diagonal(covariances, axis1=2, axis2=3), 0)
         effects = np.einsum("ik,mki->mi", self._touches, means[:, :, self._plane])
-        doubt = np.sqrt(np.einsum("ik,mki->i", self._touches, variances[:, :, self._plane]))
+        doubt = np.sqrt(np.einsum("ik,mki->i", self._touches, uncertain[:, :, self._plane]))
         return Estimate(effects, doubt, covariances)
 
-    def _variance(self, modality: int) -> float:
-        """What a slice does, squared, on average."""
-        known = self.known[modality][~np.isnan(self.known[modality])]
-        return float(np.mean(known**2)) if known.size else 0.0
+    def _variances(self, modality: int) -> FloatArray:
+        """What looks at each slice (positions) show, squared, on average: its own, and the mean over all slices."""
+        looks = ~np.isnan(self.known[modality])
+        squares = np.where(looks, self.known[modality], 0) ** 2
+        overall = squares.sum() / max(int(looks.sum()), 1)
+        return np.asarray((squares.sum(axis=1) + COMMON * overall) / (looks.sum(axis=1) + COMMON))
 
     def choose(self, count: int) -> list[Work]:
         """The works that say most about patches that may be strong; at most one a slice and modality."""
@@ -148,6 +154,6 @@ class Interpolation:
         of the size of the real ones again, so that it can be held against a noise floor.
         """
         now = self.estimate()
-        prior = self._touches.sum(axis=1) * sum(self._variance(m) for m in range(len(self.known)))
+        prior = self._touches @ np.sum([self._variances(m) for m in range(len(self.known))], axis=0)
         reliable = 1 - np.divide(now.doubt**2, prior, out=np.zeros_like(prior), where=prior > 0)
         return np.asarray(now.effects / np.sqrt(np.clip(reliable, MOST_SCALING**-2, 1)))
