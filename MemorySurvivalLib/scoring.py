@@ -125,6 +125,13 @@ def score_states(
     absent = [STATISTICS[one.name].title for one in used if one.value is None]
     if absent:
         notes.append(f"Not measurable in this case, so the training cohort's average was taken: {', '.join(absent)}.")
+    far = bundle.heads[head_name].far_statistics(measured) if measured else {}
+    if far:
+        said = ", ".join(f"{STATISTICS[name].title} {sds:+.0f} SD" for name, sds in far.items())
+        notes.append(
+            f"Far from the cases that the model learned from ({said}): the score is extrapolated; look at the "
+            "mask, and at how the scan was made."
+        )
     log_risk = float(output.log_risk[0])
     if not math.isfinite(log_risk):
         raise MemorySurvivalError(

@@ -109,6 +109,10 @@ class HeadSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"a layer of {inputs} to {width} is wider than a head needs")
 
 
+FAR_SD = 5.0
+"""From here on a statistic lies beyond what a head can have learned from: under a normal law one in two million."""
+
+
 @dataclass(frozen=True)
 class HeadOutput:
     """Log-risk (n,) relative to the training cohort's mean, and the PET's gate weight (n,) where the fusion has one."""
@@ -254,6 +258,16 @@ class RiskHead(nn.Module):
             tokens.append(self.statistics(statistics))
         log_risk = self.deepsurv(torch.cat([*tokens, covariates], dim=1))[:, 0] - self.offset
         return HeadOutput(log_risk, gate)
+
+    @torch.inference_mode()
+    def far_statistics(self, statistics: tuple[float, ...]) -> dict[str, float]:
+        """Those of a case's statistics (in the order of the spec, NaN where missing) that lie FAR_SD standard
+        deviations or more from the training cohort's mean, on the scale that the head sees: the distance by name."""
+        if not self.spec.statistics:
+            return {}
+        found = torch.arcsinh(torch.tensor(statistics)) - self.statistics.mean
+        distances = torch.nan_to_num(found / self.statistics.sd).tolist()
+        return {name: sds for name, sds in zip(self.spec.statistics, distances, strict=True) if abs(sds) >= FAR_SD}
 
     def prepare(self, states: torch.Tensor) -> torch.Tensor:
         """Memory states (n, layers, channels, h, w) to what `forward` takes: maps (n, 1, 64, 64) of the average

@@ -141,6 +141,13 @@ def test_what_cannot_be_measured_is_named_and_taken_as_average(bundle: Path) -> 
     assert said in part.notes and said not in full.notes  # type: ignore[attr-defined]
     with pytest.raises(InputError, match="takes 3 statistics of the region"):
         score(None)
+    scale = loaded.heads["image"].statistics
+    low, high = (torch.sinh(scale.mean + sds * scale.sd).tolist() for sds in (-7, 5.01))
+    near = score({"suv_max_g_ml": math.sinh(scale.mean[0] + 4.9 * scale.sd[0]), "tlg_g": math.nan})
+    assert not [note for note in near.notes if note.startswith("Far from")]  # type: ignore[attr-defined]
+    far = score({"suv_max_g_ml": high[0], "tlg_g": math.nan, "hu_mean": low[2]})
+    (said,) = (note for note in far.notes if note.startswith("Far from the cases"))  # type: ignore[attr-defined]
+    assert "(SUVmax +5 SD, HU mean -7 SD): the score is extrapolated; look at the mask" in said
 
 
 def test_the_definitions_are_those_of_the_measurements(tmp_path: Path) -> None:
