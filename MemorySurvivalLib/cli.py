@@ -11,6 +11,7 @@ from types import FrameType
 
 from MemorySurvivalLib import RESEARCH_USE, __version__
 from MemorySurvivalLib.commands import (
+    attribute,
     batch,
     bundle,
     cache,
@@ -75,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
         simulate,
         train,
         validate,
+        attribute,
     ):
         command.register(subparsers)
     return parser

@@ -28,6 +28,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/clinical/staging.py
   MemorySurvivalLib/clinical/staging_fields.py
   MemorySurvivalLib/commands/__init__.py
+  MemorySurvivalLib/commands/attribute.py
   MemorySurvivalLib/commands/batch.py
   MemorySurvivalLib/commands/bundle.py
   MemorySurvivalLib/commands/cache.py
@@ -446,7 +447,10 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/study/shipping_card.py
   MemorySurvivalLib/study/shipping_heads.py
   MemorySurvivalLib/training/__init__.py
+  MemorySurvivalLib/training/attributing.py
   MemorySurvivalLib/training/attribution.py
+  MemorySurvivalLib/training/attribution_page.py
+  MemorySurvivalLib/training/attribution_picture.py
   MemorySurvivalLib/training/backbone.py
   MemorySurvivalLib/training/backbone_card.py
   MemorySurvivalLib/training/backbone_checkpoint.py

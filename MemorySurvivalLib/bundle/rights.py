@@ -9,6 +9,8 @@ from MemorySurvivalLib.bundle.manifest import HeadEntry, Manifest
 SIMULATED_MODEL = "SIMULATED MODEL"
 """Stands beside every number of a demonstration bundle: its heads learned from simulated cases only."""
 
+SIMULATED_CASE = "SIMULATED CASE"
+
 OTHER_ROI = "ENGINEERING USE: ROI NOT OF THE MODEL'S KIND"
 
 
@@ -32,7 +34,7 @@ def decide_rights(manifest: Manifest, head: HeadEntry, *, simulated_case: bool, 
     """
     labels: tuple[str, ...] = (SIMULATED_MODEL,) if manifest.status == "demonstration" else ()
     if simulated_case:
-        labels = (*labels, "SIMULATED CASE")
+        labels = (*labels, SIMULATED_CASE)
     if other_roi:
         return Rights(position=False, group=False, survival=False, labels=(*labels, OTHER_ROI))
     if manifest.status == "demonstration":

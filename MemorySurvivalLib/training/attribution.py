@@ -3,64 +3,85 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+from scipy import stats
 
 from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.explain.files import FILE
-from MemorySurvivalLib.imaging.reading import read_volume
+from MemorySurvivalLib.evaluation.estimates import LEVEL
 from MemorySurvivalLib.imaging.volume import Volume
 from MemorySurvivalLib.measure.segments import on_grid
-from MemorySurvivalLib.report.document import Cell, Table
-from MemorySurvivalLib.report.record import CaseRecord
-from MemorySurvivalLib.roi.segments import Segmentation, Structure
+from MemorySurvivalLib.roi.segments import Segmentation, Structure, StructureGroup
 
-_VERTEBRA = re.compile(r"([CTL])\d{1,2}")
+OUTSIDE = "outside bones"
+"""What of the region lies in no bone: a dilated spine holds soft tissue too."""
+
+BONES: tuple[StructureGroup, ...] = ("vertebra", "sacrum", "bone")
+
+REGIONS = ("cervical spine", "thoracic spine", "lumbar spine", "spine", "sacrum", "other bones", OUTSIDE)
+"""From head to feet."""
+
+_VERTEBRA = re.compile(r"([CTL])(\d{1,2})")
 _SPINE = {"C": "cervical spine", "T": "thoracic spine", "L": "lumbar spine"}
-_GROUPS = ("vertebra", "sacrum", "bone")
-
-Structures = Callable[[CaseRecord], Segmentation]
-"""Makes or finds the named structures of a recorded case, on any grid."""
 
 
 @dataclass(frozen=True)
 class SiteEffect:
-    """One structure of one patient: mean change of log-risk over its voxels on the map, and how many there are."""
+    """One structure of one patient: mean change of log-risk over its occluded voxels, mean size of that change (both
+    signs counted alike), and how many voxels there are."""
 
     name: str
     region: str
     effect: float
+    absolute: float
     voxels: int
 
 
 @dataclass(frozen=True)
+class PatientMean:
+    """A mean over patients, its SD, and its 95 % interval (Student's t over patients); None for one patient."""
+
+    value: float
+    sd: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
 class MeanAttribution:
-    """Over patients who have the structure on their map: mean and SD of their means (SD None for one patient)."""
+    """Over patients who have the structure in their region: signed and absolute change of log-risk."""
 
     name: str
+    region: str
     patients: int
-    mean: float
-    sd: float | None
+    signed: PatientMean
+    absolute: PatientMean
 
 
-def attribute_case(effect: Volume, segmentation: Segmentation) -> tuple[SiteEffect, ...]:
-    """Mean effect in each bone that the map reaches, in the order of the labels; none for what lies off the map.
+def attribute_case(effect: Volume, inside: Volume, segmentation: Segmentation) -> tuple[SiteEffect, ...]:
+    """Mean effect in each bone that the region reaches, in the order of the labels, then in what lies outside bones.
 
-    `effect` is a heatmap (change of log-risk, cropped to the region's box, 0 outside the region), `segmentation` lies
-    on any grid. Voxels where the map is exactly 0 are outside the region and do not count.
+    `effect` is a heatmap (change of log-risk) and `inside` what of the region was occluded (bool), on one grid;
+    `segmentation` lies on any grid. Voxels where the map is 0 count: the model did not react to them. Raises InputError
+    where no bone lies inside.
     """
-    labels = on_grid(segmentation, effect).labels.voxels
-    inside = np.isfinite(effect.voxels) & (effect.voxels != 0)
-    count = np.bincount(labels[inside], minlength=1)
-    total = np.bincount(labels[inside], weights=effect.voxels[inside].astype(np.float64), minlength=1)
-    return tuple(
-        SiteEffect(structure.name, name_region(structure), float(total[label] / count[label]), int(count[label]))
+    labels = on_grid(segmentation, effect).labels.voxels[inside.voxels]
+    values = np.asarray(effect.voxels[inside.voxels], dtype=np.float64)
+    found = [
+        _site(structure.name, name_region(structure), values[labels == label])
         for label, structure in sorted(segmentation.structures.items())
-        if structure.group in _GROUPS and label < len(count) and count[label]
-    )
+        if structure.group in BONES and (labels == label).any()
+    ]
+    if not found:
+        raise InputError(
+            "No bone that could be named lies in the region; give a mask that lies on the skeleton, or a segmentation "
+            "with named bones."
+        )
+    bones = [label for label, structure in segmentation.structures.items() if structure.group in BONES]
+    rest = values[~np.isin(labels, bones)]
+    return (*found, *([_site(OUTSIDE, OUTSIDE, rest)] if len(rest) else []))
 
 
 def name_region(structure: Structure) -> str:
@@ -76,58 +97,63 @@ def name_region(structure: Structure) -> str:
 def mean_attributions(
     cases: Sequence[Sequence[SiteEffect]],
 ) -> tuple[tuple[MeanAttribution, ...], tuple[MeanAttribution, ...]]:
-    """(by region, by structure), in the order in which they first occur. Every patient weighs the same, whatever the
-    size of their bones; in a region a patient's voxels are taken together."""
-    regions: dict[str, list[float]] = {}
-    sites: dict[str, list[float]] = {}
-    for case in cases:
-        for name in dict.fromkeys(site.region for site in case):
-            members = [site for site in case if site.region == name]
-            weights = [site.voxels for site in members]
-            regions.setdefault(name, []).append(float(np.average([site.effect for site in members], weights=weights)))
-        for site in case:
-            sites.setdefault(site.name, []).append(site.effect)
-    return _summarise(regions), _summarise(sites)
+    """(by region, by bone), from head to feet. Every patient weighs the same, whatever the size of their bones; in a
+    region a patient's voxels are taken together."""
+    regions = [tuple(_join(case, name) for name in dict.fromkeys(site.region for site in case)) for case in cases]
+    bones = [tuple(site for site in case if site.region != OUTSIDE) for case in cases]
+    return _summarise(regions), _summarise(bones)
 
 
-def attribute_results(records: Mapping[Path, CaseRecord], structures: Structures) -> tuple[tuple[SiteEffect, ...], ...]:
-    """Saved results with a heatmap, by their folders; results without one are left out.
+def mean_over_patients(values: Sequence[float], *, least: float = -np.inf) -> PatientMean:
+    """Mean, SD and interval of one value a patient; the interval does not pass `least`, which no value can.
 
-    Raises InputError where no result has a map, and where maps of several models would be mixed.
+    Raises ValueError without a value.
     """
-    mapped = {folder: record for folder, record in records.items() if record.heatmap is not None}
-    if not mapped:
-        raise InputError("None of these results has a heatmap; score the cases with --explain.")
-    if len({(record.bundle.sha256, record.risk.head) for record in mapped.values()}) > 1:
-        raise InputError(
-            "These heatmaps are of several models or heads, whose effects are not on one scale; choose one."
-        )
-    return tuple(
-        attribute_case(read_volume(folder / FILE, "heatmap").reoriented(), structures(record))
-        for folder, record in mapped.items()
+    if not values:
+        raise ValueError("a mean needs at least one patient")
+    mean = float(np.mean(values))
+    if len(values) == 1:
+        return PatientMean(mean)
+    sd = float(np.std(values, ddof=1))
+    half = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)) * sd / len(values) ** 0.5
+    return PatientMean(mean, sd, max(mean - half, least), mean + half)
+
+
+def _site(name: str, region: str, values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> SiteEffect:
+    return SiteEffect(name, region, float(values.mean()), float(np.abs(values).mean()), len(values))
+
+
+def _join(case: Sequence[SiteEffect], region: str) -> SiteEffect:
+    """A patient's sites of one region as one."""
+    members = [site for site in case if site.region == region]
+    weights = [site.voxels for site in members]
+    effect, absolute = (
+        float(np.average(values, weights=weights))
+        for values in ([site.effect for site in members], [site.absolute for site in members])
+    )
+    return SiteEffect(region, region, effect, absolute, sum(weights))
+
+
+def _summarise(cases: Sequence[Sequence[SiteEffect]]) -> tuple[MeanAttribution, ...]:
+    sites: dict[tuple[str, str], list[SiteEffect]] = {}
+    for case in cases:
+        for site in case:
+            sites.setdefault((site.name, site.region), []).append(site)
+    return tuple(_mean(key, sites) for key in sorted(sites, key=_place))
+
+
+def _mean(key: tuple[str, str], sites: Mapping[tuple[str, str], Sequence[SiteEffect]]) -> MeanAttribution:
+    found = sites[key]
+    return MeanAttribution(
+        *key,
+        len(found),
+        mean_over_patients([site.effect for site in found]),
+        mean_over_patients([site.absolute for site in found], least=0.0),
     )
 
 
-def attribution_table(rows: Sequence[MeanAttribution], title: str) -> Table:
-    """Mean and SD of the change of log-risk, as a table of a page."""
-    return Table(
-        (title, "Patients", "Mean change of log-risk", "SD"),
-        tuple(
-            (
-                Cell(row.name),
-                Cell(str(row.patients), row.patients),
-                Cell(f"{row.mean:+.3g}", row.mean),
-                Cell("–" if row.sd is None else f"{row.sd:.3g}", row.sd),
-            )
-            for row in rows
-        ),
-        numeric=(1, 2, 3),
-        caption="Positive: the tissue raised the risk. It says what the model looked at, not where disease is.",
-    )
-
-
-def _summarise(values: Mapping[str, Sequence[float]]) -> tuple[MeanAttribution, ...]:
-    return tuple(
-        MeanAttribution(name, len(one), float(np.mean(one)), float(np.std(one, ddof=1)) if len(one) > 1 else None)
-        for name, one in values.items()
-    )
+def _place(key: tuple[str, str]) -> tuple[int, int, str]:
+    """From head to feet; vertebrae by their number, other bones by their name."""
+    name, region = key
+    found = _VERTEBRA.fullmatch(name)
+    return REGIONS.index(region), int(found.group(2)) if found else 0, name

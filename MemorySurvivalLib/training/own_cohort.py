@@ -179,20 +179,21 @@ def bundle_log_risks(bundle: ModelBundle, data: CohortData) -> dict[str, Floats]
     return found
 
 
-def _request(patient: OwnPatient, bundle: ModelBundle, options: EmbedOptions, folder: Path) -> ScoreRequest:
+def score_request(patient: OwnPatient, bundle: ModelBundle, options: EmbedOptions, folder: Path) -> ScoreRequest:
+    """What a patient of the table is scored from."""
     return ScoreRequest(
         out=folder,
         ct=patient.files.ct,
         pet=patient.files.pet,
         study=patient.files.study,
-        roi=_mask(patient, bundle),
+        roi=find_mask(patient, bundle),
         segmenter=options.segmenter,
         bundle=options.bundle,
         device=options.device,
     )
 
 
-def _mask(patient: OwnPatient, bundle: ModelBundle) -> Path | None:
+def find_mask(patient: OwnPatient, bundle: ModelBundle) -> Path | None:
     """The patient's mask of the bundle's kind; a column "roi" is taken as such."""
     return patient.masks.get(bundle.manifest.roi) or patient.masks.get("roi")
 
@@ -208,13 +209,13 @@ def _key(patient: OwnPatient, bundle: ModelBundle, options: EmbedOptions) -> str
         "options": [options.segmenter, options.lesions],
         "statistics": STATISTICS_VERSION,
     }
-    return fingerprint(plain, (files.ct, files.pet, files.study, _mask(patient, bundle)))
+    return fingerprint(plain, (files.ct, files.pet, files.study, find_mask(patient, bundle)))
 
 
 def _embed(
     patient: OwnPatient, bundle: ModelBundle, models: Models, options: EmbedOptions, folder: Path, target: Path
 ) -> None:
-    request = _request(patient, bundle, options, folder)
+    request = score_request(patient, bundle, options, folder)
     run = Run(request, models, bundle, choose_device(options.device), ignore_progress, ignore_note)
     prepared = run.prepare(None)
     case, roi = prepared.case, prepared.region.roi
