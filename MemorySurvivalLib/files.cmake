@@ -465,6 +465,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/training/data.py
   MemorySurvivalLib/training/demonstration.py
   MemorySurvivalLib/training/demonstration_heads.py
+  MemorySurvivalLib/training/design.py
   MemorySurvivalLib/training/duplicates.py
   MemorySurvivalLib/training/embedded_cohort.py
   MemorySurvivalLib/training/enough.py

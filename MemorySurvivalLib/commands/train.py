@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
         trained = train_bundle(cohort, models.bundle(options.base), config, stated, options.out, work, bars)
     if options.page:
         write_training_page(cohort, trained, options.page)
-    sys.stdout.write(f"{cohort.flow.sentence}\n{trained.design}\n")
+    sys.stdout.write(f"{cohort.flow.sentence}\n{trained.design[0]}\n{trained.design[1]}\n")
     for head in trained.heads:
         harrell = head.evaluation.figures[0]
         figures = ", ".join(

@@ -15,6 +15,9 @@ Row = dict[str, str | int]
 
 _NONE = "not judged"
 
+FEWEST_TOLD = 5
+"""Groups of fewer patients are told as "< 5". A courtesy of printed tables, no protection: sums may give them away."""
+
 
 def figure_rows(judged: Evaluation | Comparison) -> list[Row]:
     """A row a figure: the mean over folds and pooled, both with 95 % intervals; the corrected p and the naive one."""
@@ -42,16 +45,24 @@ def quartile_rows(quartiles: RiskQuartiles) -> list[Row]:
 
 
 def subgroup_rows(table: Sequence[Subgroup]) -> list[Row]:
-    """A row a group: its size, and the figure with its interval or why there is none."""
+    """A row a group: its size (few are told as "< 5"), and the figure with its interval or why there is none."""
     return [
         {
             row.variable: row.label,
-            "n": row.n,
-            "events": row.events,
-            "figure (95 % interval)": str(row.estimate) if row.estimate else f"{_NONE}: {row.refused}",
+            "n": _few(row.n),
+            "events": _few(row.events),
+            "figure (95 % interval)": str(row.estimate) if row.estimate else f"{_NONE}: {_say_refused(row)}",
         }
         for row in table
     ]
+
+
+def _few(count: int) -> str | int:
+    return count if count >= FEWEST_TOLD or count == 0 else f"< {FEWEST_TOLD}"
+
+
+def _say_refused(row: Subgroup) -> str:
+    return "too few" if min(row.n, row.events) < FEWEST_TOLD else row.refused
 
 
 def say_p(p_value: float) -> str:

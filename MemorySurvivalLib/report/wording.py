@@ -232,15 +232,23 @@ def say_measured(name: str, value: str) -> str:
     return f"{say_local(value)} {field_of(name).unit.replace('^9', '⁹')}".rstrip()
 
 
+FLAT_FIGURES = "flat cross-validation: too good, settings were chosen on the folds that judge them"
+"""Stands beside metrics whose names begin with "flat_"."""
+
+
 def say_metrics(metrics: Mapping[str, float]) -> str:
-    """A head's metrics, each with its interval where "name_low" and "name_high" stand beside "name"."""
+    """A head's metrics, each with its interval where "name_low" and "name_high" stand beside "name".
+
+    Those of flat cross-validation say so, in English.
+    """
     said = {name: f"{name.replace('_', ' ')} {say_plain(value, 3)}" for name, value in metrics.items()}
     for name in metrics:
         low, high = f"{name}_low", f"{name}_high"
         if low in metrics and high in metrics:
             said[name] += f" ({say_plain(metrics[low], 3)} {tr('to')} {say_plain(metrics[high], 3)})"
             del said[low], said[high]
-    return ", ".join(said.values())
+    flat = f" ({FLAT_FIGURES})" if any(name.startswith("flat_") for name in metrics) else ""
+    return ", ".join(said.values()) + flat
 
 
 def say_statistic(used: StatisticUsed) -> tuple[str, str, str]:

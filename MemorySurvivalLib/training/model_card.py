@@ -91,7 +91,7 @@ class CardFacts:
     specification: tuple[tuple[str, str], ...]
     validation: str
     performance: Mapping[str, tuple[CardMetric, ...]]
-    subgroups: tuple[tuple[str, str, int, int, str], ...]
+    subgroups: tuple[tuple[str, str, str, str, str], ...]
     versions: Mapping[str, str]
     hashes: Mapping[str, str]
     notes: tuple[str, ...] = ()

@@ -28,13 +28,14 @@ from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.evaluation.evaluation import Comparison, Evaluation, compare, evaluate
 from MemorySurvivalLib.evaluation.out_of_fold import OutOfFold
 from MemorySurvivalLib.evaluation.subgroups import Subgroup
-from MemorySurvivalLib.evaluation.tables import say_p
+from MemorySurvivalLib.evaluation.tables import say_p, subgroup_rows
 from MemorySurvivalLib.progress import ProgressCallback, ignore_progress
 from MemorySurvivalLib.report.record import software_versions
 from MemorySurvivalLib.risk.head import RiskHead
 from MemorySurvivalLib.training.backbone_card import describe_training
 from MemorySurvivalLib.training.cohort_subgroups import cohort_subgroups
 from MemorySurvivalLib.training.data import CohortData
+from MemorySurvivalLib.training.design import describe_design
 from MemorySurvivalLib.training.duplicates import group_patients
 from MemorySurvivalLib.training.enough import check_enough_to_train
 from MemorySurvivalLib.training.folds import Groups
@@ -93,7 +94,7 @@ class TrainedBundle:
     manifest: Manifest
     card: str
     heads: tuple[TrainedHead, ...]
-    design: str
+    design: tuple[str, ...]
     flat: bool
 
 
@@ -149,7 +150,11 @@ def train_bundle(
         base.backbone_training,
         base.reader,
     )
-    return TrainedBundle(saved.manifest, card, tuple(heads), config.validation.sentence, config.validation.flat)
+    return TrainedBundle(saved.manifest, card, tuple(heads), _design(config, data), config.validation.flat)
+
+
+def _design(config: TrainConfig, data: CohortData) -> tuple[str, ...]:
+    return describe_design(config.validation, config.head_budget, config.evaluation, len(data), int(data.events.sum()))
 
 
 def _check_states(data: CohortData, config: TrainConfig) -> None:
@@ -316,7 +321,7 @@ def _facts(
             *((f"Head {one.entry.name}", str(one.entry.spec)) for one in heads),
             ("Training", str(config.training)),
         ),
-        validation=f"{config.validation.sentence} {heads[0].validated.warning}".strip(),
+        validation=" ".join((*_design(config, data), heads[0].validated.warning)).strip(),
         performance={one.entry.name: _performance(one) for one in heads},
         subgroups=tuple(_subgroup_row(row) for row in heads[-1].subgroups),
         versions={**manifest.provenance.software},
@@ -386,7 +391,7 @@ def _beside(
     )
 
 
-def _subgroup_row(row: Subgroup) -> tuple[str, str, int, int, str]:
-    one = row.estimate
-    said = f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})" if one is not None else row.refused
-    return row.variable, row.label, row.n, row.events, said
+def _subgroup_row(row: Subgroup) -> tuple[str, str, str, str, str]:
+    told = subgroup_rows([row])[0]
+    _label, n, events, figure = map(str, told.values())
+    return row.variable, row.label, n, events, figure

@@ -9,6 +9,7 @@ import numpy as np
 from MemorySurvivalLib import RESEARCH_USE, __version__
 from MemorySurvivalLib.evaluation.curves import kaplan_meier
 from MemorySurvivalLib.evaluation.outcomes import Floats
+from MemorySurvivalLib.evaluation.tables import FEWEST_TOLD
 from MemorySurvivalLib.report.document import Block, Bullets, Cell, Document, Page, Paragraph, Section, Table
 from MemorySurvivalLib.training.exclusion import ExclusionFlow, flow_section
 from MemorySurvivalLib.training.intake import Intake, OwnPatient
@@ -16,9 +17,6 @@ from MemorySurvivalLib.training.quantities import CATEGORIES, QUANTITIES
 
 SIMULATED_PATIENTS = "SIMULATED PATIENTS"
 """Stands on every page about patients of the simulator."""
-
-FEWEST_TOLD = 5
-"""Groups of fewer patients are told as "< 5". A courtesy of printed tables, no protection: sums may give them away."""
 
 Columns = Mapping[str, Sequence[OwnPatient]]
 

@@ -39,11 +39,11 @@ def _draw(head: TrainedHead) -> Picture:
     return draw_evidence(head.entry.name, "out of fold", judged.quartiles, judged.calibrations, judged.net_benefits)
 
 
-def _section(head: TrainedHead, picture: Picture, design: str) -> Section:
+def _section(head: TrainedHead, picture: Picture, design: tuple[str, ...]) -> Section:
     blocks: list[Block] = []
     if head.validated.warning:
         blocks.append(Paragraph(head.validated.warning, tone="warning"))
-    blocks += [Paragraph(design), *judged_blocks(head.evaluation, head.subgroups, picture)]
+    blocks += [Bullets(design), *judged_blocks(head.evaluation, head.subgroups, picture)]
     if head.rivals:
         blocks.append(rival_table([(one.name, one.evaluation, one.difference) for one in head.rivals]))
     if head.notes:

@@ -38,9 +38,12 @@ def test_a_median_that_is_not_reached_is_said() -> None:
     assert rows[0]["median months"] == "not reached" and rows[3]["median months"] != "not reached"
 
 
-def test_a_refused_group_keeps_its_reason() -> None:
-    (row,) = subgroup_rows([Subgroup("sex", "F", 5, 2, None, "too few")])
-    assert row == {"sex": "F", "n": 5, "events": 2, "figure (95 % interval)": "not judged: too few"}
+def test_a_refused_group_keeps_its_reason_and_few_patients_are_not_counted() -> None:
+    (row,) = subgroup_rows([Subgroup("sex", "F", 15, 6, None, "15 patients with 6 events; 30 and 10 are needed")])
+    said = "not judged: 15 patients with 6 events; 30 and 10 are needed"
+    assert row == {"sex": "F", "n": 15, "events": 6, "figure (95 % interval)": said}
+    (few,) = subgroup_rows([Subgroup("sex", "F", 9, 2, None, "9 patients with 2 events; 30 and 10 are needed")])
+    assert few == {"sex": "F", "n": 9, "events": "< 5", "figure (95 % interval)": "not judged: too few"}
 
 
 @pytest.mark.parametrize(("p_value", "said"), [(0.0004, "< 0.001"), (0.0496, "0.050"), (1.0, "1.000")])

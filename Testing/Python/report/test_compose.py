@@ -18,7 +18,7 @@ from MemorySurvivalLib.report.compose import compose_document
 from MemorySurvivalLib.report.document import Figure, Paragraph, Table, Ticks
 from MemorySurvivalLib.report.flags import find_flags
 from MemorySurvivalLib.report.subject import Subject
-from MemorySurvivalLib.report.wording import say_covariate, say_measured, say_metrics
+from MemorySurvivalLib.report.wording import FLAT_FIGURES, say_covariate, say_measured, say_metrics
 from MemorySurvivalLib.scoring import StatisticUsed
 
 LONG = "Müller-Łukasiewicz-" * 3 + "Straßenöl"
@@ -88,6 +88,8 @@ def test_an_interval_stands_with_its_metric() -> None:
     metrics |= {"held_out_c_index_high": 0.7512}
     assert say_metrics(metrics) == "training c index 0.75, held out c index 0.7 (0.65 to 0.751), noise low 1"
     assert say_metrics({}) == ""
+    flat = say_metrics({"flat_c_index_pooled": 0.7})
+    assert flat == f"flat c index pooled 0.7 ({FLAT_FIGURES})" and FLAT_FIGURES not in say_metrics(metrics)
 
 
 @pytest.mark.parametrize(

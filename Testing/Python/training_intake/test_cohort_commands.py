@@ -85,7 +85,7 @@ def test_training(
     assert call("train", *files, "--base", str(light_base)) == 0
     said = capsys.readouterr().out
     assert f"status demonstration; {len(QUESTIONS)} fields of its card are open" in said
-    assert "image: Harrell's c mean over folds 0." in said and QUICK.validation.sentence in said
+    assert "image: Harrell's c mean over folds 0." in said and "Nested cross-validation of 100 patients" in said
     assert load_bundle(out).manifest.title == "Quick"
     assert [one.inside for one in asked] == [False], "a network's maps, whatever the base reads"
     text = page.read_text()

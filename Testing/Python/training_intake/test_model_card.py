@@ -35,7 +35,7 @@ FACTS = CardFacts(
     specification=(("Backbone", "compact"),),
     validation="Nested cross-validation.",
     performance={"image": (CardMetric("Harrell's c", 0.61, 0.5, 0.7, "mean over folds"),)},
-    subgroups=(("sex", "male", 22, 14, "0.60"),),
+    subgroups=(("sex", "male", "22", "14", "0.60"),),
     versions={"memory-survival": "1"},
     hashes={"cohort": "abc"},
 )
