@@ -33,7 +33,7 @@ from MemorySurvivalLib.risk.covariates import PATIENT_ID_COLUMNS, Covariates, fi
 from MemorySurvivalLib.roi.region import BUILT_IN, Region, RegionRequest, prepare_region
 from MemorySurvivalLib.roi.roi import Roi, RoiKind
 from MemorySurvivalLib.roi.segments import Segmentation
-from MemorySurvivalLib.scoring import RiskResult, needed_statistics, score_states
+from MemorySurvivalLib.scoring import RiskResult, choose_covariates, needed_statistics, score_states
 
 Result = TypeVar("Result")
 NoteCallback = Callable[[str], None]
@@ -207,7 +207,8 @@ class Run:
         return prepared
 
     def score(self, values: Covariates | None, cache: MemoryCache | None) -> ScoredCase:
-        """Prepare, embed and score the case."""
+        """Prepare, embed and score the case. Raises InputError for a covariate that it cannot take, before any work."""
+        choose_covariates(self.bundle, values)
         prepared = self.prepare(values)
         case, roi = prepared.case, prepared.region.roi
         key = f"{prepared.key} {self.bundle.archive.sha256} {self.device} {torch.get_num_threads()}"

@@ -46,11 +46,7 @@ def recalibrate_bundle(bundle: ModelBundle, patients: SitePatients, out: Path) -
     if out.exists():
         raise OutputError(f"{out} is there already; bundles are never replaced, so choose another name.")
     n, events = len(patients.events), int(patients.events.sum())
-    if n < FEWEST_PATIENTS or events < FEWEST_EVENTS:
-        raise InputError(
-            f"The new site has {n} patients with {events} events; a baseline needs at least {FEWEST_PATIENTS} and "
-            f"{FEWEST_EVENTS}."
-        )
+    check_site(n, events)
     manifest = bundle.manifest
     if manifest.provenance.simulated != patients.simulated:
         made, given = ("simulated", "real") if manifest.provenance.simulated else ("real", "simulated")
@@ -79,6 +75,15 @@ def recalibrate_bundle(bundle: ModelBundle, patients: SitePatients, out: Path) -
     )
     write_archive(out, changed, {**bundle.archive.members, CARD: card.encode()})
     return load_bundle(out)
+
+
+def check_site(n: int, events: int) -> None:
+    """Raises InputError where a site has too few patients or events for a baseline of its own."""
+    if n < FEWEST_PATIENTS or events < FEWEST_EVENTS:
+        raise InputError(
+            f"The new site has {n} patients with {events} events; a baseline needs at least {FEWEST_PATIENTS} and "
+            f"{FEWEST_EVENTS}, so add patients or wait for more events."
+        )
 
 
 def breslow_baseline(times_months: Floats, events: Bools, log_risk: Floats) -> BaselineHazard:

@@ -120,7 +120,7 @@ def run_key(options: argparse.Namespace) -> int:
 
 def run_recalibrate(options: argparse.Namespace) -> int:
     """Embed and score the site's patients, and write the bundle with a new baseline."""
-    from MemorySurvivalLib.bundle.recalibrate import SitePatients, recalibrate_bundle
+    from MemorySurvivalLib.bundle.recalibrate import SitePatients, check_site, recalibrate_bundle
     from MemorySurvivalLib.commands.terminal import ProgressBars
     from MemorySurvivalLib.models import Models
     from MemorySurvivalLib.training.intake import take_cohort
@@ -128,6 +128,7 @@ def run_recalibrate(options: argparse.Namespace) -> int:
 
     models = Models()
     intake = take_cohort(options.cohort)
+    check_site(len(intake.patients), intake.events)
     embed = EmbedOptions(options.base, options.segmenter, options.device, not options.no_lesions)
     with ProgressBars() as bars:
         cohort = embed_patients(intake, embed, work_folder(options) / "patients", models, bars)

@@ -43,7 +43,7 @@ def add_cohort_options(parser: argparse.ArgumentParser, *, with_base: bool = Tru
 
 def run(options: argparse.Namespace) -> int:
     """Check, or train."""
-    from MemorySurvivalLib.errors import InputError, MemorySurvivalError
+    from MemorySurvivalLib.errors import InputError, MemorySurvivalError, OutputError
     from MemorySurvivalLib.report.html import write_html
     from MemorySurvivalLib.training.enough import check_enough_to_train
     from MemorySurvivalLib.training.intake import take_cohort
@@ -76,6 +76,8 @@ def run(options: argparse.Namespace) -> int:
     check_enough_to_train(intake.patients, config.validation.plan.folds, config.head_budget.inner_folds)
     if options.check:
         return 0
+    if options.out.exists():
+        raise OutputError(f"{options.out} is there already; bundles are never replaced, so choose another name.")
 
     from MemorySurvivalLib.bundle.card import find_open_fields
     from MemorySurvivalLib.commands.terminal import ProgressBars

@@ -23,7 +23,7 @@ def check_enough_to_train(patients: Sequence[OwnPatient], folds: int, inner_fold
         raise InputError(
             f"The cohort has {n} patients with {events} events; {folds} folds with {inner_folds} inner ones need "
             f"{needed} patients and {events_needed} events, so that {MINIMUM_PATIENTS} and {MINIMUM_EVENTS} are left "
-            "to learn from. Add patients, or set fewer folds (validation and head_budget in --config)."
+            "to learn from; add patients or wait for more events."
         )
 
 

@@ -67,6 +67,19 @@ def test_covariates_choose_the_clinical_head(
     assert "head image+clinical" in capsys.readouterr().out
 
 
+def test_an_unknown_category_is_one_sentence_before_anything_is_computed(
+    patient: Patient, small_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = patient.folder / "covariates.csv"
+    table.write_text("age_years,sex\n70,unclear\n")
+    assert main(arguments(patient, small_bundle, "--covariates", str(table))) == 2
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == [
+        "memory-survival: The covariate sex has the unknown value 'unclear'; use one of male, female or leave it blank."
+    ]
+    assert printed.out == ""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX processes")
 def test_no_write_permission_is_one_sentence(patient: Patient, small_bundle: Path) -> None:
     """A child gives up root's right to write anywhere; everything it needs is already imported."""

@@ -22,7 +22,7 @@ def check_outcomes(data: CohortData) -> None:
     if n < MINIMUM_PATIENTS:
         raise InputError(
             f"Only {n} patients are there to learn from; a survival model needs at least {MINIMUM_PATIENTS}, "
-            "so add patients or use fewer folds."
+            "so add patients."
         )
     if events == 0:
         raise InputError(
@@ -32,7 +32,7 @@ def check_outcomes(data: CohortData) -> None:
     if events < MINIMUM_EVENTS:
         raise InputError(
             f"Only {events} of the {n} patients to learn from have an event; at least {MINIMUM_EVENTS} are needed, "
-            "so wait for more follow-up or use fewer folds."
+            "so wait for more follow-up."
         )
     if len(np.unique(data.times_months)) == 1:
         raise InputError(

@@ -12,7 +12,7 @@ from test_cohort_commands import call
 from test_packing import QUICK, make_cohort
 
 from MemorySurvivalLib.bundle.bundle import load_bundle
-from MemorySurvivalLib.errors import InputError
+from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.evaluation.calibration import calibration_intercept, calibration_slope
 from MemorySurvivalLib.training import own_cohort
 from MemorySurvivalLib.training.enough import check_enough_to_train, check_enough_to_validate
@@ -62,6 +62,17 @@ def test_nothing_is_embedded_of_a_cohort_that_is_too_small(
             call("train", table, *last)
     with pytest.raises(InputError, match=judging):
         call("validate", "demonstration", table)
+
+
+def test_a_bundle_that_is_there_is_not_found_out_after_the_embedding(tmp_path: Path) -> None:
+    table = write_cohort(tmp_path, [5.0 + i for i in range(60)], [1] * 60)
+    out = tmp_path / "x.msbundle"
+    out.touch()
+    with pytest.raises(OutputError, match="is there already"):
+        call("train", table, "--out", str(out))
+    few = write_cohort(tmp_path, [5.0 + i for i in range(40)], [1] * 40)
+    with pytest.raises(InputError, match="The new site has 40 patients with 40 events"):
+        call("bundle", "recalibrate", "demonstration", few, "--site", "B", "--out", str(tmp_path / "y.msbundle"))
 
 
 def test_all_events_and_ties_are_fine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
