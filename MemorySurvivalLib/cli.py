@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import sys
-from types import FrameType
 
 from MemorySurvivalLib import RESEARCH_USE, __version__
 from MemorySurvivalLib.commands import (
@@ -37,6 +35,7 @@ from MemorySurvivalLib.commands import (
     weights,
 )
 from MemorySurvivalLib.errors import MemorySurvivalError
+from MemorySurvivalLib.interrupts import listening
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -86,10 +85,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; exit code 0 when done, 2 for what the user can put right, 130 when interrupted."""
     options = build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING, format="%(name)s: %(message)s")
-    # A polite kill should clean up like Ctrl-C does.
-    previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        return int(options.run(options))
+        with listening():  # a polite kill cleans up like Ctrl-C does
+            return int(options.run(options))
     except MemorySurvivalError as error:
         if options.verbose:
             raise
@@ -101,12 +99,6 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_USER_ERROR
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

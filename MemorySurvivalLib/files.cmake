@@ -174,6 +174,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/imaging/suv_values.py
   MemorySurvivalLib/imaging/volume.py
   MemorySurvivalLib/imaging/window.py
+  MemorySurvivalLib/interrupts.py
   MemorySurvivalLib/jobs/__init__.py
   MemorySurvivalLib/jobs/bundles.py
   MemorySurvivalLib/jobs/compare.py

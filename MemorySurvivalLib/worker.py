@@ -25,6 +25,7 @@ import msgspec
 
 from MemorySurvivalLib import __version__
 from MemorySurvivalLib.errors import MemorySurvivalError
+from MemorySurvivalLib.interrupts import ask_to_stop, listening, stop_if_asked
 from MemorySurvivalLib.jobs import find_job
 from MemorySurvivalLib.jobs.context import JobContext, Warm
 from MemorySurvivalLib.processes import descendants, kill_tree
@@ -129,6 +130,7 @@ class Worker:
         return not isinstance(failure, OutOfMemory)
 
     def _check(self, job: Job) -> None:
+        stop_if_asked()
         if job.id in self._cancelled:
             raise JobCancelled
 
@@ -181,16 +183,10 @@ def main() -> int:
     tail = LogTail()
     handlers = [logging.StreamHandler(sys.stderr), tail]
     logging.basicConfig(level=logging.INFO, handlers=handlers, format="%(asctime)s %(name)s: %(message)s")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     _stand_back()
-    events = EventStream(protocol)
-    events.send("ready", protocol=PROTOCOL, version=__version__, pid=os.getpid())
-    worker = Worker(events, tail.lines)
-    lines: queue.Queue[bytes | None] = queue.Queue()
-    threading.Thread(target=_read_lines, args=(worker, lines), daemon=True).start()
-    threading.Thread(target=_beat, args=(events,), daemon=True).start()
     try:
-        _serve(worker, lines)
+        with listening():
+            _work(EventStream(protocol), tail)
     except KeyboardInterrupt:  # stdin closed or a signal came in mid-job; the job has cleaned up behind itself
         _LOG.info("stopped in mid-job")
     except BrokenPipeError:  # nobody listens any more
@@ -214,6 +210,15 @@ def _stand_back() -> None:
     os.nice(NICENESS)
 
 
+def _work(events: EventStream, tail: LogTail) -> None:
+    events.send("ready", protocol=PROTOCOL, version=__version__, pid=os.getpid())
+    worker = Worker(events, tail.lines)
+    lines: queue.Queue[bytes | None] = queue.Queue()
+    threading.Thread(target=_read_lines, args=(worker, lines), daemon=True).start()
+    threading.Thread(target=_beat, args=(events,), daemon=True).start()
+    _serve(worker, lines)
+
+
 def _serve(worker: Worker, lines: queue.Queue[bytes | None]) -> None:
     while True:
         try:
@@ -233,6 +238,7 @@ def _read_lines(worker: Worker, lines: queue.Queue[bytes | None]) -> None:
     lines.put(None)
     # Nobody is left to read the result of a job that still runs: stop it, first politely, then for good.
     time.sleep(0.5)
+    ask_to_stop()
     if sys.platform == "win32":
         _thread.interrupt_main()
     else:  # a true signal also ends a wait

@@ -7,6 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from MemorySurvivalLib.interrupts import stop_if_asked
 from MemorySurvivalLib.progress import ProgressEvent
 
 
@@ -26,7 +27,8 @@ class ProgressBars:
         self._close()
 
     def __call__(self, event: ProgressEvent) -> None:
-        """Draw where the work stands."""
+        """Draw where the work stands; a wish to stop that got lost is heard here."""
+        stop_if_asked()
         bar = self._bar
         if bar is None or event.stage != self._stage:
             self._close()

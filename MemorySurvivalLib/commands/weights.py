@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.errors import WeightsError
+from MemorySurvivalLib.interrupts import stop_if_asked
 from MemorySurvivalLib.memory.weights_releases import RELEASES, Release
 from MemorySurvivalLib.progress import ProgressCallback, ProgressEvent
 
@@ -194,6 +195,7 @@ def _bar() -> Iterator[ProgressCallback]:
     bars: dict[str, tqdm[Never]] = {}
 
     def show(event: ProgressEvent) -> None:
+        stop_if_asked()
         bar = bars.get(event.stage)
         if bar is None:
             for finished in bars.values():
