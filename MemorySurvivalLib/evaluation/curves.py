@@ -26,6 +26,12 @@ class KaplanMeier:
         values: Floats = steps[np.searchsorted(self.times_months, months, side="right")]
         return values
 
+    def count_at_risk(self, months: Floats) -> Index:
+        """How many patients (n,) are still followed without an event just before `months` (n,)."""
+        counts = np.concatenate([self.at_risk, [0.0]])
+        found: Index = counts[np.searchsorted(self.times_months, months, side="left")].astype(np.intp)
+        return found
+
     @property
     def median_months(self) -> float | None:
         """The first time at which survival is one half or less, None where it is never reached."""

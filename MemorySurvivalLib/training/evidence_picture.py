@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -14,8 +15,9 @@ from MemorySurvivalLib.evaluation.risk_groups import RiskQuartiles
 from MemorySurvivalLib.evaluation.tables import say_p
 from MemorySurvivalLib.report.sheet import FONT, INK, SOFT, Picture, Sheet
 
-WIDTH_MM, HEIGHT_MM = 178.0, 63.0
+WIDTH_MM, HEIGHT_MM = 178.0, 75.0
 _TOP, _SIDE, _GAP = 8.0, 46.0, 13.5
+_AT_RISK_TOP, _ROW = _TOP + _SIDE + 9.0, 2.6
 
 QUARTILE_COLOURS = ("#2166ac", "#5aa7a0", "#d99a1c", "#b2182b")
 _LINES = ("#2166ac", "#b2182b", "#5aa7a0", "#d99a1c")
@@ -27,17 +29,23 @@ def draw_evidence(
     quartiles: RiskQuartiles | None,
     calibrations: tuple[Calibration, ...],
     net_benefits: tuple[NetBenefit, ...],
+    labels: tuple[str, ...] = (),
 ) -> Picture:
     """Three panels side by side; one that could not be judged says so. `what` says whose risks these are ("out of
-    fold")."""
+    fold"), `labels` what has to be known of them wherever the picture goes ("Simulated patients")."""
     sheet = Sheet(WIDTH_MM, HEIGHT_MM)
     lefts = [10.0 + number * (_SIDE + _GAP) for number in range(3)]
     survival, calibrated, decided = (sheet.axes(left, _TOP, _SIDE, _SIDE) for left in lefts)
     for left, title in zip(lefts, (f"Survival by quartile of risk, {what}", "Calibration", "Net benefit"), strict=True):
         sheet.write(left, 2.5, title, 6.5, fontweight="bold")
     _draw_quartiles(survival, quartiles)
+    if quartiles is not None:
+        _write_at_risk(sheet, survival, lefts[0], quartiles)
     _draw_calibration(calibrated, calibrations)
     _draw_net_benefit(decided, net_benefits)
+    for row, label in enumerate(labels):
+        sheet.write(lefts[1], _AT_RISK_TOP + row * 3.2, label, 5.5, fontweight="bold")
+    sheet.write_research_use(lefts[1], _AT_RISK_TOP + len(labels) * 3.2, WIDTH_MM - lefts[1] - 2, 5.0)
     said = [f"log-rank p {say_p(quartiles.p_value)} between outer quartiles"] if quartiles else []
     said += [f"ICI {one.ici.value:.3f} at {one.horizon_months:g} months" for one in calibrations]
     alt = f"How the head {name} was judged: {'; '.join(said) or 'nothing could be judged'}."
@@ -62,10 +70,27 @@ def _draw_quartiles(axes: Axes, quartiles: RiskQuartiles | None) -> None:
     axes.set_ylim(0, 1.42)  # room for the legend above the curves
     axes.set_yticks(np.linspace(0, 1, 6))
     axes.set_xlim(left=0)
-    axes.xaxis.set_major_locator(MultipleLocator(12))
+    axes.xaxis.set_major_locator(MultipleLocator(_every_months(axes)))
     _legend(axes, "upper right", "quartile of risk: events of patients")
     said = f"p {_p(quartiles)}, permuted"
     axes.text(0.03, 0.03, said, transform=axes.transAxes, fontsize=5.5, family=FONT, color=INK)
+
+
+def _write_at_risk(sheet: Sheet, axes: Axes, left: float, quartiles: RiskQuartiles) -> None:
+    """How many patients each curve still speaks of, under its time axis."""
+    last = axes.get_xlim()[1]
+    months = np.arange(0.0, last, _every_months(axes))
+    sheet.write(left, _AT_RISK_TOP - 3.0, "patients at risk", 5.2, SOFT)
+    for row, (group, colour) in enumerate(zip(quartiles.groups, QUARTILE_COLOURS, strict=True)):
+        top = _AT_RISK_TOP + row * _ROW
+        sheet.write(left - 7.0, top, str(group.quartile), 5.2, colour, fontweight="bold")
+        for month, count in zip(months, group.curve.count_at_risk(months), strict=True):
+            sheet.write(left + _SIDE * month / last, top, str(count), 5.2, colour, ha="center")
+
+
+def _every_months(axes: Axes) -> int:
+    """Whole years between ticks, so that the counts below do not touch."""
+    return 12 * math.ceil(axes.get_xlim()[1] / 120)
 
 
 def _draw_calibration(axes: Axes, calibrations: tuple[Calibration, ...]) -> None:

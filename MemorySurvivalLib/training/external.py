@@ -104,6 +104,7 @@ class ExternalValidation:
                 one.quartiles,
                 (one.calibrated,) if one.calibrated else (),
                 (one.decided,) if one.decided else (),
+                self.labels,
             )
             for one in self.heads
         )

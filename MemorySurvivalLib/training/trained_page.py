@@ -18,8 +18,8 @@ from MemorySurvivalLib.training.tables import SIMULATED_PATIENTS, cohort_documen
 
 def write_training_page(cohort: OwnCohort, trained: TrainedBundle, target: Path) -> None:
     """Write flow, tables and every head's figures as one HTML file. Nothing in it names a patient."""
-    pictures = {head.entry.name: _draw(head) for head in trained.heads}
     labels = ((SIMULATED_PATIENTS,) if cohort.data.simulated else ()) + ((FLAT_LABEL,) if trained.flat else ())
+    pictures = {head.entry.name: _draw(head, labels) for head in trained.heads}
     sections = tuple(_section(head, pictures[head.entry.name], trained.design) for head in trained.heads)
     page = cohort_document(cohort.intake, cohort.patients, cohort.flow, labels, sections)
     write_page(page, tuple(pictures.values()), target)
@@ -34,9 +34,11 @@ def write_page(page: Document, pictures: tuple[Picture, ...], target: Path) -> N
         write_html(page, Path(folder), target)
 
 
-def _draw(head: TrainedHead) -> Picture:
+def _draw(head: TrainedHead, labels: tuple[str, ...]) -> Picture:
     judged = head.evaluation
-    return draw_evidence(head.entry.name, "out of fold", judged.quartiles, judged.calibrations, judged.net_benefits)
+    return draw_evidence(
+        head.entry.name, "out of fold", judged.quartiles, judged.calibrations, judged.net_benefits, labels
+    )
 
 
 def _section(head: TrainedHead, picture: Picture, design: tuple[str, ...]) -> Section:

@@ -13,10 +13,13 @@ import pytest
 import torch
 from backbone_cards import carry_training
 
+from MemorySurvivalLib import RESEARCH_USE
 from MemorySurvivalLib.bundle.bundle import load_bundle
 from MemorySurvivalLib.bundle.card import find_open_fields
 from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.evaluation.measures import EvaluationPlan
+from MemorySurvivalLib.evaluation.risk_groups import risk_quartiles
+from MemorySurvivalLib.report.sheet import Sheet
 from MemorySurvivalLib.training.data import CohortData
 from MemorySurvivalLib.training.evidence_picture import draw_evidence
 from MemorySurvivalLib.training.exclusion import Excluded, ExclusionFlow
@@ -269,6 +272,18 @@ def test_the_page_shows_what_was_judged(tmp_path: Path, light_base: Path) -> Non
 def test_what_could_not_be_judged_is_said_in_the_picture() -> None:
     nothing = draw_evidence("image", "out of fold", None, (), ())
     assert "nothing could be judged" in nothing.alt and nothing.png.startswith(b"\x89PNG")
+
+
+def test_the_picture_itself_says_of_whom_it_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(Sheet, "write", lambda sheet, left, top, text, *rest, **style: written.append(text))
+    months = np.arange(1.0, 41.0)
+    quartiles = risk_quartiles(months, np.ones(40, dtype=bool), -months, permutations=9)
+    draw_evidence("image", "out of fold", quartiles, (), (), (FLAT_LABEL,))
+    assert FLAT_LABEL in written and RESEARCH_USE in written
+    at_risk = written[written.index("patients at risk") + 1 :]
+    # The first quartile leaves in the months 31 to 40, the second in 21 to 30: at 0, 12, 24 and 36 months.
+    assert at_risk[:10] == ["1", "10", "10", "10", "5", "2", "10", "10", "7", "0"]
 
 
 def test_permutations_and_harmonisation_where_asked_for(tmp_path: Path, light_base: Path) -> None:
