@@ -447,6 +447,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/study/shipping.py
   MemorySurvivalLib/study/shipping_card.py
   MemorySurvivalLib/study/shipping_heads.py
+  MemorySurvivalLib/study/taught.py
   MemorySurvivalLib/training/__init__.py
   MemorySurvivalLib/training/attributing.py
   MemorySurvivalLib/training/attribution.py

@@ -14,7 +14,7 @@ from MemorySurvivalLib.simulation.hazard import IMAGE_TERMS
 from MemorySurvivalLib.study.configuration import ENCODER, StudyConfiguration
 from MemorySurvivalLib.study.hotspot_results import HotspotResults, hotspot_path, read_hotspots
 from MemorySurvivalLib.study.hotspot_summary import AVID_SUV, summarise
-from MemorySurvivalLib.study.judging import Goal, Judge, judge_goals, largest
+from MemorySurvivalLib.study.judging import Goal, Interval, Judge, judge_goals, largest
 from MemorySurvivalLib.study.models import (
     EMBEDDING,
     EMBEDDING_STATISTICS,
@@ -136,8 +136,24 @@ def describe_probes(probed: ProbeResults) -> str:
         "CT side by side, pooled inside the ROI. It tells what is there to be found, not what outcomes teach.",
         "",
         *_table(("vector", "columns", *terms), rows),
+        *_taught(probed),
     ]
     return "\n".join(said) + "\n"
+
+
+def _taught(probed: ProbeResults) -> list[str]:
+    if not probed.taught:
+        return []
+    rows = [(one.name, one.chosen, one.columns, Interval(*one.c), Interval(*one.recovered)) for one in probed.taught]
+    return [
+        "",
+        f"What such columns can give: ridge regression that was shown the true log hazard of the {probed.patients}",
+        f"development patients, which no cohort of persons has, asked about {probed.tested} of {probed.test}.",
+        "An oracle recovers 1. What is missing here is not in the columns; what models of outcomes have less is what",
+        "outcomes could not teach.",
+        "",
+        *_table(("shown the truth", "state", "columns", "c", "recovered"), rows),
+    ]
 
 
 def goals_table(goals: Sequence[Goal]) -> list[str]:

@@ -17,17 +17,17 @@ from MemorySurvivalLib.simulation.patient import draw_patients
 from MemorySurvivalLib.simulation.scenario import load_scenario
 from MemorySurvivalLib.study.cohorts import StudyCohort, read_cohort
 from MemorySurvivalLib.study.configuration import Embedding, StudyConfiguration
+from MemorySurvivalLib.study.embed_cohorts import count_embedded
 from MemorySurvivalLib.study.models import STATISTICS
 from MemorySurvivalLib.study.parts import NOTICE, sort_json
 from MemorySurvivalLib.study.readings import ROI_WORDS, name_pooled, whole_scan
+from MemorySurvivalLib.study.taught import PENALTIES, Taught, teach_truth
 from MemorySurvivalLib.training.data import Floats
 from MemorySurvivalLib.training.models.features import statistics_matrix
 
 SCENARIOS = ("main", "spatial")
 ALL_TERMS = "all that images show"
 FOLDS = 5
-
-_PENALTIES = np.logspace(-1, 5, 13)
 
 
 class Probe(msgspec.Struct, frozen=True):
@@ -39,7 +39,8 @@ class Probe(msgspec.Struct, frozen=True):
 
 
 class ProbeResults(msgspec.Struct, frozen=True):
-    """The probes of one scenario's development patients. `sd` is that of each term of the log hazard."""
+    """The probes of one scenario's development patients. `sd` is that of each term of the log hazard; `taught` says
+    what the same columns give a model that is shown the whole truth, on `tested` patients of `test`."""
 
     notice: str
     embedding: str
@@ -48,6 +49,9 @@ class ProbeResults(msgspec.Struct, frozen=True):
     patients: int
     sd: dict[str, float]
     probes: tuple[Probe, ...]
+    test: str = ""
+    tested: int = 0
+    taught: tuple[Taught, ...] = ()
 
 
 def probe_path(configuration: StudyConfiguration, results: Path, scenario: str) -> Path:
@@ -84,6 +88,9 @@ def probe_vectors(
             Probe(name, values.shape[1], {term: _explain(values, truth) for term, truth in terms.items()})
             for name, values in track(vectors, f"probe {question.scenario}", len(vectors), progress)
         )
+        name, scenario = question.tests[0]
+        asked = count_embedded(configuration, name, parts) >= configuration.fitting.smallest_test
+        test = read_cohort(configuration, name, scenario, parts) if asked else None
         found = ProbeResults(
             NOTICE,
             configuration.embedding.sha256,
@@ -92,6 +99,9 @@ def probe_vectors(
             len(cohort.data),
             {term: round(float(truth.std()), 3) for term, truth in terms.items()},
             probes,
+            f"{name}/{scenario}",
+            len(test.data) if test else 0,
+            teach_truth(configuration, cohort, test) if test else (),
         )
         path = probe_path(configuration, results, question.scenario)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,6 +154,6 @@ def _explain(values: Floats, truth: Floats) -> float:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    model = make_pipeline(StandardScaler(), RidgeCV(_PENALTIES))
+    model = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
     said = cross_val_predict(model, values, truth, cv=KFold(FOLDS, shuffle=True, random_state=0))
     return round(float(1 - ((truth - said) ** 2).sum() / ((truth - truth.mean()) ** 2).sum()), 3)
