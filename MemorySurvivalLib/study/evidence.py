@@ -289,26 +289,28 @@ def _imagenet(configuration: StudyConfiguration, results: Sequence[ScenarioResul
 
 
 def _growth(configuration: StudyConfiguration, results: Sequence[ScenarioResults]) -> list[str]:
-    """c by size of the development cohort, for the models that the goals speak of."""
+    """c by size of the development cohort, of the models that were fitted at two sizes or more."""
     names = [model.name for model in study_models(configuration.embedding, ("baselines", "fused", "deep"))]
+    judges = {
+        (found.scenario, found.patients): Judge(configuration, found, next(iter(found.tests))) for found in results
+    }
+    sizes = sorted({found.patients for found in results})
     rows: list[Row] = []
     for scenario in largest(results):
-        sizes = [found for found in results if found.scenario == scenario]
-        if len(sizes) < 2:
-            continue
-        judges = [Judge(configuration, found, next(iter(found.tests))) for found in sizes]
+        of_sizes = [judges.get((scenario, size)) for size in sizes]
         for name in names:
-            if all(judge.has(name) for judge in judges):
-                values = ", ".join(
-                    f"{j.results.patients}, tested on {len(j.events)}: {j.c_alone(name):.3f}" for j in judges
-                )
-                rows.append((scenario, name, values))
+            cells = [f"{judge.c_alone(name):.3f}" if judge and judge.has(name) else "" for judge in of_sizes]
+            if sum(map(bool, cells)) > 1:
+                tested = next(len(judge.events) for judge in of_sizes if judge)
+                rows.append((scenario, name, tested, *cells))
     if not rows:
         return []
     return [
         "### More patients to learn from (simulated)",
         "",
-        *_table(("scenario", "model", "c by patients learned from"), rows),
+        "c by how many patients taught the model; empty: not fitted.",
+        "",
+        *_table(("scenario", "model", "tested on", *map(str, sizes)), rows),
     ]
 
 

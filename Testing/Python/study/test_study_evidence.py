@@ -174,6 +174,20 @@ def test_what_was_fitted_on_fewer_patients_alone_is_shown_too(configuration: Stu
     assert "Learned from fewer patients" not in describe_study(configuration, [many])
 
 
+def test_growth_is_shown_by_size_with_gaps(configuration: StudyConfiguration) -> None:
+    few = invent(configuration, "main", {STATISTICS: 3.0, ALL: 1.0, EMBEDDING: 2.0}, 100)
+    some = invent(configuration, "main", {STATISTICS: 2.0, EMBEDDING: 2.0}, 120)
+    many = invent(configuration, "main", {STATISTICS: 1.0, ALL: 0.05, EMBEDDING: 2.0}, 150)
+    text = describe_study(configuration, [few, some, many])
+    growth = text.partition("### More patients to learn from (simulated)")[2].splitlines()
+    assert f"| scenario | model | tested on | {few.patients} | {some.patients} | {many.patients} |" in growth
+    judges = [Judge(configuration, one, "main-test/main") for one in (few, some, many)]
+    by_size = " | ".join(f"{judge.c_alone(STATISTICS):.3f}" for judge in judges)
+    assert f"| main | {STATISTICS} | {TESTED} | {by_size} |" in growth
+    assert f"| main | {ALL} | {TESTED} | {judges[0].c_alone(ALL):.3f} |  | {judges[2].c_alone(ALL):.3f} |" in growth
+    assert "More patients to learn from" not in describe_study(configuration, [many])
+
+
 def test_explained_cases_stand_beside_chance(configuration: StudyConfiguration) -> None:
     near, far = Finding((0.0, 0.0, 0.0), 4.0, 0.2, "lesion"), Finding((0.0, 0.0, 0.0), 30.0, None, "organ")
     shares = {"lesion": 0.1, "distractor": 0.2, "organ": 0.3, "elsewhere": 0.4}
