@@ -12,6 +12,7 @@ import torch
 from MemorySurvivalLib.bundle.bundle import ModelBundle
 from MemorySurvivalLib.bundle.manifest import BaselineHazard, HeadEntry
 from MemorySurvivalLib.bundle.rights import decide_rights
+from MemorySurvivalLib.clinical.staging_fields import is_for_staging
 from MemorySurvivalLib.errors import MemorySurvivalError
 from MemorySurvivalLib.imaging.window import Modality
 from MemorySurvivalLib.measure.statistics import STATISTICS
@@ -90,8 +91,9 @@ def choose_covariates(
             notes.append("No covariates were given; the image-only head was used.")
         return None, entry.name, notes
     encoded = encode_covariates(entry.covariates, values)
-    if encoded.ignored:
-        notes.append(f"Columns the model does not know were ignored: {', '.join(encoded.ignored)}.")
+    unread = [name for name in encoded.ignored if not is_for_staging(name)]
+    if unread:
+        notes.append(f"Columns the model does not know were ignored: {', '.join(unread)}.")
     if not encoded.used:
         notes.append("Every covariate is missing; the image-only head was used.")
         return None, bundle.head_entry(with_covariates=False).name, notes

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.risk.covariate_fields import CovariateField, find_level, find_problem, take_known
+from MemorySurvivalLib.risk.covariate_fields import CovariateField, find_level, find_problem, plain_name, take_known
 
 YES_NO = ("yes", "no")
 
@@ -24,8 +24,15 @@ STAGING_FIELDS = (
 )
 """What a form asks. The ranges of the two units of albumin do not overlap, so that one is never taken for the other."""
 
+_NAMES = frozenset(plain_name(field.name) for field in STAGING_FIELDS)
+
 _SAME_ALBUMIN_G_DL = 0.051
 """Two statements of one albumin may differ by their rounding."""
+
+
+def is_for_staging(column: str) -> bool:
+    """Whether a staging score reads a column of this name."""
+    return plain_name(column) in _NAMES
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def _about(report: Report) -> Section:
         region.append(Cell(tr("edited by a person")))
     status = tr("status: {status}").format(status=record.bundle.status)
     model = [
-        Cell(f"{record.bundle.title} {record.bundle.version}"),
+        Cell(tr("{title}, version {version}").format(title=record.bundle.title, version=record.bundle.version)),
         Cell(f"{status}. {say_status(record)}".rstrip()),
     ]
     subject = [Cell(line) for line in say_subject(report.subject)]

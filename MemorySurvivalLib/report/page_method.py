@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from MemorySurvivalLib.clinical.staging_fields import is_for_staging
 from MemorySurvivalLib.memory.readout import check_readout
 from MemorySurvivalLib.report.document import Block, Bullets, Cell, Facts, Page, Paragraph, Section
 from MemorySurvivalLib.report.language import say_date, tr
@@ -255,7 +256,9 @@ def _covariates(record: CaseRecord) -> tuple[Row, ...]:
         rows += [(say_covariate(name), (Cell(say_measured(name, value)),)) for name, value in used]
         missing = tr("missing: the training cohort's average was taken")
         rows += [(say_covariate(name), (Cell(missing),)) for name in encoded.missing]
-        rows += [(name, (Cell(tr("ignored: the model does not know it")),)) for name in encoded.ignored]
+        for name in encoded.ignored:
+            said = tr("for staging: the model does not read it")
+            rows.append((name, (Cell(said if is_for_staging(name) else tr("ignored: the model does not know it")),)))
     return tuple(rows)
 
 

@@ -92,6 +92,12 @@ def test_a_missing_and_an_unknown_column_are_told(bundle: ModelBundle) -> None:
     ]
 
 
+def test_what_a_staging_score_reads_is_not_called_ignored(bundle: ModelBundle) -> None:
+    encoded, _, notes = choose_covariates(bundle, {**FULL, "LDH upper limit U_L": "250", "remark": "x"})
+    assert encoded is not None and encoded.ignored == ("LDH upper limit U_L", "remark")
+    assert notes == ["Columns the model does not know were ignored: remark."]
+
+
 @pytest.mark.parametrize("values", [{}, {"age_years": "", "sex": "NA"}, {"LDH": "1"}])
 def test_missing_everything_is_image_only_never_an_average_patient(
     bundle: ModelBundle, states: dict[Modality, torch.Tensor], values: dict[str, str]

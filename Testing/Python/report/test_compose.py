@@ -150,7 +150,7 @@ def test_page_one_answers_in_the_order_of_the_questions(example: Any, report_of:
         "not named in this report",
         "Scored CT PET simulated case",
         "edited by a person",
-        "Demonstration model 0.3.1",
+        "Demonstration model, version 0.3.1",
         "status: demonstration",
         "+0.46 log-risk",
         "Higher than 87 % of 143 reference cases",

@@ -170,7 +170,7 @@ def test_the_answer_of_page_one(written: tuple[Path, str, Page]) -> None:
         "Risk group: high",
         "Progression-free at 33 months: 44 %",
         "PET 64 %",
-        "Demonstration model 0.3.1",
+        "Demonstration model, version 0.3.1",
         "status: demonstration",
         "CT: ct.nii.gz",
         "PET: pet.nii.gz",
