@@ -72,8 +72,8 @@ def _draw_quartiles(axes: Axes, quartiles: RiskQuartiles | None) -> None:
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MultipleLocator(_every_months(axes)))
     _legend(axes, "upper right", "quartile of risk: events of patients")
-    said = f"p {_p(quartiles)}, permuted"
-    axes.text(0.03, 0.03, said, transform=axes.transAxes, fontsize=5.5, family=FONT, color=INK)
+    said = f"p {_p(quartiles)},\npermuted"
+    axes.text(0.03, 0.97, said, transform=axes.transAxes, fontsize=5.5, family=FONT, color=INK, va="top")
 
 
 def _write_at_risk(sheet: Sheet, axes: Axes, left: float, quartiles: RiskQuartiles) -> None:
