@@ -505,6 +505,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/training/quantities.py
   MemorySurvivalLib/training/results.py
   MemorySurvivalLib/training/search.py
+  MemorySurvivalLib/training/seen_before.py
   MemorySurvivalLib/training/sobol.py
   MemorySurvivalLib/training/stacked_mlp.py
   MemorySurvivalLib/training/survival_model.py

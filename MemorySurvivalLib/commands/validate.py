@@ -15,7 +15,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "validate",
         help="judge a bundle on patients that it never saw",
         description="Scores every patient of COHORT.csv and prints discrimination and calibration with intervals. "
-        "Nothing is fitted. That the bundle never saw these patients is your word.",
+        "Nothing is fitted. That the bundle never saw these patients is your word; where its baseline says otherwise, "
+        "you are told.",
     )
     parser.add_argument("base", metavar="BUNDLE", help="name or file")
     parser.add_argument(
@@ -49,6 +50,8 @@ def run(options: argparse.Namespace) -> int:
     check_enough_to_validate(cohort.patients)
     judged = validate_bundle(models.bundle(options.base), cohort.data, options.horizon, patients=cohort.patients)
     sys.stdout.write(f"{cohort.flow.sentence}\n")
+    if judged.seen_before:
+        sys.stdout.write(f"WARNING: {judged.seen_before}\n")
     for head in judged.heads:
         for one in head.estimates:
             sys.stdout.write(f"{head.head}: {one.name} {one.value:.3f} ({one.low:.3f} to {one.high:.3f})\n")

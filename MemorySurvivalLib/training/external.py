@@ -24,7 +24,7 @@ from MemorySurvivalLib.evaluation.measures import EvaluationPlan
 from MemorySurvivalLib.evaluation.net_benefit import NetBenefit, net_benefit
 from MemorySurvivalLib.evaluation.risk_groups import RiskQuartiles, risk_quartiles
 from MemorySurvivalLib.evaluation.subgroups import Subgroup
-from MemorySurvivalLib.report.document import Block, Bullets, Cell, Figure, Section, Table
+from MemorySurvivalLib.report.document import Block, Bullets, Cell, Figure, Paragraph, Section, Table
 from MemorySurvivalLib.report.sheet import Picture
 from MemorySurvivalLib.training.cohort_subgroups import cohort_subgroups
 from MemorySurvivalLib.training.data import CohortData, Floats
@@ -33,7 +33,10 @@ from MemorySurvivalLib.training.intake import OwnPatient
 from MemorySurvivalLib.training.judged_head import quartile_blocks, subgroup_blocks
 from MemorySurvivalLib.training.models.outcomes import check_outcomes
 from MemorySurvivalLib.training.own_cohort import bundle_log_risks
+from MemorySurvivalLib.training.seen_before import say_seen_before
 from MemorySurvivalLib.training.tables import SIMULATED_PATIENTS
+
+SEEN_LABEL = "NO VALIDATION: PATIENTS IT SEEMS TO KNOW"
 
 FIRST_MONTH = 6.0
 """Where the window of the integrated Brier score begins, as in training; it ends at the horizon."""
@@ -56,7 +59,9 @@ class JudgedHead:
 
 @dataclass(frozen=True)
 class ExternalValidation:
-    """What `validate` found. Nothing was fitted; weights for censoring come from these patients themselves."""
+    """What `validate` found. Nothing was fitted; weights for censoring come from these patients themselves.
+
+    `seen_before` is a sentence where the bundle seems to know these patients."""
 
     bundle: str
     bundle_sha256: str
@@ -65,11 +70,12 @@ class ExternalValidation:
     simulated: bool
     horizon_months: float
     heads: tuple[JudgedHead, ...]
+    seen_before: str = ""
 
     @property
     def labels(self) -> tuple[str, ...]:
         """What stands on every page."""
-        return (SIMULATED_PATIENTS,) if self.simulated else ()
+        return ((SIMULATED_PATIENTS,) if self.simulated else ()) + ((SEEN_LABEL,) if self.seen_before else ())
 
     def as_json(self) -> bytes:
         """Indented UTF-8 JSON: every figure with its interval, and the log-rank test of the outer quartiles."""
@@ -90,6 +96,7 @@ class ExternalValidation:
             "events": self.events,
             "simulated": self.simulated,
             "horizon_months": self.horizon_months,
+            "seen_before": self.seen_before,
             "heads": heads,
             "research_use": RESEARCH_USE,
         }
@@ -125,7 +132,7 @@ def validate_bundle(
     """Score all patients with every head and judge it. Raises InputError for too few patients or events.
 
     `patients`, in the rows' order, tell scanner and site for the subgroups. That the bundle never saw these patients
-    cannot be checked here; it is the caller's word.
+    is the caller's word; where its baseline says otherwise, the result does too.
     """
     check_outcomes(data)
     risks = bundle_log_risks(bundle, data)
@@ -135,6 +142,8 @@ def validate_bundle(
         judged = _judge(entry, data, log_risk, horizon_months, resamples, seed)
         groups = cohort_subgroups(data, patients, log_risk, resamples, seed) if patients else ()
         heads.append(JudgedHead(*judged, groups))
+    baselines = [entry.baseline.times_months for entry in bundle.manifest.heads if entry.baseline is not None]
+    seen = [say_seen_before(times, data.times_months, data.events) for times in baselines]
     return ExternalValidation(
         f"{bundle.manifest.name} {bundle.manifest.version}",
         bundle.archive.sha256,
@@ -143,6 +152,7 @@ def validate_bundle(
         data.simulated,
         horizon_months,
         tuple(heads),
+        next(filter(None, seen), ""),
     )
 
 
@@ -232,7 +242,8 @@ def _section(head: JudgedHead, picture: Picture, whole: ExternalValidation) -> S
         for one in head.estimates
     )
     caption = f"{whole.n} patients, {whole.events} events, horizon {whole.horizon_months:g} months; nothing was fitted."
-    blocks: list[Block] = [
+    blocks: list[Block] = [Paragraph(whole.seen_before, tone="warning")] if whole.seen_before else []
+    blocks += [
         Figure(picture.name, picture.width_mm, picture.height_mm, picture.alt, lead=picture.title),
         Table(("Figure", "Value", "95 % interval", "Chance"), rows, numeric=(1, 2, 3), caption=caption),
     ]

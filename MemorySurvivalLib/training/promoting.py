@@ -43,6 +43,7 @@ class Validation(msgspec.Struct, frozen=True):
     simulated: bool
     horizon_months: float
     heads: tuple[HeadFigures, ...]
+    seen_before: str = ""
 
 
 def read_validation(path: Path) -> Validation:
@@ -62,9 +63,9 @@ def promote_bundle(
     """Write `bundle` to `out` with status `validated`: open fields of its card filled, the validation in its card.
 
     `patients` says who was validated on, `by` who answers for it. No weight, baseline or threshold changes. Raises
-    InputError for a validation of other bytes, of simulated patients, of too few events or without discrimination of
-    every head; BundleError for a bundle that is not `local-research`, or whose card still has open fields; OutputError
-    where `out` is there already.
+    InputError for a validation of other bytes, of simulated patients, of patients that the bundle seems to know, of too
+    few events or without discrimination of every head; BundleError for a bundle that is not `local-research`, or whose
+    card still has open fields; OutputError where `out` is there already.
     """
     manifest = bundle.manifest
     if manifest.status != "local-research":
@@ -121,6 +122,8 @@ def _check(bundle: ModelBundle, validation: Validation) -> None:
         raise InputError(
             "The validation is of simulated patients; it says nothing about persons and validates nothing."
         )
+    if validation.seen_before:
+        raise InputError(validation.seen_before)
     if validation.events < FEWEST_EVENTS:
         raise InputError(
             f"The validation has {validation.events} events; with fewer than {FEWEST_EVENTS} it says too little for a "

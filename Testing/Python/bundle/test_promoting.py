@@ -71,6 +71,7 @@ def test_a_promoted_bundle_holds_its_evidence_and_nothing_else_changes(bundle: M
         ({"bundle_sha256": "0" * 64}, "the bundle .* has the sha256"),
         ({"simulated": True}, "of simulated patients"),
         ({"events": 99}, "has 99 events"),
+        ({"seen_before": "The bundle seems to have learned from these."}, "seems to have learned from these"),
         ({"heads": ()}, "no figures of the head"),
     ],
 )

@@ -17,7 +17,7 @@ from MemorySurvivalLib.bundle.bundle import load_bundle
 from MemorySurvivalLib.commands import bundle, train, validate
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.training import external, own_cohort
-from MemorySurvivalLib.training.external import validate_bundle
+from MemorySurvivalLib.training.external import SEEN_LABEL, validate_bundle
 from MemorySurvivalLib.training.model_card import QUESTIONS
 from MemorySurvivalLib.training.own_cohort import EmbedOptions, OwnCohort
 from MemorySurvivalLib.training.promoting import read_validation
@@ -90,6 +90,11 @@ def test_training(
     assert [one.inside for one in asked] == [False], "a network's maps, whatever the base reads"
     text = page.read_text()
     assert "SIMULATED PATIENTS" in text and "Head image, cross-validated (nested)" in text and "mean over folds" in text
+    figures, again = tmp_path / "figures.json", tmp_path / "again.html"
+    assert call("validate", str(out), files[0], "--json", str(figures), "--page", str(again)) == 0
+    assert "WARNING: The bundle seems to have learned from these patients" in capsys.readouterr().out
+    assert "seems to have learned" in read_validation(figures).seen_before
+    assert SEEN_LABEL in again.read_text() and "These figures are no validation" in again.read_text()
 
 
 def test_validation_fits_nothing(light_base: Path, embedded: OwnCohort) -> None:
