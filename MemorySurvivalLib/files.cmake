@@ -33,6 +33,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/commands/bundle.py
   MemorySurvivalLib/commands/cache.py
   MemorySurvivalLib/commands/compare.py
+  MemorySurvivalLib/commands/compare_bundles.py
   MemorySurvivalLib/commands/dicom.py
   MemorySurvivalLib/commands/explain.py
   MemorySurvivalLib/commands/export.py
@@ -449,6 +450,7 @@ set(MemorySurvivalLib_SCRIPTS
   MemorySurvivalLib/study/shipping_heads.py
   MemorySurvivalLib/study/taught.py
   MemorySurvivalLib/training/__init__.py
+  MemorySurvivalLib/training/against.py
   MemorySurvivalLib/training/attributing.py
   MemorySurvivalLib/training/attribution.py
   MemorySurvivalLib/training/attribution_page.py

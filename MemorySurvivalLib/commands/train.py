@@ -31,7 +31,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=run)
 
 
-def add_cohort_options(parser: argparse.ArgumentParser, *, with_base: bool = True) -> None:
+def add_cohort_options(parser: argparse._ActionsContainer, *, with_base: bool = True) -> None:
     """Options of every command that embeds a cohort; `base` where it is no argument."""
     if with_base:
         parser.add_argument("--base", default="demonstration", help="bundle whose backbone and settings are used")

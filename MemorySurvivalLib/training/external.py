@@ -15,7 +15,7 @@ from MemorySurvivalLib.bundle.bundle import ModelBundle
 from MemorySurvivalLib.bundle.manifest import BaselineHazard, HeadEntry
 from MemorySurvivalLib.bundle.recalibrate import risk_by
 from MemorySurvivalLib.errors import InputError
-from MemorySurvivalLib.evaluation.brier import brier_score
+from MemorySurvivalLib.evaluation.brier import BrierScore, brier_score
 from MemorySurvivalLib.evaluation.calibration import Calibration, calibration
 from MemorySurvivalLib.evaluation.curves import Censoring
 from MemorySurvivalLib.evaluation.discrimination import Pairs, auc_pairs, harrell_pairs, uno_pairs
@@ -102,11 +102,11 @@ class ExternalValidation:
         }
         return msgspec.json.format(msgspec.json.encode(said), indent=1)
 
-    def pictures(self) -> tuple[Picture, ...]:
-        """One for each head."""
+    def pictures(self, prefix: str = "") -> tuple[Picture, ...]:
+        """One for each head; `prefix` tells those of two bundles on one page apart."""
         return tuple(
             draw_evidence(
-                one.head,
+                f"{prefix}{one.head}",
                 "on these patients",
                 one.quartiles,
                 (one.calibrated,) if one.calibrated else (),
@@ -194,7 +194,8 @@ def _judge(entry: HeadEntry, data: CohortData, log_risk: Floats, horizon: float,
         slope = [calibrated.slope] if calibrated.slope else []
         estimates += [calibrated.observed_to_expected, calibrated.intercept, *slope, calibrated.ici]
     brier = attempt(
-        "Integrated Brier score", lambda: _brier(baseline, data, log_risk, censoring, horizon, resamples, seed)
+        "Integrated Brier score",
+        lambda: integrated_brier(baseline, data, log_risk, censoring, horizon).estimate(resamples, seed),
     )
     estimates += [brier] if brier is not None else []
     thresholds = np.array(EvaluationPlan().thresholds)
@@ -215,20 +216,18 @@ def _estimate(make: Callable[[], Pairs], log_risk: Floats, resamples: int, seed:
     return make().estimate(log_risk, resamples, seed)
 
 
-def _brier(
-    baseline: BaselineHazard,
-    data: CohortData,
-    log_risk: Floats,
-    censoring: Censoring,
-    horizon: float,
-    resamples: int,
-    seed: int,
-) -> Estimate:
-    if horizon <= FIRST_MONTH:
-        raise InputError(f"Its window runs from {FIRST_MONTH:g} months to the horizon of {horizon:g} and is empty.")
-    grid = np.unique(np.append(np.arange(FIRST_MONTH, horizon, 1.0), horizon))
+def integrated_brier(
+    baseline: BaselineHazard, data: CohortData, log_risk: Floats, censoring: Censoring, horizon_months: float
+) -> BrierScore:
+    """The Brier score from FIRST_MONTH to the horizon. Raises InputError where that window is empty or the baseline
+    ends before the horizon."""
+    if horizon_months <= FIRST_MONTH:
+        raise InputError(
+            f"Its window runs from {FIRST_MONTH:g} months to the horizon of {horizon_months:g} and is empty."
+        )
+    grid = np.unique(np.append(np.arange(FIRST_MONTH, horizon_months, 1.0), horizon_months))
     survival = np.stack([1 - risk_by(baseline, log_risk, float(months)) for months in grid], axis=1)
-    return brier_score(data.times_months, data.events, survival, grid, censoring).estimate(resamples, seed)
+    return brier_score(data.times_months, data.events, survival, grid, censoring)
 
 
 def _section(head: JudgedHead, picture: Picture, whole: ExternalValidation) -> Section:
