@@ -55,6 +55,7 @@ from Testing.Benchmarks import (
     typical_case,
 )
 from Testing.Benchmarks.document import save
+from Testing.Benchmarks.real_data import MissingDataError
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 
@@ -111,7 +112,12 @@ def main() -> int:
     machine = f"{platform.machine()}, {os.cpu_count()} CPU cores, Python {platform.python_version()}"
     draws = options.save and "picture" in inspect.signature(figure).parameters
     drawn = {"picture": PICTURES / f"{options.name}.png"} if draws else {}
-    result = {"figure": options.name, **figure(**drawn), "machine": machine}
+    try:
+        found = figure(**drawn)
+    except MissingDataError as error:
+        sys.stderr.write(f"{options.name}: {error}\n")
+        return 2
+    result = {"figure": options.name, **found, "machine": machine}
     if options.save:
         save(options.name, summary(figure), result)
     print(json.dumps(result))

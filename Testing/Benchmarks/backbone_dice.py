@@ -22,6 +22,7 @@ from MemorySurvivalLib.training.backbone_data import HELD_OUT_COHORT, SKELETON, 
 from MemorySurvivalLib.training.backbone_dice import SliceRun, measure_run, take_run
 from MemorySurvivalLib.training.backbone_real import held_out_cases
 from MemorySurvivalLib.training.clips import Structure
+from Testing.Benchmarks.real_data import data_folder
 
 if TYPE_CHECKING:
     from sam2.modeling.sam2_base import SAM2Base
@@ -114,7 +115,7 @@ def _runs() -> dict[tuple[str, str, Modality], list[SliceRun]]:
                     add(images, name, case, modality, structure)
                 # Lesions are short: every slice, and as many as show the largest one.
                 add(images, "largest lesion", case, modality, Structure(lesion=_largest_lesion(case)), step=1)
-    data = Path(os.environ.get("MEMORYSURVIVAL_TEST_DATA", ROOT.parent / "shared" / "data"))
+    data = data_folder()
     for case in held_out_cases(data, CASES):
         for modality in case.images:
             if case.groups:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import importlib
-import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ from MemorySurvivalLib.training.models.deep_surv import DeepSurv
 from MemorySurvivalLib.training.models.features import VectorFeatures
 from MemorySurvivalLib.training.models.fitting import TrainingConfig
 from MemorySurvivalLib.training.survival_model import SurvivalModel
+from Testing.Benchmarks.real_data import need
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDS = 5
@@ -41,7 +41,7 @@ def run() -> dict[str, Any]:
     from lifelines import CoxPHFitter
     from lifelines.utils import concordance_index
 
-    folder = Path(os.environ.get("MEMORYSURVIVAL_TEST_DATA", ROOT.parent / "shared" / "data")) / "survival"
+    folder = need("survival")
 
     def concordance(model: SurvivalModel, data: CohortData, training: Index, test: Index) -> float:
         held_out = data.take(test)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from MemorySurvivalLib.pipeline import ScoreRequest, score_case
 from MemorySurvivalLib.report.record import read_record
 from MemorySurvivalLib.report.subject import Subject
 from MemorySurvivalLib.simulation.case import simulate_case
+from Testing.Benchmarks.real_data import data_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED, SPACING_MM = 2, (8.0, 8.0, 9.0)
@@ -148,7 +148,7 @@ def _finer(volume: Volume) -> Volume:
 
 def _real(folder: Path) -> Path | None:
     """A real patient's PET/CT with its tumour mask, scored; None where the data is not there."""
-    data = Path(os.environ.get("MEMORYSURVIVAL_TEST_DATA", ROOT.parent / "shared" / "data"))
+    data = data_folder()
     study = data / "petct_sts_dicom" / "STS_002"
     if not study.is_dir():
         return None

@@ -13,7 +13,7 @@ from typing import Any
 import pydicom
 
 from MemorySurvivalLib.imaging.dicom_scan import scan
-from Testing.Benchmarks.suv_objects import data_folder
+from Testing.Benchmarks.real_data import need
 
 RUNS = 5
 LIMIT_PER_SECOND = 300
@@ -28,7 +28,7 @@ def processor_seconds(work: Callable[[], object]) -> float:
 
 def run() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
-        with tarfile.open(data_folder() / "suv_dro" / "DRO_all17.tar.xz") as archive:
+        with tarfile.open(need("suv_dro") / "DRO_all17.tar.xz") as archive:
             archive.extractall(scratch, filter="data")
         folder = Path(scratch) / "DRO"
         files = [image.path for series in scan(folder).series for image in series.slices]

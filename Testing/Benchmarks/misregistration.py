@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from MemorySurvivalLib.imaging.reading import read_volume
 from MemorySurvivalLib.imaging.registration_correction import correct_rigidly
 from MemorySurvivalLib.imaging.volume import Affine, Volume
 from MemorySurvivalLib.simulation.case import simulate_case
+from Testing.Benchmarks.real_data import need
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = range(901, 921)
@@ -47,7 +47,7 @@ def run() -> dict[str, Any]:
 
 
 def _real_patients() -> list[dict[str, Any]]:
-    data = Path(os.environ.get("MEMORYSURVIVAL_TEST_DATA", ROOT.parent / "shared" / "data")) / "petct_sts10"
+    data = need("petct_sts10")
     rows = []
     for folder in sorted(path for path in data.iterdir() if path.is_dir()):
         ct, pet, ct_mask, pet_mask = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from scipy import ndimage
 from MemorySurvivalLib.imaging.reading import read_volume
 from MemorySurvivalLib.roi.automatic import segment_case
 from MemorySurvivalLib.roi.derive import DEFAULT_ROI, RoiConfig, derive_skeleton, derive_spine_dilated, select_spine
+from Testing.Benchmarks.real_data import need
 from Testing.Benchmarks.roi_plain import find_body_plainly, find_bones_plainly
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,8 +25,7 @@ SKELETON_FLOOR, VERTEBRAE_FLOOR, COVER_FLOOR, MOST_SWALLOWED = 0.92, 0.88, 0.97,
 
 
 def run() -> dict[str, Any]:
-    data = Path(os.environ.get("MEMORYSURVIVAL_TEST_DATA", ROOT.parent / "shared" / "data"))
-    folder = data / "ct_labels"
+    folder = need("ct_labels")
     ct = read_volume(folder / "example_ct.nii.gz", "the CT")
     labels = read_volume(folder / "example_seg_fast_force_split.nii.gz", "the reference").voxels
     spacing_zyx = ct.spacing_mm[2], ct.spacing_mm[1], ct.spacing_mm[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,13 @@ from typing import Any
 from MemorySurvivalLib.errors import InputError
 from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.pipeline import ScoreRequest, score_case
+from Testing.Benchmarks.real_data import need
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def run() -> dict[str, Any]:
-    data = Path(os.environ.get("MEMORYSURVIVAL_TEST_DATA", ROOT.parent / "shared" / "data")) / "petct_sts10"
+    data = need("petct_sts10")
     models = Models()
     rows = []
     with tempfile.TemporaryDirectory() as name:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tarfile
 import tempfile
 from pathlib import Path
@@ -16,17 +15,13 @@ from MemorySurvivalLib.imaging.pet_quality import check_pet
 from MemorySurvivalLib.imaging.reading import read_volume
 from MemorySurvivalLib.imaging.suv import SuvConversion, convert_to_suv, suv_volume
 from MemorySurvivalLib.imaging.volume import FloatMatrix, Volume, resample_onto
+from Testing.Benchmarks.real_data import need
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPECTED = (0.20, 1.00, 4.00)
 TOLERANCE_PERCENT = 0.1
 BEYOND_PERCENT = 0.01
 REAL_TOLERANCE_SUV = 1e-5
-
-
-def data_folder() -> Path:
-    """Where the real data lies."""
-    return Path(os.environ.get("MEMORYSURVIVAL_TEST_DATA", ROOT.parent / "shared" / "data"))
 
 
 def convert_folder(folder: Path) -> tuple[Volume, SuvConversion, FloatMatrix]:
@@ -82,7 +77,8 @@ def measure_real(data: Path, patient: str) -> dict[str, Any]:
 
 
 def run() -> dict[str, Any]:
-    data = data_folder()
+    data = need("suv_dro").parent
+    need("petct_sts_dicom")
     with tempfile.TemporaryDirectory() as name:
         with tarfile.open(data / "suv_dro" / "DRO_all17.tar.xz") as archive:
             archive.extractall(name, filter="data")

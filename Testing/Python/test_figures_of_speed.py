@@ -14,6 +14,7 @@ from MemorySurvivalLib.training.models.fitting import TrainingConfig
 from MemorySurvivalLib.training.search import HEAD_BUDGET
 from Testing.Benchmarks import document, head_speed, simulation_speed
 from Testing.Benchmarks.__main__ import FIGURES, summary
+from Testing.Benchmarks.__main__ import main as run_figure
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -78,3 +79,15 @@ def test_the_page_shows_the_kept_object(name: str) -> None:
         assert (
             "| " + " | ".join(f"{one:g}" if isinstance(one, float) else str(one) for one in row.values()) + " |" in page
         )
+
+
+@pytest.mark.parametrize("name", ["deepsurv-references", "score-real", "suv-objects", "roi-dice", "misregistration"])
+def test_a_figure_without_its_real_data_says_so_in_one_sentence(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MEMORYSURVIVAL_TEST_DATA", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["figure", name])
+    assert run_figure() == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith(f"{name}: This figure needs real data, and {tmp_path}")
+    assert said.err.count("\n") == 1
