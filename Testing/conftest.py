@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from Testing.Benchmarks.real_data import data_folder
+
 # Property tests look for new cases on a developer's machine; the gate of main tries the same ones every time.
 settings.register_profile("gate", derandomize=True)
 if os.environ.get("CI"):
@@ -22,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real test images; without it the test is left out, but in CI it fails."""
-    folder = Path(os.environ.get("MEMORYSURVIVAL_TEST_DATA", ROOT.parent / "shared" / "data"))
+    folder = data_folder()
     if not folder.is_dir():
         message = f"real test data is not at {folder}; set MEMORYSURVIVAL_TEST_DATA"
         if os.environ.get("CI"):

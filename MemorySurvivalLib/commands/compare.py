@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 from MemorySurvivalLib import RESEARCH_USE
-from MemorySurvivalLib.commands.compare_bundles import run_on_cohort
+from MemorySurvivalLib.bundle.registry import SUFFIX
+from MemorySurvivalLib.commands.compare_bundles import NAMES, run_on_cohort
 from MemorySurvivalLib.commands.train import add_cohort_options
+from MemorySurvivalLib.errors import InputError
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,7 +30,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--names",
         nargs=2,
-        default=("first", "second"),
+        default=NAMES,
         metavar=("A", "B"),
         help="what the two are called (%(default)s)",
     )
@@ -55,6 +57,9 @@ def run(options: argparse.Namespace) -> int:
     """Compare, write, and say what differs. Raises InputError and OutputError."""
     if options.cohort is not None:
         return run_on_cohort(options)
+    for place in (options.first, options.second):
+        if place.suffix == SUFFIX:
+            raise InputError(f"{place.name} is a model bundle; give the table of its patients with --cohort.")
     from MemorySurvivalLib.compare.differences import KIND_WORDS
     from MemorySurvivalLib.compare.writing import CompareRequest, compare_to_file
 

@@ -7,6 +7,9 @@ import sys
 
 from MemorySurvivalLib import RESEARCH_USE
 
+NAMES = ("first", "second")
+"""What two results are called where nobody says."""
+
 
 def run_on_cohort(options: argparse.Namespace) -> int:
     """Embed for each bundle, judge both, print and write. Raises InputError and OutputError."""
@@ -22,6 +25,17 @@ def run_on_cohort(options: argparse.Namespace) -> int:
     from MemorySurvivalLib.training.tables import cohort_document
     from MemorySurvivalLib.training.trained_page import write_page
 
+    unused = [
+        name
+        for name, given in (
+            ("--names", tuple(options.names) != NAMES),
+            ("--registration", options.registration is not None),
+            ("--confirm-identity", options.confirm_identity),
+        )
+        if given
+    ]
+    if unused:
+        raise InputError(f"{unused[0]} is for two results of one patient; leave it out where a cohort is given.")
     if options.out.suffix not in (".html", ".json"):
         raise InputError(f"Bundles are compared on a page (.html) or as numbers (.json), not as {options.out.name}.")
     if options.out.exists() and not options.overwrite:
@@ -41,12 +55,10 @@ def run_on_cohort(options: argparse.Namespace) -> int:
             )
             for name in (options.first, options.second)
         ]
-    first, second, left_out = in_common(read[0], read[1])
+    first, second = in_common(read[0], read[1])
     check_enough_to_validate(first.patients)
-    found = compare_bundles(bundles, (first, second), options.horizon, left_out)
+    found = compare_bundles(bundles, (first, second), options.horizon)
     lines = [first.flow.sentence]
-    if left_out:
-        lines.append(f"{left_out} whose images one of the bundles could not read are left out.")
     lines += [f"WARNING: {one.bundle}: {one.seen_before}" for one in (found.first, found.second) if one.seen_before]
     for one in found.heads:
         pair = f"{one.first} of {found.first.bundle} - {one.second} of {found.second.bundle}"

@@ -144,15 +144,18 @@ def describe_probes(probed: ProbeResults) -> str:
 def _taught(probed: ProbeResults) -> list[str]:
     if not probed.taught:
         return []
-    rows = [(one.name, one.chosen, one.columns, Interval(*one.c), Interval(*one.recovered)) for one in probed.taught]
+    rows = [
+        (one.name, one.learner, one.chosen, one.columns, Interval(*one.c), Interval(*one.recovered))
+        for one in probed.taught
+    ]
     return [
         "",
-        f"What such columns can give: ridge regression that was shown the true log hazard of the {probed.patients}",
-        f"development patients, which no cohort of persons has, asked about {probed.tested} of {probed.test}.",
-        "An oracle recovers 1. What is missing here is not in the columns; what models of outcomes have less is what",
-        "outcomes could not teach.",
+        "What such columns give where outcomes are no limit: models that were shown the true log hazard of the",
+        f"{probed.patients} development patients, which no cohort of persons has, asked about {probed.tested} of",
+        f"{probed.test}.",
+        "An oracle recovers 1. A better learner may get more out of the same columns: this is no bound.",
         "",
-        *_table(("shown the truth", "state", "columns", "c", "recovered"), rows),
+        *_table(("shown the truth", "learner", "state", "columns", "c", "recovered"), rows),
     ]
 
 

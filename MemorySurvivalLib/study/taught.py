@@ -1,35 +1,39 @@
 """What a model would reach that were shown the planted truth of its training patients instead of their outcomes.
 
-No model of outcomes can see that truth. It bounds what the same columns can give: where this falls short of an oracle,
-the columns lack it; where outcomes give less than this, they are too few to teach it.
+No model of outcomes can see that truth. A linear and a tree model are shown it; a better one may yet exist, so this is
+what such columns were seen to give, and no bound.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from MemorySurvivalLib.evaluation.bootstrap import draw_counts, percentile_limits
-from MemorySurvivalLib.evaluation.discrimination import harrell_pairs
 from MemorySurvivalLib.simulation.patient import COVARIATE_COLUMNS
 from MemorySurvivalLib.study.cohorts import StudyCohort
 from MemorySurvivalLib.study.configuration import StudyConfiguration
+from MemorySurvivalLib.study.judging import Interval, Judge
 from MemorySurvivalLib.study.models import ALL, CLINICAL, EMBEDDING, EMBEDDING_STATISTICS, STATISTICS
+from MemorySurvivalLib.study.parts import NOTICE
 from MemorySurvivalLib.study.readings import name_pooled, whole_scan
-from MemorySurvivalLib.training.data import CohortData, Floats
+from MemorySurvivalLib.study.results import ModelResult, ScenarioResults
+from MemorySurvivalLib.training.data import Floats
 from MemorySurvivalLib.training.models.features import StateVectors, VectorFeatures, fit_features
 from MemorySurvivalLib.training.quantities import make_schema
 
 PENALTIES = np.logspace(-1, 5, 13)
 
+RIDGE, TREES = "ridge regression", "boosted trees"
+
 
 class Taught(msgspec.Struct, frozen=True):
-    """One set of columns: which memory state it holds (empty: none), how many columns, and on the test patients c and
-    the share of the oracle's discrimination, each with its 95 % interval."""
+    """One set of columns and one learner: which memory state is among them (empty: none), how many there are, and on
+    the test patients c and the share of the oracle's discrimination, each with its 95 % interval."""
 
     name: str
+    learner: str
     chosen: str
     columns: int
     c: tuple[float, float, float]
@@ -37,14 +41,11 @@ class Taught(msgspec.Struct, frozen=True):
 
 
 def teach_truth(configuration: StudyConfiguration, development: StudyCohort, test: StudyCohort) -> tuple[Taught, ...]:
-    """Ridge regression on the development patients' true log hazard, with the columns that the fused models have.
+    """Ridge regression and boosted trees on the development patients' true log hazard, with the fused models' columns.
 
-    The penalty, and which memory state, are chosen by leave-one-out error on development patients. Intervals are over
-    resampled test patients, the same ones for every row and as in the tables of models.
+    The ridge penalty and which memory state are chosen by leave-one-out error on development patients; the trees take
+    the same state, with fixed settings. Judged as the study's models are.
     """
-    pairs = harrell_pairs(test.data.times_months, test.data.events)
-    counts = draw_counts(len(test.data), configuration.fitting.resamples, configuration.fitting.seed)
-    oracle, oracles = pairs.value(test.log_hazard), pairs.share(test.log_hazard, counts)
     states = {
         f"{roi} {name_pooled(readout, pooling)}": StateVectors(
             tuple(f"{modality}/{roi}/{readout}/{pooling}" for modality in ("PET", "CT"))
@@ -60,41 +61,49 @@ def teach_truth(configuration: StudyConfiguration, development: StudyCohort, tes
         EMBEDDING_STATISTICS: {name: VectorFeatures(statistics=("*",), states=one) for name, one in states.items()},
         ALL: {name: VectorFeatures(clinical, ("*",), one) for name, one in states.items()},
     }
-    rows = []
+    tested = f"{test.name}/{test.scenario}"
+    chosen_of: dict[str, tuple[str, int]] = {}
+    models: dict[str, ModelResult] = {}
     for name, alternatives in wanted.items():
-        fitted = {chosen: _teach(features, development) for chosen, features in alternatives.items()}
+        fitted = {chosen: _ridge(features, development) for chosen, features in alternatives.items()}
         chosen = min(fitted, key=lambda one: fitted[one][0])
-        _, columns, predict = fitted[chosen]
-        risk = predict(test.data)
-        c, shares = pairs.value(risk), pairs.share(risk, counts)
-        recovered = (shares - 0.5) / np.where(oracles == 0.5, np.nan, oracles - 0.5)
-        rows.append(
-            Taught(
-                name,
-                chosen,
-                columns,
-                _rounded(c, percentile_limits(shares, "c")),
-                _rounded((c - 0.5) / (oracle - 0.5), percentile_limits(recovered, "c")),
-            )
-        )
-    return tuple(rows)
+        _, encoder, ridge = fitted[chosen]
+        shown = encoder.encode(development.data)
+        chosen_of[name] = chosen, shown.shape[1]
+        for learner, model in ((RIDGE, ridge), (TREES, _trees().fit(shown, development.log_hazard))):
+            risk: Floats = model.predict(encoder.encode(test.data))
+            models[f"{name}, {learner}"] = ModelResult("", "", "", "", "", "", "", log_risk={tested: risk.tolist()})
+    size = len(development.data)
+    results = ScenarioResults(
+        NOTICE, "", "", development.scenario, "", development.name, size, 0, {tested: len(test.data)}, models
+    )
+    judge = Judge(configuration, results, tested)
+    return tuple(
+        Taught(name, learner, *chosen_of[name], _plain(judge.c(model)), _plain(judge.recovered(model)))
+        for name in wanted
+        for learner in (RIDGE, TREES)
+        for model in (f"{name}, {learner}",)
+    )
 
 
-def _teach(features: VectorFeatures, cohort: StudyCohort) -> tuple[float, int, Callable[[CohortData], Floats]]:
-    """Leave-one-out error, number of columns, and the predicted log hazard of other patients."""
+def _ridge(features: VectorFeatures, cohort: StudyCohort) -> tuple[float, Any, Any]:
+    """Leave-one-out error, the fitted features, and the fitted regression."""
     # Imported here: a training extra.
     from sklearn.linear_model import RidgeCV
 
     encoder = fit_features(features, cohort.data)
-    values = encoder.encode(cohort.data)
-    model = RidgeCV(PENALTIES).fit(values, cohort.log_hazard)
-
-    def predict(data: CohortData) -> Floats:
-        said: Floats = model.predict(encoder.encode(data))
-        return said
-
-    return -float(model.best_score_), values.shape[1], predict
+    model = RidgeCV(PENALTIES).fit(encoder.encode(cohort.data), cohort.log_hazard)
+    return -float(model.best_score_), encoder, model
 
 
-def _rounded(value: float, limits: tuple[float, float]) -> tuple[float, float, float]:
-    return round(value, 4), round(limits[0], 4), round(limits[1], 4)
+def _trees() -> Any:
+    # Imported here: a training extra.
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    return HistGradientBoostingRegressor(
+        max_iter=150, learning_rate=0.05, max_leaf_nodes=8, min_samples_leaf=20, l2_regularization=5.0, random_state=0
+    )
+
+
+def _plain(found: Interval) -> tuple[float, float, float]:
+    return round(found.value, 4), round(found.low, 4), round(found.high, 4)

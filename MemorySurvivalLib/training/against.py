@@ -18,7 +18,7 @@ from MemorySurvivalLib.evaluation.estimates import Estimate
 from MemorySurvivalLib.report.document import Block, Bullets, Cell, Section, Table
 from MemorySurvivalLib.training.data import CohortData, Floats
 from MemorySurvivalLib.training.external import ExternalValidation, integrated_brier, validate_bundle
-from MemorySurvivalLib.training.own_cohort import OwnCohort, bundle_log_risks
+from MemorySurvivalLib.training.own_cohort import OwnCohort
 
 RESAMPLES = 1000
 SEED = 2026
@@ -37,12 +37,11 @@ class HeadsCompared:
 
 @dataclass(frozen=True, eq=False)
 class BundlesCompared:
-    """Each bundle on its own, and head against head. `left_out` counts patients whom one bundle alone could read."""
+    """Each bundle on its own, and head against head."""
 
     first: ExternalValidation
     second: ExternalValidation
     heads: tuple[HeadsCompared, ...]
-    left_out: int
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -58,7 +57,6 @@ class BundlesCompared:
                 {"first": one.first, "second": one.second, "differences": one.differences, "notes": one.notes}
                 for one in self.heads
             ],
-            "left_out": self.left_out,
             "research_use": RESEARCH_USE,
         }
         return msgspec.json.format(msgspec.json.encode(said), indent=1)
@@ -68,8 +66,8 @@ class BundlesCompared:
         return tuple(_section(one, self) for one in self.heads)
 
 
-def in_common(first: OwnCohort, second: OwnCohort) -> tuple[OwnCohort, OwnCohort, int]:
-    """Both cohorts cut to the patients whom both bundles could read, and how many are left out.
+def in_common(first: OwnCohort, second: OwnCohort) -> tuple[OwnCohort, OwnCohort]:
+    """Both cohorts cut to the patients whom both bundles could read; each flow also counts whom the other could not.
 
     Raises InputError where nobody is left.
     """
@@ -77,15 +75,15 @@ def in_common(first: OwnCohort, second: OwnCohort) -> tuple[OwnCohort, OwnCohort
     both = [row for row in rows[0] if row in rows[1]]
     if not both:
         raise InputError("No patient's images could be read by both bundles; see why with `validate` for each.")
-    cut = [_take(cohort, [places[row] for row in both]) for cohort, places in zip((first, second), rows, strict=True)]
-    return cut[0], cut[1], len(set(rows[0]) | set(rows[1])) - len(both)
+    pairs = ((first, second, rows[0]), (second, first, rows[1]))
+    own, other = (_take(cohort, theirs, [places[row] for row in both]) for cohort, theirs, places in pairs)
+    return own, other
 
 
 def compare_bundles(
     bundles: tuple[ModelBundle, ModelBundle],
     cohorts: tuple[OwnCohort, OwnCohort],
     horizon_months: float = 36.0,
-    left_out: int = 0,
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> BundlesCompared:
@@ -98,7 +96,7 @@ def compare_bundles(
         validate_bundle(bundle, cohort.data, horizon_months, resamples, seed, cohort.patients)
         for bundle, cohort in zip(bundles, cohorts, strict=True)
     ]
-    risks = [bundle_log_risks(bundle, cohort.data) for bundle, cohort in zip(bundles, cohorts, strict=True)]
+    risks = [one.log_risks for one in judged]
     pairs = [
         (one, other)
         for one in bundles[0].manifest.heads
@@ -111,7 +109,7 @@ def compare_bundles(
         _compare(one, other, cohorts[0].data, risks[0][one.name], risks[1][other.name], horizon_months, resamples, seed)
         for one, other in pairs
     )
-    return BundlesCompared(judged[0], judged[1], heads, left_out)
+    return BundlesCompared(judged[0], judged[1], heads)
 
 
 def _compare(
@@ -150,9 +148,12 @@ def _compare(
     return HeadsCompared(one.name, other.name, tuple(found), tuple(notes))
 
 
-def _take(cohort: OwnCohort, places: list[int]) -> OwnCohort:
+def _take(cohort: OwnCohort, other: OwnCohort, places: list[int]) -> OwnCohort:
+    rows = {patient.row for patient in cohort.patients}
+    unread = [one for one in other.flow.excluded if one.row in rows]
     return replace(
         cohort,
+        flow=cohort.flow.and_also(unread),
         patients=tuple(cohort.patients[place] for place in places),
         data=cohort.data.take(np.array(places, dtype=np.intp)),
         image_hashes=tuple(cohort.image_hashes[place] for place in places),

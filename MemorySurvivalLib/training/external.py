@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -61,7 +61,8 @@ class JudgedHead:
 class ExternalValidation:
     """What `validate` found. Nothing was fitted; weights for censoring come from these patients themselves.
 
-    `seen_before` is a sentence where the bundle seems to know these patients."""
+    `seen_before` is a sentence where the bundle seems to know these patients; `log_risks` (n,) by head are for whoever
+    compares bundles, and are written nowhere."""
 
     bundle: str
     bundle_sha256: str
@@ -71,6 +72,7 @@ class ExternalValidation:
     horizon_months: float
     heads: tuple[JudgedHead, ...]
     seen_before: str = ""
+    log_risks: Mapping[str, Floats] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -153,6 +155,7 @@ def validate_bundle(
         horizon_months,
         tuple(heads),
         next(filter(None, seen), ""),
+        risks,
     )
 
 

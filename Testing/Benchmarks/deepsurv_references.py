@@ -17,7 +17,6 @@ from MemorySurvivalLib.training.models.fitting import TrainingConfig
 from MemorySurvivalLib.training.survival_model import SurvivalModel
 from Testing.Benchmarks.real_data import need
 
-ROOT = Path(__file__).resolve().parents[2]
 FOLDS = 5
 SEED = 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,6 @@ from MemorySurvivalLib.imaging.volume import Affine, Volume
 from MemorySurvivalLib.simulation.case import simulate_case
 from Testing.Benchmarks.real_data import need
 
-ROOT = Path(__file__).resolve().parents[2]
 SEEDS = range(901, 921)
 MOST_MM = 12.0
 GOAL_MM = 2.0

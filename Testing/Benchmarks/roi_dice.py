@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,6 @@ from MemorySurvivalLib.roi.automatic import segment_case
 from MemorySurvivalLib.roi.derive import DEFAULT_ROI, RoiConfig, derive_skeleton, derive_spine_dilated, select_spine
 from Testing.Benchmarks.real_data import need
 from Testing.Benchmarks.roi_plain import find_body_plainly, find_bones_plainly
-
-ROOT = Path(__file__).resolve().parents[2]
 
 # Label values of the reference (TotalSegmentator v2, class map "total").
 VERTEBRAE, CANAL = range(26, 51), 79

@@ -11,8 +11,6 @@ from MemorySurvivalLib.models import Models
 from MemorySurvivalLib.pipeline import ScoreRequest, score_case
 from Testing.Benchmarks.real_data import need
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def run() -> dict[str, Any]:
     data = need("petct_sts10")

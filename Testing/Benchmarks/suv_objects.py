@@ -15,9 +15,8 @@ from MemorySurvivalLib.imaging.pet_quality import check_pet
 from MemorySurvivalLib.imaging.reading import read_volume
 from MemorySurvivalLib.imaging.suv import SuvConversion, convert_to_suv, suv_volume
 from MemorySurvivalLib.imaging.volume import FloatMatrix, Volume, resample_onto
-from Testing.Benchmarks.real_data import need
+from Testing.Benchmarks.real_data import data_folder, need
 
-ROOT = Path(__file__).resolve().parents[2]
 EXPECTED = (0.20, 1.00, 4.00)
 TOLERANCE_PERCENT = 0.1
 BEYOND_PERCENT = 0.01
@@ -77,13 +76,13 @@ def measure_real(data: Path, patient: str) -> dict[str, Any]:
 
 
 def run() -> dict[str, Any]:
-    data = need("suv_dro").parent
+    objects = need("suv_dro")
     need("petct_sts_dicom")
     with tempfile.TemporaryDirectory() as name:
-        with tarfile.open(data / "suv_dro" / "DRO_all17.tar.xz") as archive:
+        with tarfile.open(objects / "DRO_all17.tar.xz") as archive:
             archive.extractall(name, filter="data")
         rows = [measure_object(folder) for folder in sorted(Path(name).glob("DRO/DRO_*")) if folder.is_dir()]
-    real = [measure_real(data, patient) for patient in ("STS_002", "STS_041")]
+    real = [measure_real(data_folder(), patient) for patient in ("STS_002", "STS_041")]
     exact = [row["object"] for row in rows if row["largest_error_percent"] <= TOLERANCE_PERCENT]
     ok = len(rows) == 17 and all(row["beyond_cut_percent"] <= BEYOND_PERCENT for row in rows)
     ok = ok and all(row["same_grid"] and row["largest_difference_suv"] <= REAL_TOLERANCE_SUV for row in real)

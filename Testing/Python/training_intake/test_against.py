@@ -18,8 +18,9 @@ from MemorySurvivalLib.bundle.bundle import ModelBundle, load_bundle
 from MemorySurvivalLib.commands import compare
 from MemorySurvivalLib.errors import InputError, OutputError
 from MemorySurvivalLib.evaluation.discrimination import harrell_pairs
-from MemorySurvivalLib.training import against, own_cohort
+from MemorySurvivalLib.training import against, external, own_cohort
 from MemorySurvivalLib.training.against import compare_bundles, in_common
+from MemorySurvivalLib.training.exclusion import Excluded
 from MemorySurvivalLib.training.own_cohort import OwnCohort, bundle_log_risks
 
 
@@ -33,6 +34,19 @@ def cohort() -> OwnCohort:
     made = make_cohort(simulated=True)
     states = dict.fromkeys(("PET/mean", "CT/mean"), made.data.states["PET/mean"])
     return replace(made, data=replace(made.data, states=states))
+
+
+def keep(cohort: OwnCohort, places: list[int]) -> OwnCohort:
+    """What a bundle leaves that could read these alone."""
+    lost = [patient.row for place, patient in enumerate(cohort.patients) if place not in places]
+    failed = [Excluded(row, "image cannot be used", f"Row {row}: no PET.") for row in lost]
+    return replace(
+        cohort,
+        patients=tuple(cohort.patients[place] for place in places),
+        data=cohort.data.take(np.array(places, dtype=np.intp)),
+        image_hashes=tuple(cohort.image_hashes[place] for place in places),
+        flow=cohort.flow.and_also(failed),
+    )
 
 
 def test_a_bundle_against_itself_differs_by_nothing(base: ModelBundle, cohort: OwnCohort) -> None:
@@ -50,7 +64,7 @@ def test_the_difference_is_first_minus_second_and_paired(
     good = cohort.data.states["PET/mean"].float().mean(dim=(1, 2, 3)).numpy().astype(np.float64)
     poor = good + np.random.default_rng(1).normal(0, 0.5, len(good))
     asked = iter([{name: good}, {name: poor}])
-    monkeypatch.setattr(against, "bundle_log_risks", lambda bundle, data: next(asked))
+    monkeypatch.setattr(external, "bundle_log_risks", lambda bundle, data: next(asked))
     (heads,) = compare_bundles((base, base), (cohort, cohort), 24.0, resamples=200).heads
     pairs = harrell_pairs(cohort.data.times_months, cohort.data.events)
     c = heads.differences[0]
@@ -61,14 +75,15 @@ def test_the_difference_is_first_minus_second_and_paired(
 
 
 def test_only_patients_whom_both_could_read(base: ModelBundle, cohort: OwnCohort) -> None:
-    some = against._take(cohort, list(range(80, 9, -1)))
-    first, second, left_out = in_common(cohort, some)
-    assert left_out == 29 and len(first.patients) == 71
+    some = keep(cohort, list(range(80, 9, -1)))
+    first, second = in_common(cohort, some)
+    assert len(first.patients) == len(second.patients) == first.flow.kept == second.flow.kept == 71
+    assert "29 image cannot be used" in first.flow.sentence
     assert first.data.patient_ids == second.data.patient_ids
     assert [one.row for one in first.patients] == [one.row for one in second.patients]
     assert [one.patient_id for one in first.patients] == list(first.data.patient_ids)
     with pytest.raises(InputError, match="by both bundles"):
-        in_common(against._take(cohort, [0, 1]), against._take(cohort, [2, 3]))
+        in_common(keep(cohort, [0, 1]), keep(cohort, [2, 3]))
 
 
 def test_heads_that_do_not_meet_are_refused(base: ModelBundle, cohort: OwnCohort) -> None:
@@ -112,3 +127,7 @@ def test_the_command(
         call(*both, str(page))
     with pytest.raises(InputError, match=r"\.html"):
         call(*both, str(tmp_path / "page.pdf"))
+    with pytest.raises(InputError, match="--names is for two results"):
+        call(*both, str(tmp_path / "other.html"), "--names", "A", "B")
+    with pytest.raises(InputError, match="is a model bundle; give the table"):
+        call(str(light_base), str(light_base), "--out", str(tmp_path / "other.html"))
